@@ -1,0 +1,160 @@
+"""Parquet tables whose schema says what the numbers are: skeleton, unit, frame, fps, source, licence.
+
+Poses are `fixed_size_list<float32>` columns, strings are dictionary-encoded, and the same columns give the same bytes.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mixste.errors import MixsteError
+from mixste.files import whole_file
+
+KEY = b"mixste"
+ROWS_PER_GROUP = 1 << 16
+KINDS = ("recordings", "projections")
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What the numbers of a table are; stored as JSON in the Parquet schema under the key `mixste`."""
+
+    kind: str
+    skeleton: str
+    unit: str
+    frame: str
+    fps: float
+    source: str
+    licence: str
+    synthetic: bool
+    detections: str = "none"
+    screen: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise MixsteError("a table of unknown kind", found=self.kind, expected=" or ".join(KINDS))
+
+
+def write_table(path: Path, columns: Mapping[str, np.ndarray | Sequence[str]], metadata: Metadata) -> None:
+    """Write columns of equal length as one Parquet file, whole or not at all, byte-identical for equal input.
+
+    Arrays of (n j c) become fixed-size lists of j*c float32, strings are dictionary-encoded, numbers stay what they are.
+    Raises MixsteError for columns of unequal length.
+    """
+    arrays = {name: _to_arrow(values) for name, values in columns.items()}
+    lengths = {name: len(array) for name, array in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        raise MixsteError(f"cannot write {path}", found=f"columns of lengths {lengths}", expected="one length")
+    table_fields = [_field(name, array, np.shape(columns[name])) for name, array in arrays.items()]
+    schema = pa.schema(table_fields, metadata={KEY: json.dumps(asdict(metadata), sort_keys=True).encode()})
+    table = pa.Table.from_arrays(list(arrays.values()), schema=schema)
+    strings = [field.name for field in schema if pa.types.is_dictionary(field.type)]
+    with whole_file(Path(path)) as partial:
+        pq.write_table(
+            table, partial, use_dictionary=strings, compression="lz4", row_group_size=ROWS_PER_GROUP, write_statistics=False
+        )
+
+
+def read_table(
+    path: Path,
+    *,
+    kind: str,
+    skeleton: str,
+    fps: float | None = None,
+    unit: str = "m",
+    columns: Sequence[str] | None = None,
+) -> tuple[dict[str, np.ndarray], Metadata]:
+    """Read a table, or only some of its columns, as numpy arrays: (n j c) float32, str objects, numbers.
+
+    Raises MixsteError naming the file if it is not a whole Parquet file of this kind, skeleton, unit and fps, or if a
+    column is missing.
+    """
+    metadata = read_metadata(path)
+    expected = {"kind": kind, "skeleton": skeleton, "unit": unit, "fps": metadata.fps if fps is None else float(fps)}
+    found = {key: getattr(metadata, key) for key in expected}
+    for key, value in expected.items():
+        if found[key] != value:
+            raise MixsteError(f"cannot use {path}", found=f"{key} {found[key]}", expected=f"{key} {value}", mend=_MEND)
+    table = _read(path, columns)
+    return {name: _to_numpy(table.column(name), table.schema.field(name)) for name in table.column_names}, metadata
+
+
+def read_metadata(path: Path) -> Metadata:
+    """Read what the numbers of a table are, without reading them; raises MixsteError as `read_table` does."""
+    try:
+        stored = (pq.read_schema(path).metadata or {}).get(KEY)
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(path, error) from error
+    if stored is None:
+        raise MixsteError(f"cannot use {path}", found="a Parquet file without mixste metadata", expected=_EXPECTED, mend=_MEND)
+    values = json.loads(stored)
+    if set(values) != {field.name for field in fields(Metadata)}:
+        raise MixsteError(f"cannot use {path}", found=f"metadata {sorted(values)}", expected=_EXPECTED, mend=_MEND)
+    return Metadata(**values)
+
+
+_EXPECTED = "a table written by `python -m pipelines.prepare` or `python -m pipelines.project`"
+_MEND = "delete the file and run `dvc repro`"
+
+
+def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
+    try:
+        table = pq.read_table(path, columns=None if columns is None else list(columns), partitioning=None)
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(path, error) from error
+    missing = [name for name in columns or () if name not in table.column_names]
+    if missing:
+        raise MixsteError(f"cannot use {path}", found=f"columns {table.column_names}", expected=f"also {missing}", mend=_MEND)
+    return table
+
+
+def _unreadable(path: Path, error: Exception) -> MixsteError:
+    if isinstance(error, FileNotFoundError):
+        return MixsteError(f"cannot read {path}", found="no such file", expected=_EXPECTED, mend="run `dvc repro`")
+    reason = str(error).splitlines()[0]
+    return MixsteError(f"cannot read {path}", found=f"not a whole Parquet file ({reason})", expected=_EXPECTED, mend=_MEND)
+
+
+def _to_arrow(values: np.ndarray | Sequence[str]) -> pa.Array:
+    array = np.asarray(values)
+    if array.dtype.kind in "UOS":
+        return pa.array(array.astype(object), type=pa.string()).dictionary_encode()
+    if array.ndim == 1:
+        return pa.array(array)
+    flat = np.ascontiguousarray(array, dtype=np.float32).reshape(-1)
+    return pa.FixedSizeListArray.from_arrays(pa.array(flat), type=_list_type(array.shape))
+
+
+def _list_type(shape: tuple[int, ...]) -> pa.DataType:
+    return pa.list_(pa.field("element", pa.float32(), nullable=False), int(np.prod(shape[1:])))
+
+
+def _field(name: str, array: pa.Array, shape: tuple[int, ...]) -> pa.Field:
+    metadata: dict[Any, Any] | None = {"shape": json.dumps(shape[1:])} if len(shape) > 1 else None
+    return pa.field(name, array.type, nullable=False, metadata=metadata)
+
+
+def _to_numpy(column: pa.ChunkedArray, field: pa.Field) -> np.ndarray:
+    if pa.types.is_dictionary(field.type):
+        return _strings(column)
+    if not pa.types.is_fixed_size_list(field.type):
+        return column.to_numpy()
+    shape = json.loads((field.metadata or {}).get(b"shape", b"[-1]"))
+    parts = [chunk.flatten().to_numpy(zero_copy_only=True).reshape(-1, *shape) for chunk in column.chunks]
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate(parts) if parts else np.empty((0, *shape), np.float32)
+
+
+def _strings(column: pa.ChunkedArray) -> np.ndarray:
+    if len(column) == 0:
+        return np.empty(0, dtype=object)
+    whole = column.unify_dictionaries().combine_chunks()
+    names = np.asarray(whole.dictionary.to_pylist(), dtype=object)
+    return names[whole.indices.to_numpy()]
