@@ -1,0 +1,104 @@
+"""Settings that check themselves: a rule beside each field, every broken rule reported by its key at once."""
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from mixste.errors import MixsteError
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a value must be, in words and as a test; used as `Annotated[int, Rule(...)]`."""
+
+    text: str
+    holds: Callable[[Any], bool]
+
+
+def at_least(low: float) -> Rule:
+    """Allow `low` and everything above it."""
+    return Rule(f"{low} or more", lambda value: value >= low)
+
+
+def between(low: float, high: float) -> Rule:
+    """Allow `low`, `high` and everything between them."""
+    return Rule(f"between {low} and {high}", lambda value: low <= value <= high)
+
+
+def one_of(*names: str) -> Rule:
+    """Allow these names only."""
+    return Rule("one of " + ", ".join(names), lambda value: value in names)
+
+
+ABOVE_ZERO = Rule("above 0", lambda value: value > 0)
+ODD = Rule("an odd number, 1 or more", lambda value: value >= 1 and value % 2 == 1)
+FRACTION = Rule("above 0 and at most 1", lambda value: 0 < value <= 1)
+SHARE = between(0, 1)
+NOT_EMPTY = Rule("not empty", lambda value: len(value) > 0)
+ASCENDING_RANGE = Rule("two numbers above 0, the smaller first", lambda v: len(v) == 2 and 0 < v[0] <= v[1])
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One refused setting: its dotted key, what was found there and what may stand there."""
+
+    key: str
+    found: object
+    expected: str
+
+    def under(self, parent: str) -> "Problem":
+        """Return the same problem with its key below `parent`."""
+        return Problem(f"{parent}.{self.key}" if self.key else parent, self.found, self.expected)
+
+    def __str__(self) -> str:
+        return f"{self.key}: found {self.found!r}, expected {self.expected}"
+
+
+class SettingsError(MixsteError):
+    """Every refused setting in one message."""
+
+    def __init__(self, problems: Collection[Problem], where: str = "the settings") -> None:
+        self.problems = tuple(problems)
+        lines = "".join(f"\n  {problem}" for problem in self.problems)
+        super().__init__(f"{where} cannot be used:{lines}")
+
+
+class Settings:
+    """Base of the frozen settings dataclasses: checks the rules of its fields when it is made."""
+
+    def __post_init__(self) -> None:
+        problems = [*self._broken_rules()]
+        if not problems:
+            problems = [*self.problems()]
+        if problems:
+            raise SettingsError(problems)
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield what is wrong between fields; called only when each field by itself is right."""
+        yield from ()
+
+    def _broken_rules(self) -> Iterator[Problem]:
+        for key, rule in _rules(type(self)):
+            value = getattr(self, key)
+            if value is not None and not rule.holds(value):
+                yield Problem(key, value, rule.text)
+
+
+@cache
+def _rules(cls: type) -> tuple[tuple[str, Rule], ...]:
+    hints = get_type_hints(cls, include_extras=True)
+    return tuple(
+        (field.name, rule)
+        for field in fields(cls)  # type: ignore[arg-type]
+        for rule in _found(hints[field.name])
+    )
+
+
+def _found(hint: Any) -> Iterator[Rule]:
+    if get_origin(hint) is Union or type(hint).__name__ == "UnionType":
+        for option in get_args(hint):
+            yield from _found(option)
+    for extra in getattr(hint, "__metadata__", ()):
+        if isinstance(extra, Rule):
+            yield extra

@@ -1,0 +1,116 @@
+"""Typed settings: `load()` reads params.yaml; `python -m pipelines.params data=cmu model=small` composes it from conf/."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mixste.errors import MixsteError
+from mixste.files import whole_file
+from mixste.models.settings import ModelSettings
+from mixste.settings import Problem, Settings
+from pipelines.settings import (
+    ClusterSettings,
+    DataSettings,
+    EvaluateSettings,
+    FinetuneSettings,
+    PretrainSettings,
+    ProjectSettings,
+    RegisterSettings,
+    TrackingSettings,
+)
+from pipelines.stage import run
+from pipelines.typed import build
+
+CONF = Path("conf")
+PARAMS = Path("params.yaml")
+
+
+@dataclass(frozen=True)
+class Params(Settings):
+    """Everything that is chosen, one attribute a section of params.yaml."""
+
+    seed: int
+    data: DataSettings
+    project: ProjectSettings
+    model: ModelSettings
+    pretrain: PretrainSettings
+    finetune: FinetuneSettings
+    evaluate: EvaluateSettings
+    cluster: ClusterSettings
+    tracking: TrackingSettings
+    register: RegisterSettings
+
+    def problems(self) -> Iterator[Problem]:
+        """A window fits into a clip, and windows overlap by less than their length."""
+        frames = self.model.frames
+        if self.project.views.clip_frames < frames:
+            found = self.project.views.clip_frames
+            yield Problem("project.views.clip_frames", found, f"model.frames or more, which is {frames}")
+        if self.evaluate.overlap >= frames:
+            yield Problem("evaluate.overlap", self.evaluate.overlap, f"less than model.frames, which is {frames}")
+
+
+def load(path: Path = PARAMS) -> Params:
+    """Read and check params.yaml; MixsteError names every wrong key at once."""
+    return build(Params, read(path), str(path))
+
+
+def read(path: Path) -> object:
+    """Return a YAML file as nested dictionaries; MixsteError if it is missing or is no YAML."""
+    from omegaconf import OmegaConf
+    from yaml import YAMLError
+
+    if not path.is_file():
+        raise MixsteError(f"cannot read {path}", found="no such file", mend="run `make params` at the repository root")
+    try:
+        return OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+    except YAMLError as error:
+        raise MixsteError(f"cannot read {path}", found=str(error), expected="YAML") from error
+
+
+def compose(overrides: Sequence[str] = (), conf: Path = CONF) -> Any:
+    """Compose `conf` as Hydra does, with overrides like `data=cmu` or `finetune.epochs=5`; MixsteError if it cannot."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        with initialize_config_dir(str(conf.resolve()), version_base=None):
+            composed = hydra_compose("config", overrides=list(overrides))
+        OmegaConf.resolve(composed)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise MixsteError(
+            f"cannot compose {conf} with {' '.join(overrides) or 'its defaults'}",
+            found=str(error),
+            expected="GROUP=NAME of a file in conf/, or KEY=VALUE of a key there",
+        ) from error
+    return composed
+
+
+def write(overrides: Sequence[str] = (), conf: Path = CONF, path: Path = PARAMS) -> Params:
+    """Compose `conf`, check it, and only then write it to `path`, in the bytes DVC's own composition writes."""
+    from omegaconf import OmegaConf
+
+    composed = compose(overrides, conf)
+    params = build(Params, OmegaConf.to_container(composed, resolve=True), f"{conf} with {' '.join(overrides)}".rstrip())
+    with whole_file(path) as partial:
+        partial.write_text(OmegaConf.to_yaml(composed), encoding="utf-8")
+    return params
+
+
+def main() -> None:
+    """Write params.yaml with the overrides of the command line and say what was chosen."""
+    params = write(sys.argv[1:])
+    model = params.model
+    sys.stderr.write(
+        f"{PARAMS}: data {params.data.name}; {model.architecture} of {model.frames} frames, "
+        f"width {model.width}, depth {model.depth}, heads {model.heads}\n"
+    )
+
+
+if __name__ == "__main__":
+    run(main)

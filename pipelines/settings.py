@@ -1,0 +1,264 @@
+"""The types of params.yaml: one frozen dataclass a section, each checking itself."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated
+
+from mixste.settings import (
+    ABOVE_ZERO,
+    ASCENDING_RANGE,
+    FRACTION,
+    NOT_EMPTY,
+    SHARE,
+    Problem,
+    Rule,
+    Settings,
+    at_least,
+    between,
+    one_of,
+)
+
+NAME = Rule("letters, digits and underscores", lambda value: value.replace("_", "").isalnum())
+Positive = Annotated[float, ABOVE_ZERO]
+Share = Annotated[float, SHARE]
+NotNegative = Annotated[float, at_least(0)]
+Count = Annotated[int, at_least(1)]
+Names = Annotated[tuple[str, ...], NOT_EMPTY]
+Range = Annotated[tuple[float, ...], ASCENDING_RANGE]
+
+
+@dataclass(frozen=True)
+class SourceSettings(Settings):
+    """One kind of capture file below `data.folder`, and how it becomes metres, Z up, in our joints."""
+
+    name: Annotated[str, NAME]
+    format: Annotated[str, one_of("bvh", "asfamc")]
+    files: Annotated[str, NOT_EMPTY]
+    joint_map: Annotated[str, NOT_EMPTY]
+    metres_per_unit: Positive
+    up: Annotated[str, one_of("y", "z")]
+    fps: Positive | None
+
+    def problems(self) -> Iterator[Problem]:
+        """AMC files hold no frame rate."""
+        if self.format == "asfamc" and self.fps is None:
+            yield Problem("fps", None, "frames per second, because AMC files do not hold it")
+
+
+@dataclass(frozen=True)
+class GroupSettings(Settings):
+    """Subjects, and the sources they are taken from (none named: all)."""
+
+    subjects: Names
+    sources: tuple[str, ...] = ()
+
+    def shares(self, other: "GroupSettings") -> set[str]:
+        """Return the subjects that are in both groups from the same source."""
+        apart = self.sources and other.sources and not set(self.sources) & set(other.sources)
+        return set() if apart else set(self.subjects) & set(other.subjects)
+
+
+@dataclass(frozen=True)
+class LabelSettings(GroupSettings):
+    """Who has labelled detections: the training data of fine-tuning."""
+
+    fraction: Annotated[float, FRACTION] = 1.0
+
+
+@dataclass(frozen=True)
+class SplitSettings(Settings):
+    """Subjects of fine-tuning, validation and test; the rest is for pre-training."""
+
+    labels: LabelSettings
+    validation: GroupSettings
+    test: GroupSettings
+
+    def problems(self) -> Iterator[Problem]:
+        """No subject may be in two of the three."""
+        for one, other in (("validation", "labels"), ("test", "labels"), ("test", "validation")):
+            shared = getattr(self, one).shares(getattr(self, other))
+            if shared:
+                yield Problem(f"{one}.subjects", sorted(shared), f"subjects that are not in {other} too")
+
+
+@dataclass(frozen=True)
+class DataSettings(Settings):
+    """The captures: where they are, what they are, what of them is kept and who is in which split."""
+
+    name: Annotated[str, NAME]
+    folder: Annotated[str, NOT_EMPTY]
+    synthetic: bool
+    licence: Annotated[str, NOT_EMPTY]
+    skeleton: Annotated[str, NOT_EMPTY]
+    fps: Positive
+    trials: str | None
+    drop_frames: Annotated[int, at_least(0)]
+    max_speed: Positive
+    bone_tolerance: Positive
+    min_frames: Annotated[int, at_least(2)]
+    sources: Annotated[tuple[SourceSettings, ...], NOT_EMPTY]
+    split: SplitSettings
+
+    def problems(self) -> Iterator[Problem]:
+        """Names of sources are unique, and a split names only those."""
+        names = [source.name for source in self.sources]
+        if len(set(names)) < len(names):
+            yield Problem("sources", names, "every name once")
+        for group in ("labels", "validation", "test"):
+            strange = [name for name in getattr(self.split, group).sources if name not in names]
+            if strange:
+                yield Problem(f"split.{group}.sources", strange, "names from " + ", ".join(names))
+
+
+@dataclass(frozen=True)
+class ViewSettings(Settings):
+    """The random virtual cameras of pre-training."""
+
+    count: Count
+    clip_frames: Count
+    pitch_std: NotNegative
+    roll_std: NotNegative
+    distance: Range
+    focal: Range
+    aim_std: NotNegative
+
+
+@dataclass(frozen=True)
+class RigSettings(Settings):
+    """The calibrated cameras of fine-tuning, validation and test."""
+
+    cameras: Annotated[str, NOT_EMPTY]
+    radius: Positive
+
+
+@dataclass(frozen=True)
+class DetectorSettings(Settings):
+    """The simulated 2D detector of the rig."""
+
+    noise: NotNegative
+    correlation: Annotated[float, Rule("0 or more and below 1", lambda value: 0 <= value < 1)]
+    bias: NotNegative
+    bias_seconds: Positive
+    dropout_rate: NotNegative
+    dropout_seconds: Positive
+    behind: NotNegative
+    wander: NotNegative
+    swap_rate: NotNegative
+    swap_seconds: Positive
+    swap_all: Share
+    confidence_scale: Positive
+    confidence_noise: NotNegative
+
+
+@dataclass(frozen=True)
+class ProjectSettings(Settings):
+    """From 3D recordings to 2D keypoints: the two camera set-ups and the simulated detector."""
+
+    views: ViewSettings
+    rig: RigSettings
+    detector: DetectorSettings
+
+
+@dataclass(frozen=True)
+class CorruptionSettings(Settings):
+    """The synthetic detector of pre-training (method 4.1): scale of its noise, share of joints and frames hidden."""
+
+    noise: NotNegative
+    joint_mask: Share
+    frame_mask: Share
+
+
+@dataclass(frozen=True)
+class OptimiserSettings(Settings):
+    """The optimiser, its rate over time and the clipping of gradients (null: none)."""
+
+    name: Annotated[str, one_of("adamw", "adam")]
+    lr: Positive
+    weight_decay: NotNegative
+    amsgrad: bool
+    warmup: Share
+    schedule: Annotated[str, one_of("cosine", "decay", "constant")]
+    decay: Annotated[float, FRACTION]
+    clip: Positive | None
+
+
+@dataclass(frozen=True)
+class PretrainLoss(Settings):
+    """Weights beside MPJPE's 1."""
+
+    n_mpjpe: NotNegative
+    velocity: NotNegative
+
+
+@dataclass(frozen=True)
+class FinetuneLoss(Settings):
+    """MixSTE's loss: joints weighted or not, and the weights of its two other terms."""
+
+    weighted: bool
+    temporal: NotNegative
+    velocity: NotNegative
+
+
+@dataclass(frozen=True)
+class PretrainSettings(Settings):
+    """Recovering 3D from corrupted 2D of random views."""
+
+    corruption: CorruptionSettings
+    loss: PretrainLoss
+    optimiser: OptimiserSettings
+    epochs: Count
+    windows_per_epoch: Count | None
+    batch_size: Count
+    validation_windows: Count
+
+
+@dataclass(frozen=True)
+class FinetuneSettings(Settings):
+    """Training on labelled detections, from scratch and from the pre-trained weights alike."""
+
+    loss: FinetuneLoss
+    optimiser: OptimiserSettings
+    epochs: Count
+    windows_per_epoch: Count | None
+    batch_size: Count
+    validation_windows: Count
+    flip: bool
+
+
+@dataclass(frozen=True)
+class EvaluateSettings(Settings):
+    """How a model is scored and shown."""
+
+    batch_size: Count
+    flip: bool
+    overlap: Annotated[int, at_least(0)]
+    clip_seconds: Positive
+
+
+@dataclass(frozen=True)
+class ClusterSettings(Settings):
+    """Where Ray runs and with how many workers."""
+
+    address: str | None
+    workers: Count
+    cpus_per_worker: Positive | None
+    gpus_per_worker: NotNegative
+    storage: Annotated[str, NOT_EMPTY]
+    precision: Annotated[str, one_of("fp32", "bf16")]
+
+
+@dataclass(frozen=True)
+class TrackingSettings(Settings):
+    """The MLflow experiment, and the seconds a silent server is waited for."""
+
+    experiment: Annotated[str, NOT_EMPTY]
+    timeout: Annotated[int, between(1, 60)]
+
+
+@dataclass(frozen=True)
+class RegisterSettings(Settings):
+    """The registered model, the alias of its best version, and which of our models is registered."""
+
+    name: Annotated[str, NOT_EMPTY]
+    alias: Annotated[str, NOT_EMPTY]
+    model: Annotated[str, one_of("finetuned", "scratch")]

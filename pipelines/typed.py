@@ -1,0 +1,112 @@
+"""From nested dictionaries to frozen settings: every wrong key and value is found before anything is refused."""
+
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from difflib import get_close_matches
+from types import NoneType, UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from mixste.errors import MixsteError
+from mixste.settings import Problem, SettingsError
+
+_WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", NoneType: "null"}
+
+T = TypeVar("T")
+
+
+def build(cls: type[T], tree: object, where: str) -> T:
+    """Make the settings dataclass `cls` of `tree`; `where` (a file) opens the message of the SettingsError."""
+    problems: list[Problem] = []
+    value = _read(cls, tree, "", problems)
+    if problems:
+        raise SettingsError(problems, where)
+    return value  # type: ignore[no-any-return]
+
+
+def _read(hint: Any, value: Any, key: str, problems: list[Problem]) -> Any:
+    """Return `value` as the type `hint`; what cannot be is added to `problems` and None returned."""
+    origin = get_origin(hint)
+    if origin is Annotated:
+        return _read(get_args(hint)[0], value, key, problems)
+    if origin in (Union, UnionType):
+        return _union(get_args(hint), value, key, problems)
+    if origin is tuple:
+        return _sequence(get_args(hint)[0], value, key, problems)
+    if is_dataclass(hint):
+        return _section(hint, value, key, problems)
+    return _scalar(hint, value, key, problems)
+
+
+def _union(options: tuple[Any, ...], value: Any, key: str, problems: list[Problem]) -> Any:
+    if value is None and NoneType in options:
+        return None
+    return _read(next(option for option in options if option is not NoneType), value, key, problems)
+
+
+def _sequence(item: Any, value: Any, key: str, problems: list[Problem]) -> Any:
+    if not isinstance(value, list | tuple):
+        problems.append(Problem(key, value, "a list"))
+        return None
+    return tuple(_read(item, entry, f"{key}.{index}", problems) for index, entry in enumerate(value))
+
+
+def _scalar(hint: Any, value: Any, key: str, problems: list[Problem]) -> Any:
+    if hint is float and type(value) is int:
+        return float(value)
+    if type(value) is not hint:
+        quote = f" (write it in quotes: '{value}')" if hint is str and value is not None else ""
+        problems.append(Problem(key, value, _WORDS[hint] + quote))
+        return None
+    return value
+
+
+def _section(cls: Any, value: Any, key: str, problems: list[Problem]) -> Any:
+    if not isinstance(value, Mapping):
+        problems.append(Problem(key or "the file", value, "a section with the keys " + ", ".join(_names(cls))))
+        return None
+    problems += _unknown(cls, value, key)
+    found: list[Problem] = []
+    read = _fields(cls, value, key, found)
+    made = None if found else _made(cls, read, key, found)
+    problems += found
+    return made
+
+
+def _unknown(cls: Any, value: Mapping[Any, Any], key: str) -> list[Problem]:
+    names = _names(cls)
+    problems = []
+    for name in value:
+        if name not in names:
+            near = get_close_matches(str(name), names, n=1)
+            hint = f"no such key (did you mean {near[0]}?)" if near else "no such key; known are " + ", ".join(names)
+            problems.append(Problem(_join(key, str(name)), value[name], hint))
+    return problems
+
+
+def _fields(cls: Any, value: Mapping[Any, Any], key: str, problems: list[Problem]) -> dict[str, Any]:
+    hints = get_type_hints(cls, include_extras=True)
+    read = {}
+    for field in fields(cls):
+        if field.name in value:
+            read[field.name] = _read(hints[field.name], value[field.name], _join(key, field.name), problems)
+        elif field.default is MISSING and field.default_factory is MISSING:
+            problems.append(Problem(_join(key, field.name), "nothing", "a value: the key is missing"))
+    return read
+
+
+def _made(cls: Any, read: dict[str, Any], key: str, problems: list[Problem]) -> Any:
+    try:
+        return cls(**read)
+    except SettingsError as error:
+        problems += [problem.under(key) if key else problem for problem in error.problems]
+    except MixsteError as error:
+        problems.append(Problem(key, read, str(error)))
+    return None
+
+
+def _names(cls: Any) -> list[str]:
+    return [field.name for field in fields(cls)]
+
+
+def _join(parent: str, name: str) -> str:
+    return f"{parent}.{name}" if parent else name
