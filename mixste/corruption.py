@@ -1,0 +1,92 @@
+"""What pre-training does to exact 2D: MotionBERT's synthetic detector (Zhu et al. 2023), then masks.
+
+Differences from the original: every draw is made per sample (the original shares white noise and frame masks over a
+batch), and key frames are 9 frames apart at any length (the original has 27 in 243 frames).
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from einops import rearrange
+from torch import Generator, Tensor
+from torch.nn import functional
+
+from mixste.settings import SHARE, Settings, at_least
+
+KEY_FRAMES_APART = 9
+WHITE_NOISE = 0.002
+UNIFORM_RANGE = 0.06
+# Statistics of a real detector's error in screen units, per joint of Human3.6M's 17, times 1e-3: mean x, y; std x, y.
+_MEAN_X = (0.813, -0.148, 2.039, 0.944, 1.867, 1.933, 0.894, 2.468, 2.141, 1.656, 0.837, 0.794, 1.499, 1.159, 2.104, 1.682, 1.664)
+_MEAN_Y = (0.212, 1.998, -1.510, 0.908, -0.704, -5.204, -1.872, 2.334, -6.508, 1.655, 1.593, -4.622, 0.296, 1.630, -3.166, -0.330, 1.318)
+_STD_X = (3.663, 7.135, 6.084, 8.953, 6.717, 7.013, 9.506, 6.588, 5.491, 5.339, 3.416, 8.007, 5.168, 4.990, 7.823, 6.009, 5.370)
+_STD_Y = (3.573, 5.109, 5.003, 5.293, 5.328, 4.921, 5.625, 4.968, 5.305, 4.877, 3.492, 6.087, 4.754, 5.089, 7.934, 5.721, 5.684)
+_GAUSSIAN_SHARE = (
+    0.998745, 0.966954, 0.889607, 0.893835, 0.97462, 0.876673, 0.821006, 0.957807, 0.918315,
+    0.96794, 0.98412, 0.890993, 0.801556, 0.70277, 0.880896, 0.824629, 0.728748,
+)  # fmt: skip
+# Confidence from displacement d: a / (d + a) + b d + normal(m, s), clipped to 0..1.
+_CONFIDENCE = {"a": 0.028, "b": 1.1, "mean": -0.0045856964, "std": 0.14310569}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorruptionSettings(Settings):
+    """How strongly exact keypoints are corrupted; noise 1 is the published detector, 0 none."""
+
+    noise: Annotated[float, at_least(0)]
+    joint_mask: Annotated[float, SHARE]
+    frame_mask: Annotated[float, SHARE]
+
+
+def corrupt(keypoints: Tensor, settings: CorruptionSettings, generator: Generator) -> Tensor:
+    """Noise and confidence, then masks, on exact keypoints `b t j 3` (screen units, confidence)."""
+    noisy = add_noise(keypoints, settings.noise, generator) if settings.noise else keypoints
+    return mask(noisy, settings, generator)
+
+
+def add_noise(keypoints: Tensor, strength: float, generator: Generator) -> Tensor:
+    """Move keypoints `b t j 3` like a detector and set their confidence from how far they moved."""
+    b, t, j, _ = keypoints.shape
+    drift = _drift(b, t, j, keypoints.device, generator) * strength
+    white = _normal((b, t, j, 2), keypoints.device, generator) * (WHITE_NOISE * strength)
+    displacement = drift + white
+    distance = displacement.norm(dim=-1, keepdim=True)
+    c = _CONFIDENCE
+    spread = _normal((b, t, j, 1), keypoints.device, generator) * c["std"] + c["mean"]
+    confidence = (c["a"] / (distance + c["a"]) + c["b"] * distance + spread).clamp(0, 1)
+    return torch.cat([keypoints[..., :2] + displacement, confidence], dim=-1)
+
+
+def mask(keypoints: Tensor, settings: CorruptionSettings, generator: Generator) -> Tensor:
+    """Set single joints and whole frames of `b t j 3` to zero, confidence included."""
+    b, t, j, _ = keypoints.shape
+    seen_joints = torch.rand((b, t, j, 1), device=keypoints.device, generator=generator) >= settings.joint_mask
+    seen_frames = torch.rand((b, t, 1, 1), device=keypoints.device, generator=generator) >= settings.frame_mask
+    return keypoints * (seen_joints & seen_frames)
+
+
+def _drift(b: int, t: int, j: int, device: torch.device, generator: Generator) -> Tensor:
+    keys = max(2, round(t / KEY_FRAMES_APART))
+    mean, std, share = _detector(j, device)
+    gaussian = mean + std * _normal((b, keys, j, 2), device, generator)
+    uniform = (torch.rand((b, keys, j, 2), device=device, generator=generator) - 0.5) * UNIFORM_RANGE
+    is_gaussian = torch.rand((b, 1, j, 1), device=device, generator=generator) < share
+    at_keys = torch.where(is_gaussian, gaussian, uniform)
+    flat = rearrange(at_keys, "b k j c -> b (j c) k")
+    smooth = functional.interpolate(flat, size=t, mode="linear", align_corners=True)
+    return rearrange(smooth, "b (j c) t -> b t j c", j=j)
+
+
+def _detector(j: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean (j 2), std (j 2) and share of Gaussian tracks (j 1); the average joint where there are not 17."""
+    mean = torch.tensor([_MEAN_X, _MEAN_Y], device=device).T * 1e-3
+    std = torch.tensor([_STD_X, _STD_Y], device=device).T * 1e-3
+    share = torch.tensor(_GAUSSIAN_SHARE, device=device)[:, None]
+    if j == len(share):
+        return mean, std, share
+    return tuple(values.mean(0).expand(j, -1) for values in (mean, std, share))  # type: ignore[return-value]
+
+
+def _normal(shape: tuple[int, ...], device: torch.device, generator: Generator) -> Tensor:
+    return torch.randn(shape, device=device, generator=generator)

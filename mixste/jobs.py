@@ -1,0 +1,103 @@
+"""A whole training in one plain value: model, data, objective and settings, wherever and by whatever it is run."""
+
+import hashlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mixste.models import build_model
+from mixste.models.checkpoint import WEIGHTS, ModelConfig, load_weights, read_config, read_tensors
+from mixste.models.settings import ModelSettings
+from mixste.corruption import CorruptionSettings
+from mixste.objectives import Lift, LiftLoss, Objective, Supervised, SupervisedLoss
+from mixste.sequences import choose_fraction, read_sequences
+from mixste.skeleton import load_skeleton
+from mixste.training import Trainer, TrainingSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainSettings(TrainingSettings):
+    """Pre-training: recover 3D from corrupted exact projections."""
+
+    corruption: CorruptionSettings
+    loss: LiftLoss
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneSettings(TrainingSettings):
+    """Training on labelled detections."""
+
+    loss: SupervisedLoss
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingJob:
+    """Everything that decides a model's weights; `parent` is the model folder to start from, if any."""
+
+    model: ModelSettings
+    training: PretrainSettings | FinetuneSettings
+    train: tuple[Path, ...]
+    validation: tuple[Path, ...]
+    skeleton: str
+    fps: float
+    seed: int
+    fraction: float = 1.0
+    parent: Path | None = None
+    precision: str = "fp32"
+
+    def trainer(self, *, device: torch.device, rank: int = 0, world: int = 1) -> Trainer:
+        """Build model and data; raises MixsteError for data or a parent that does not fit."""
+        skeleton = load_skeleton(self.skeleton)
+        torch.manual_seed(self.seed)
+        model = build_model(self.model, joints=len(skeleton.joints))
+        if self.parent is not None:
+            load_weights(model, read_tensors(self.parent / WEIGHTS), self.parent / WEIGHTS)
+        data = read_sequences(self.train, skeleton=self.skeleton, fps=self.fps)
+        return Trainer(
+            model,
+            self._objective(len(skeleton.joints)),
+            choose_fraction(data, self.fraction, self.seed),
+            read_sequences(self.validation, skeleton=self.skeleton, fps=self.fps),
+            self.training,
+            flip=skeleton.flip,
+            seed=self.seed,
+            device=device,
+            precision=self.precision,
+            rank=rank,
+            world=world,
+        )
+
+    def data_hash(self) -> str:
+        """Hash of the bytes of every table that the job reads."""
+        digest = hashlib.md5(usedforsecurity=False)
+        for path in (*self.train, *self.validation):
+            digest.update(path.name.encode() + hashlib.md5(path.read_bytes(), usedforsecurity=False).digest())
+        return digest.hexdigest()
+
+    def fingerprint(self) -> str:
+        """Hash of settings, data, parent weights and the library's code: equal jobs end in equal weights."""
+        values = {**asdict(self), "train": self.data_hash(), "validation": None, "parent": self._parent_hash()}
+        digest = hashlib.md5(repr(sorted(values.items())).encode(), usedforsecurity=False)
+        for path in sorted(Path(__file__).parent.rglob("*.py")):
+            digest.update(path.read_bytes())
+        return digest.hexdigest()[:12]
+
+    def config(self, provenance: dict[str, Any]) -> ModelConfig:
+        """What the trained model's folder says of it."""
+        return ModelConfig(model=self.model, skeleton=self.skeleton, fps=self.fps, provenance=provenance)
+
+    def parent_provenance(self) -> dict[str, Any] | None:
+        """Where the parent model came from."""
+        return None if self.parent is None else read_config(self.parent).provenance
+
+    def _parent_hash(self) -> str | None:
+        if self.parent is None:
+            return None
+        return hashlib.md5((self.parent / WEIGHTS).read_bytes(), usedforsecurity=False).hexdigest()
+
+    def _objective(self, joints: int) -> Objective:
+        if isinstance(self.training, PretrainSettings):
+            return Lift(self.training.corruption, self.training.loss)
+        return Supervised(self.training.loss, skeleton=self.skeleton, joints=joints)

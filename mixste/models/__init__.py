@@ -1,0 +1,20 @@
+"""The lifters: every architecture by name."""
+
+from torch import nn
+
+from mixste.models.mixste import MixSTE
+from mixste.models.settings import ModelSettings
+
+__all__ = ["MixSTE", "ModelSettings", "build_model", "count_parameters"]
+
+_ARCHITECTURES = {"mixste": MixSTE}
+
+
+def build_model(settings: ModelSettings, *, joints: int) -> MixSTE:
+    """A fresh model for a skeleton of so many joints, initialised from torch's global random state."""
+    return _ARCHITECTURES[settings.architecture](settings, joints)
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Trainable numbers of a model, bare parameters and norms included."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

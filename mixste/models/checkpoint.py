@@ -1,0 +1,98 @@
+"""Model folders: `model.safetensors` beside `config.json`, which says what the weights are and what they expect."""
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from mixste.errors import MixsteError
+from mixste.files import whole_file
+from mixste.models import MixSTE, build_model
+from mixste.models.settings import ModelSettings
+from mixste.skeleton import load_skeleton
+
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """What a model's numbers mean: skeleton, fps, units and frames of input and output, and where it comes from."""
+
+    model: ModelSettings
+    skeleton: str
+    fps: float
+    screen: str = "x, y divided by half the image's width, origin in its middle; confidence 0..1"
+    unit: str = "m"
+    frame: str = "camera, X right, Y down, Z forward, root-relative"
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def joints(self) -> int:
+        """Joints of the skeleton."""
+        return len(load_skeleton(self.skeleton).joints)
+
+
+def save_model(folder: Path, weights: dict[str, Tensor], config: ModelConfig) -> None:
+    """Write a model folder's two files, each whole or not at all."""
+    with whole_file(folder / WEIGHTS) as partial:
+        save_file({name: value.contiguous() for name, value in sorted(weights.items())}, partial)
+    with whole_file(folder / CONFIG) as partial:
+        partial.write_text(json.dumps(asdict(config), indent=2, sort_keys=True) + "\n")
+
+
+def load_model(folder: Path) -> tuple[MixSTE, ModelConfig]:
+    """Read a model folder, in evaluation mode on the CPU; every key and shape must fit.
+
+    Raises MixsteError naming the file and what does not fit.
+    """
+    config = read_config(folder)
+    model = build_model(config.model, joints=config.joints)
+    load_weights(model, read_tensors(folder / WEIGHTS), folder / WEIGHTS)
+    return model.eval(), config
+
+
+def read_config(folder: Path) -> ModelConfig:
+    """Read what a model folder says of its model."""
+    path = Path(folder) / CONFIG
+    try:
+        values = json.loads(path.read_text())
+        settings = ModelSettings(**values.pop("model"))
+        return ModelConfig(model=settings, **values)
+    except FileNotFoundError:
+        raise MixsteError(f"no model in {folder}", found="no config.json", expected=f"{CONFIG} and {WEIGHTS}") from None
+    except (json.JSONDecodeError, TypeError, KeyError, AttributeError) as error:
+        raise MixsteError(
+            f"cannot read {path}", found=str(error), expected=f"the keys {[f.name for f in fields(ModelConfig)]}"
+        ) from error
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file; raises MixsteError for anything else."""
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise MixsteError(f"cannot read {path}", found="no such file") from None
+    except SafetensorError as error:
+        raise MixsteError(f"cannot read {path}", found=f"not a whole safetensors file ({error})") from error
+
+
+def load_weights(model: torch.nn.Module, weights: dict[str, Tensor], origin: Path) -> None:
+    """Put weights into a model; refuses, by name, any key that is missing, extra or of another shape."""
+    wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    given = {name: tuple(value.shape) for name, value in weights.items()}
+    problems = [f"no {name}" for name in sorted(wanted.keys() - given.keys())]
+    problems += [f"unknown {name}" for name in sorted(given.keys() - wanted.keys())]
+    shared = sorted(wanted.keys() & given.keys())
+    problems += [f"{name} is {given[name]}, not {wanted[name]}" for name in shared if given[name] != wanted[name]]
+    if problems:
+        shown = "; ".join(problems[:6]) + (f"; and {len(problems) - 6} more" if len(problems) > 6 else "")
+        raise MixsteError(
+            f"the weights in {origin} do not fit this model", found=shown, expected="the same keys and shapes",
+            mend="use the model settings that the weights were trained with",
+        )  # fmt: skip
+    model.load_state_dict(weights)

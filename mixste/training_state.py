@@ -1,0 +1,60 @@
+"""A training run on disk: weights, best weights, optimiser and progress in one safetensors file, whole or absent."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from mixste.errors import MixsteError
+from mixste.files import whole_file
+from mixste.models.checkpoint import load_weights, read_tensors
+from mixste.training import State, Trainer
+
+FILE = "training.safetensors"
+
+
+def save_training(folder: Path, trainer: Trainer) -> None:
+    """Write everything that the next epoch needs to end in the same numbers."""
+    tensors = {f"model/{name}": value.detach().cpu() for name, value in trainer.model.state_dict().items()}
+    tensors |= {f"best/{name}": value for name, value in trainer.best.items()}
+    for number, values in trainer.optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser/{number}/{name}": torch.as_tensor(value).cpu() for name, value in values.items()}
+    progress = json.dumps(asdict(trainer.state))
+    with whole_file(folder / FILE) as partial:
+        save_file({name: value.contiguous() for name, value in tensors.items()}, partial, metadata={"progress": progress})
+
+
+def restore_training(folder: Path, trainer: Trainer) -> None:
+    """Put a trainer back where `save_training` left it; raises MixsteError for a file of another model."""
+    path = folder / FILE
+    tensors = read_tensors(path)
+    load_weights(trainer.model, _below(tensors, "model/"), path)
+    trainer.best = _below(tensors, "best/")
+    states: dict[int, dict[str, Tensor]] = {}
+    for name, value in _below(tensors, "optimiser/").items():
+        number, key = name.split("/")
+        states.setdefault(int(number), {})[key] = value
+    trainer.optimiser.load_state_dict({**trainer.optimiser.state_dict(), "state": states})
+    trainer.state = read_state(folder)
+
+
+def read_state(folder: Path) -> State:
+    """Read only how far a run is: epochs, best score, history."""
+    try:
+        with safe_open(folder / FILE, framework="pt") as file:
+            return State(**json.loads(file.metadata()["progress"]))
+    except (OSError, KeyError, TypeError) as error:
+        raise MixsteError(f"cannot read {folder / FILE}", found=str(error), mend="delete it; training starts again") from error
+
+
+def best_weights(folder: Path) -> dict[str, Tensor]:
+    """Weights of the epoch that validated best."""
+    return _below(read_tensors(folder / FILE), "best/")
+
+
+def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

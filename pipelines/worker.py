@@ -1,0 +1,34 @@
+"""What runs on every Ray Train worker: build the job's trainer, go on from the last checkpoint, report each epoch."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mixste.jobs import TrainingJob
+from mixste.training_state import restore_training, save_training
+
+
+def train_loop(config: dict[str, Any]) -> None:
+    """Train `config["job"]`; rank 0 writes a checkpoint after each epoch and puts its record in the mailbox."""
+    import ray.train
+    from ray.train import Checkpoint
+
+    context = ray.train.get_context()
+    rank, world = context.get_world_rank(), context.get_world_size()
+    torch.set_num_threads(config["threads"])
+    job: TrainingJob = config["job"]
+    trainer = job.trainer(device=ray.train.torch.get_device(), rank=rank, world=world)
+    checkpoint = ray.train.get_checkpoint()
+    if checkpoint is not None:
+        with checkpoint.as_directory() as folder:
+            restore_training(Path(folder), trainer)
+    for record in trainer.epochs():
+        if rank > 0:
+            ray.train.report(record)
+            continue
+        config["mailbox"].put.remote(record)
+        with tempfile.TemporaryDirectory() as folder:
+            save_training(Path(folder), trainer)
+            ray.train.report(record, checkpoint=Checkpoint.from_directory(folder))
