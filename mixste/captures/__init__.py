@@ -1,0 +1,21 @@
+"""Capture files of any format: `read_capture(path, format)`. A format is one module here with a function `read(path)`."""
+
+from importlib import import_module
+from pathlib import Path
+
+from mixste.captures.capture import Capture, Recording
+from mixste.errors import MixsteError
+
+__all__ = ["FORMATS", "Capture", "Recording", "read_capture"]
+
+FORMATS = {"bvh": "mixste.captures.bvh", "asfamc": "mixste.captures.asfamc"}
+
+
+def read_capture(path: str | Path, format: str) -> Capture:  # noqa: A002  (the settings' own word)
+    """Read one capture file of a format named in FORMATS; MixsteError if it is unknown or the file is damaged."""
+    if format not in FORMATS:
+        raise MixsteError(f"cannot read {path}", found=f"format {format}", expected=f"one of {', '.join(FORMATS)}")
+    capture: Capture = import_module(FORMATS[format]).read(Path(path))
+    if not len(capture.positions):
+        raise MixsteError(f"cannot read {path}", found="no frames", expected="at least one", mend="remove the file")
+    return capture

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mixste.captures.capture import Capture
 from mixste.captures.chains import AXES, carry, turn, upright
 from mixste.captures.numbers import parse_numbers, read_text
 from mixste.errors import MixsteError
@@ -54,6 +55,12 @@ class _Tree:
         self.offsets.append([0.0, 0.0, 0.0])
         self.channels.append(())
         return len(self.names) - 1
+
+
+def read(path: Path) -> Capture:
+    """Read a BVH file as a capture; its fps is rounded to hundredths, as frame times are written with few digits."""
+    bvh = read_bvh(path)
+    return Capture(bvh.names, joint_positions(bvh), round(1.0 / bvh.frame_time, 2))
 
 
 def read_bvh(path: str | Path) -> Bvh:

@@ -1,0 +1,30 @@
+"""What a reader returns and what is kept of it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Capture:
+    """One capture file: named joints and their positions (t k 3) in the file's unit and axes.
+
+    `fps` is None where the format holds none; `numbers` (t) are the file's own frame numbers, None if it has none.
+    """
+
+    joints: tuple[str, ...]
+    positions: np.ndarray
+    fps: float | None
+    numbers: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One unbroken piece of a trial: joints (t j 3) float32 metres, world, Z up, at `fps`."""
+
+    source: str
+    trial: str
+    subject: str
+    action: str
+    fps: float
+    joints: np.ndarray
