@@ -4,15 +4,12 @@ Differences from the original: every draw is made per sample (the original share
 batch), and key frames are 9 frames apart at any length (the original has 27 in 243 frames).
 """
 
-from dataclasses import dataclass
-from typing import Annotated
-
 import torch
 from einops import rearrange
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from mixste.settings import SHARE, Settings, at_least
+from mixste.recipe import CorruptionSettings
 
 KEY_FRAMES_APART = 9
 WHITE_NOISE = 0.002
@@ -28,15 +25,6 @@ _GAUSSIAN_SHARE = (
 )  # fmt: skip
 # Confidence from displacement d: a / (d + a) + b d + normal(m, s), clipped to 0..1.
 _CONFIDENCE = {"a": 0.028, "b": 1.1, "mean": -0.0045856964, "std": 0.14310569}
-
-
-@dataclass(frozen=True, kw_only=True)
-class CorruptionSettings(Settings):
-    """How strongly exact keypoints are corrupted; noise 1 is the published detector, 0 none."""
-
-    noise: Annotated[float, at_least(0)]
-    joint_mask: Annotated[float, SHARE]
-    frame_mask: Annotated[float, SHARE]
 
 
 def corrupt(keypoints: Tensor, settings: CorruptionSettings, generator: Generator) -> Tensor:

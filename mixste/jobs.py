@@ -9,27 +9,11 @@ import torch
 
 from mixste.models import build_model
 from mixste.models.checkpoint import WEIGHTS, ModelConfig, load_weights, read_config, read_tensors
-from mixste.models.settings import ModelSettings
-from mixste.corruption import CorruptionSettings
-from mixste.objectives import Lift, LiftLoss, Objective, Supervised, SupervisedLoss
+from mixste.objectives import Lift, Objective, Supervised
+from mixste.recipe import FinetuneSettings, ModelSettings, PretrainSettings
 from mixste.sequences import choose_fraction, read_sequences
 from mixste.skeleton import load_skeleton
-from mixste.training import Trainer, TrainingSettings
-
-
-@dataclass(frozen=True, kw_only=True)
-class PretrainSettings(TrainingSettings):
-    """Pre-training: recover 3D from corrupted exact projections."""
-
-    corruption: CorruptionSettings
-    loss: LiftLoss
-
-
-@dataclass(frozen=True, kw_only=True)
-class FinetuneSettings(TrainingSettings):
-    """Training on labelled detections."""
-
-    loss: SupervisedLoss
+from mixste.training import Trainer
 
 
 @dataclass(frozen=True, kw_only=True)

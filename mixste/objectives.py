@@ -1,16 +1,13 @@
 """What a training step asks of a model: what it sees, and what it is charged for."""
 
-from dataclasses import dataclass
-from typing import Annotated, Protocol
+from typing import Protocol
 
 import torch
 from torch import Generator, Tensor
 
 from mixste import losses
-from mixste.corruption import CorruptionSettings, corrupt
-from mixste.settings import Settings, at_least
-
-Weight = Annotated[float, at_least(0)]
+from mixste.corruption import corrupt
+from mixste.recipe import CorruptionSettings, LiftLoss, SupervisedLoss
 
 
 class Objective(Protocol):
@@ -21,23 +18,6 @@ class Objective(Protocol):
 
     def loss(self, predicted: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Weighted parts of the loss of `b t j 3`, metres, root-relative; the loss is their sum."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LiftLoss(Settings):
-    """Weights beside MPJPE in pre-training (MotionBERT: 0.5 and 20)."""
-
-    n_mpjpe: Weight
-    velocity: Weight
-
-
-@dataclass(frozen=True, kw_only=True)
-class SupervisedLoss(Settings):
-    """MixSTE's loss: joints weighted or alike, weights of the TC-loss (0.5) and of the velocity error (2.0 as run)."""
-
-    weighted: bool
-    temporal: Weight
-    velocity: Weight
 
 
 class Lift:

@@ -1,26 +1,10 @@
 """Optimisers and learning-rate schedules by name; the rate is a function of the step, so nothing of it is stored."""
 
 import math
-from dataclasses import dataclass
-from typing import Annotated
 
 from torch import nn, optim
 
-from mixste.settings import ABOVE_ZERO, FRACTION, SHARE, Settings, at_least, one_of
-
-
-@dataclass(frozen=True, kw_only=True)
-class OptimiserSettings(Settings):
-    """Optimiser, and how its learning rate rises (warmup: share of all steps) and falls (schedule)."""
-
-    name: Annotated[str, one_of("adam", "adamw")]
-    lr: Annotated[float, ABOVE_ZERO]
-    weight_decay: Annotated[float, at_least(0)]
-    amsgrad: bool
-    warmup: Annotated[float, SHARE]
-    schedule: Annotated[str, one_of("cosine", "decay", "constant")]
-    decay: Annotated[float, FRACTION]
-    clip: Annotated[float, ABOVE_ZERO] | None
+from mixste.recipe import OptimiserSettings
 
 
 def build_optimiser(model: nn.Module, settings: OptimiserSettings) -> optim.Optimizer:

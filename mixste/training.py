@@ -9,7 +9,6 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Annotated
 
 import torch
 from torch import Generator, Tensor, distributed
@@ -19,25 +18,12 @@ from mixste.errors import MixsteError
 from mixste.inference import autocast, lift, mirror
 from mixste.models import MixSTE
 from mixste.objectives import Objective
-from mixste.optimisation import OptimiserSettings, build_optimiser, learning_rate
-from mixste.settings import FRACTION, Settings, at_least
+from mixste.optimisation import build_optimiser, learning_rate
+from mixste.recipe import TrainingSettings
 from mixste.sequences import Sequences
 from mixste.windows import cut, gather
 
 MM = 1000.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingSettings(Settings):
-    """How long, how much at once and how: the part of pre-training and fine-tuning that is the same."""
-
-    optimiser: OptimiserSettings
-    epochs: Annotated[int, at_least(1)]
-    windows_per_epoch: Annotated[int, at_least(1)] | None
-    batch_size: Annotated[int, at_least(1)]
-    stride: Annotated[float, FRACTION]
-    flip: bool
-    validation_windows: Annotated[int, at_least(1)]
 
 
 @dataclass

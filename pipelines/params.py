@@ -1,4 +1,4 @@
-"""Typed settings: `load()` reads params.yaml; `python -m pipelines.params data=cmu model=small` composes it from conf/."""
+"""Typed settings: `load()` reads params.yaml; `python -m pipelines.params data=cmu` composes it from conf/."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 
 from mixste.errors import MixsteError
 from mixste.files import whole_file
-from mixste.models.settings import ModelSettings
+from mixste.recipe import ModelSettings
 from mixste.settings import Problem, Settings
 from pipelines.settings import (
     ClusterSettings,
@@ -96,7 +96,8 @@ def write(overrides: Sequence[str] = (), conf: Path = CONF, path: Path = PARAMS)
     from omegaconf import OmegaConf
 
     composed = compose(overrides, conf)
-    params = build(Params, OmegaConf.to_container(composed, resolve=True), f"{conf} with {' '.join(overrides)}".rstrip())
+    where = " with ".join(filter(None, (str(conf), " ".join(overrides))))
+    params = build(Params, OmegaConf.to_container(composed, resolve=True), where)
     with whole_file(path) as partial:
         partial.write_text(OmegaConf.to_yaml(composed), encoding="utf-8")
     return params

@@ -3,9 +3,9 @@
 from torch import nn
 
 from mixste.models.mixste import MixSTE
-from mixste.models.settings import ModelSettings
+from mixste.recipe import ModelSettings
 
-__all__ = ["MixSTE", "ModelSettings", "build_model", "count_parameters"]
+__all__ = ["MixSTE", "build_model", "count_parameters"]
 
 _ARCHITECTURES = {"mixste": MixSTE}
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from mixste.errors import MixsteError
 from mixste.files import whole_file
 from mixste.models import MixSTE, build_model
-from mixste.models.settings import ModelSettings
+from mixste.recipe import ModelSettings
 from mixste.skeleton import load_skeleton
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mixste.errors import MixsteError
 from mixste.models.layers import Block
-from mixste.models.settings import ModelSettings
+from mixste.recipe import ModelSettings
 
 
 class MixSTE(nn.Module):

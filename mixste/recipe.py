@@ -1,0 +1,104 @@
+"""Everything that decides a training, as settings that check themselves: model, corruption, losses, optimiser, length.
+
+No torch here: stages that train nothing read these too.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated
+
+from mixste.settings import ABOVE_ZERO, FRACTION, ODD, SHARE, Problem, Rule, Settings, at_least, one_of
+
+ARCHITECTURES = ("mixste",)
+Count = Annotated[int, at_least(1)]
+Weight = Annotated[float, at_least(0)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings(Settings):
+    """Architecture and size; depth, width and heads are the papers' L, C and H."""
+
+    architecture: Annotated[str, one_of(*ARCHITECTURES)]
+    frames: Annotated[int, ODD]
+    width: Count
+    depth: Count
+    heads: Count
+    mlp_ratio: Annotated[float, ABOVE_ZERO]
+    drop_path: Annotated[float, Rule("at least 0 and below 1", lambda rate: 0 <= rate < 1)]
+    channels: Annotated[int, Rule("2 (x, y) or 3 (x, y, confidence)", lambda channels: channels in (2, 3))]
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield the sizes that do not fit together."""
+        if self.width % self.heads:
+            yield Problem("width", self.width, f"a multiple of heads ({self.heads})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorruptionSettings(Settings):
+    """How strongly exact keypoints are corrupted; noise 1 is the published detector, 0 none."""
+
+    noise: Weight
+    joint_mask: Annotated[float, SHARE]
+    frame_mask: Annotated[float, SHARE]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiftLoss(Settings):
+    """Weights beside MPJPE in pre-training (MotionBERT: 0.5 and 20)."""
+
+    n_mpjpe: Weight
+    velocity: Weight
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupervisedLoss(Settings):
+    """MixSTE's loss: joints weighted or alike, weights of the TC-loss (0.5) and of the velocity error (2.0 as run)."""
+
+    weighted: bool
+    temporal: Weight
+    velocity: Weight
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimiserSettings(Settings):
+    """Optimiser, how its rate rises (warmup: share of all steps) and falls (schedule), and the gradient's largest norm."""
+
+    name: Annotated[str, one_of("adamw", "adam")]
+    lr: Annotated[float, ABOVE_ZERO]
+    weight_decay: Weight
+    amsgrad: bool
+    warmup: Annotated[float, SHARE]
+    schedule: Annotated[str, one_of("cosine", "decay", "constant")]
+    decay: Annotated[float, FRACTION]
+    clip: Annotated[float, ABOVE_ZERO] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings(Settings):
+    """How long, how much at once and how: the part of pre-training and fine-tuning that is the same.
+
+    `stride` is the step between the windows that training draws from, as a share of a window.
+    """
+
+    optimiser: OptimiserSettings
+    epochs: Count
+    windows_per_epoch: Count | None
+    batch_size: Count
+    stride: Annotated[float, FRACTION]
+    flip: bool
+    validation_windows: Count
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainSettings(TrainingSettings):
+    """Pre-training: recover 3D from corrupted exact projections."""
+
+    corruption: CorruptionSettings
+    loss: LiftLoss
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneSettings(TrainingSettings):
+    """Training on labelled detections."""
+
+    loss: SupervisedLoss
