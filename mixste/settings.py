@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, fields
-from functools import cache
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from mixste.errors import MixsteError
@@ -85,14 +84,9 @@ class Settings:
                 yield Problem(key, value, rule.text)
 
 
-@cache
-def _rules(cls: type) -> tuple[tuple[str, Rule], ...]:
+def _rules(cls: type[Any]) -> tuple[tuple[str, Rule], ...]:
     hints = get_type_hints(cls, include_extras=True)
-    return tuple(
-        (field.name, rule)
-        for field in fields(cls)  # type: ignore[arg-type]
-        for rule in _found(hints[field.name])
-    )
+    return tuple((field.name, rule) for field in fields(cls) for rule in _found(hints[field.name]))
 
 
 def _found(hint: Any) -> Iterator[Rule]:

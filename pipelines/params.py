@@ -8,14 +8,12 @@ from typing import Any
 
 from mixste.errors import MixsteError
 from mixste.files import whole_file
-from mixste.recipe import ModelSettings
+from mixste.recipe import FinetuneSettings, ModelSettings, PretrainSettings
 from mixste.settings import Problem, Settings
 from pipelines.settings import (
     ClusterSettings,
     DataSettings,
     EvaluateSettings,
-    FinetuneSettings,
-    PretrainSettings,
     ProjectSettings,
     RegisterSettings,
     TrackingSettings,
@@ -25,6 +23,7 @@ from pipelines.typed import build
 
 CONF = Path("conf")
 PARAMS = Path("params.yaml")
+__all__ = ["ClusterSettings", "DataSettings", "EvaluateSettings", "Params", "ProjectSettings", "load", "write"]
 
 
 @dataclass(frozen=True)
@@ -43,13 +42,10 @@ class Params(Settings):
     register: RegisterSettings
 
     def problems(self) -> Iterator[Problem]:
-        """A window fits into a clip, and windows overlap by less than their length."""
-        frames = self.model.frames
-        if self.project.views.clip_frames < frames:
-            found = self.project.views.clip_frames
-            yield Problem("project.views.clip_frames", found, f"model.frames or more, which is {frames}")
-        if self.evaluate.overlap >= frames:
-            yield Problem("evaluate.overlap", self.evaluate.overlap, f"less than model.frames, which is {frames}")
+        """A window fits into a clip."""
+        frames, clip = self.model.frames, self.project.views.clip_frames
+        if clip < frames:
+            yield Problem("project.views.clip_frames", clip, f"model.frames or more, which is {frames}")
 
 
 def load(path: Path = PARAMS) -> Params:

@@ -19,6 +19,7 @@ from mixste.settings import (
 )
 
 NAME = Rule("letters, digits and underscores", lambda value: value.replace("_", "").isalnum())
+BELOW_ONE = Rule("0 or more and below 1", lambda value: 0 <= value < 1)
 Positive = Annotated[float, ABOVE_ZERO]
 Share = Annotated[float, SHARE]
 NotNegative = Annotated[float, at_least(0)]
@@ -136,7 +137,7 @@ class DetectorSettings(Settings):
     """The simulated 2D detector of the rig."""
 
     noise: NotNegative
-    correlation: Annotated[float, Rule("0 or more and below 1", lambda value: 0 <= value < 1)]
+    correlation: Annotated[float, BELOW_ONE]
     bias: NotNegative
     bias_seconds: Positive
     dropout_rate: NotNegative
@@ -160,78 +161,12 @@ class ProjectSettings(Settings):
 
 
 @dataclass(frozen=True)
-class CorruptionSettings(Settings):
-    """The synthetic detector of pre-training (method 4.1): scale of its noise, share of joints and frames hidden."""
-
-    noise: NotNegative
-    joint_mask: Share
-    frame_mask: Share
-
-
-@dataclass(frozen=True)
-class OptimiserSettings(Settings):
-    """The optimiser, its rate over time and the clipping of gradients (null: none)."""
-
-    name: Annotated[str, one_of("adamw", "adam")]
-    lr: Positive
-    weight_decay: NotNegative
-    amsgrad: bool
-    warmup: Share
-    schedule: Annotated[str, one_of("cosine", "decay", "constant")]
-    decay: Annotated[float, FRACTION]
-    clip: Positive | None
-
-
-@dataclass(frozen=True)
-class PretrainLoss(Settings):
-    """Weights beside MPJPE's 1."""
-
-    n_mpjpe: NotNegative
-    velocity: NotNegative
-
-
-@dataclass(frozen=True)
-class FinetuneLoss(Settings):
-    """MixSTE's loss: joints weighted or not, and the weights of its two other terms."""
-
-    weighted: bool
-    temporal: NotNegative
-    velocity: NotNegative
-
-
-@dataclass(frozen=True)
-class PretrainSettings(Settings):
-    """Recovering 3D from corrupted 2D of random views."""
-
-    corruption: CorruptionSettings
-    loss: PretrainLoss
-    optimiser: OptimiserSettings
-    epochs: Count
-    windows_per_epoch: Count | None
-    batch_size: Count
-    validation_windows: Count
-
-
-@dataclass(frozen=True)
-class FinetuneSettings(Settings):
-    """Training on labelled detections, from scratch and from the pre-trained weights alike."""
-
-    loss: FinetuneLoss
-    optimiser: OptimiserSettings
-    epochs: Count
-    windows_per_epoch: Count | None
-    batch_size: Count
-    validation_windows: Count
-    flip: bool
-
-
-@dataclass(frozen=True)
 class EvaluateSettings(Settings):
     """How a model is scored and shown."""
 
     batch_size: Count
     flip: bool
-    overlap: Annotated[int, at_least(0)]
+    overlap: Annotated[float, BELOW_ONE]
     clip_seconds: Positive
 
 
@@ -241,7 +176,7 @@ class ClusterSettings(Settings):
 
     address: str | None
     workers: Count
-    cpus_per_worker: Positive | None
+    cpus_per_worker: Count | None
     gpus_per_worker: NotNegative
     storage: Annotated[str, NOT_EMPTY]
     precision: Annotated[str, one_of("fp32", "bf16")]

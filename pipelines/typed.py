@@ -17,10 +17,10 @@ T = TypeVar("T")
 def build(cls: type[T], tree: object, where: str) -> T:
     """Make the settings dataclass `cls` of `tree`; `where` (a file) opens the message of the SettingsError."""
     problems: list[Problem] = []
-    value = _read(cls, tree, "", problems)
+    value: T = _read(cls, tree, "", problems)
     if problems:
         raise SettingsError(problems, where)
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def _read(hint: Any, value: Any, key: str, problems: list[Problem]) -> Any:
