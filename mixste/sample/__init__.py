@@ -3,6 +3,7 @@
 It exists so that the pipeline runs on a fresh clone. It is plausible, not recorded; see docs/data-sample.md.
 """
 
-from mixste.sample.write import ACTIONS, SUBJECTS, make_trial, write_sample
+from mixste.sample.actions import ACTIONS
+from mixste.sample.write import SUBJECTS, make_trial, write_sample
 
 __all__ = ["ACTIONS", "SUBJECTS", "make_trial", "write_sample"]

@@ -62,7 +62,8 @@ PARTS = (
     Part("spine", "hip", (0.0, 0.135, -0.01), _TRUNK),
     Part("thorax", "spine", (0.0, 0.155, 0.0), _TRUNK),
     Part("neck", "thorax", (0.0, 0.07, 0.02), _TRUNK),
-    Part("head", "neck", (0.0, 0.085, -0.005)),
+    Part("head", "neck", (0.0, 0.085, -0.005), (("X", "lean", 1),)),
+    Part("head_End", "head", (0.0, 0.03, 0.0)),
     *_arm("l", 1),
     *_arm("r", -1),
 )

@@ -5,6 +5,7 @@ cadence after Winter (1991), The Biomechanics and Motor Control of Human Gait; r
 biomechanics of running, Gait and Posture 7. Foot contact is at 0 %; flexion and dorsiflexion are positive, degrees.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,12 +14,12 @@ from mixste.sample.body import Angles
 from mixste.sample.chance import Chance
 
 # fmt: off
-_WALK = {
+_WALK: Mapping[str, tuple[float, ...]] = {
     "hip": (20, 19, 17, 14, 10, 6, 2, -2, -5.5, -8.5, -10.5, -10.5, -7, 0, 8, 15, 19.5, 22, 22, 21),
     "knee": (4, 9, 16, 19.5, 18.5, 15.5, 12, 8.5, 6, 6, 9.5, 18, 33, 50, 62, 64.5, 58, 43, 23, 6),
     "ankle": (0, -4.5, -4, -0.5, 3, 5, 6.5, 8, 9.3, 9.6, 7, -2, -15, -19, -12, -5, -0.5, 1.5, 2, 1.5),
 }
-_RUN = {
+_RUN: Mapping[str, tuple[float, ...]] = {
     "hip": (38, 37, 34, 29, 22, 14, 5, -3, -7, -5, 3, 14, 26, 37, 46, 51, 52, 49, 44, 40),
     "knee": (15, 26, 37, 43, 42, 35, 25, 17, 17, 28, 47, 68, 85, 94, 93, 82, 63, 41, 22, 12),
     "ankle": (6, 9, 17, 23, 24, 18, 4, -14, -21, -17, -9, -3, 0, 2, 4, 5, 6, 6, 6, 6),
@@ -30,7 +31,7 @@ _RUN = {
 class Gait:
     """A style of going: curves, the part of the stride a foot stands, arm swing, trunk lean, pelvic tilt; degrees."""
 
-    curves: dict[str, tuple[float, ...]]
+    curves: Mapping[str, tuple[float, ...]]
     stance: float
     reach: float
     arm_swing: float

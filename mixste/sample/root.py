@@ -21,7 +21,7 @@ def place(body: Body, angles: Angles, standing: np.ndarray) -> Bvh:
     feet = _feet(body, angles, np.zeros((len(standing), 3)))
     contacts = _contacts(feet, body)
     loads = _loads(contacts[..., 1], standing)
-    root = _root(contacts, loads, ~standing.any(axis=1))
+    root = _root(contacts, loads, ~np.any(standing, axis=1, keepdims=True)[:, 0])
     contacts = contacts + root[:, None, None]
     held = dict(angles)
     for foot, side in enumerate("rl"):
