@@ -36,16 +36,16 @@ def lift_sequences(
     sequences: Sequences,
     *,
     flip: Tensor | None,
-    overlap: float = 0.0,
+    overlap: int = 0,
     batch_size: int = 64,
     precision: str = "fp32",
 ) -> Tensor:
     """Lift every frame of every sequence once: `n j 3`, metres, camera axes, relative to the root as predicted.
 
-    `overlap` is the share of a window that the next one covers again; overlapping predictions are blended.
+    `overlap` is the number of frames of a window that the next one covers again; their predictions are blended.
     """
     frames = model.settings.frames
-    windows = cut(sequences.offsets, frames, max(1, round(frames * (1 - overlap))))
+    windows = cut(sequences.offsets, frames, max(1, frames - overlap))
     model.eval()
     predicted, indices = [], []
     for which in torch.arange(len(windows), device=windows.starts.device).split(batch_size):

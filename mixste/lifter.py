@@ -34,8 +34,12 @@ class Lifter:
         """Lift windows `b t j c` (screen units, t up to the model's frames) to `b t j 3`: metres, camera axes."""
         return lift(self.model, self._checked(keypoints, 4), flip=self._flip).cpu().numpy()
 
-    def lift(self, keypoints: np.ndarray, *, overlap: float = 0.5) -> np.ndarray:
-        """Lift one sequence of any length, `t j c` in screen units, to `t j 3`: metres, camera axes, root-relative."""
+    def lift(self, keypoints: np.ndarray, *, overlap: int | None = None) -> np.ndarray:
+        """Lift one sequence of any length, `t j c` in screen units, to `t j 3`: metres, camera axes, root-relative.
+
+        Windows overlap by so many frames, by default half a window, and are blended.
+        """
+        overlap = self.model.settings.frames // 2 if overlap is None else overlap
         tensor = self._checked(keypoints, 3)
         names = ("clip",)
         sequence = Sequences(

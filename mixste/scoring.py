@@ -1,0 +1,85 @@
+"""Scores of predictions by the field's protocols, every frame counted once, all in mm (MPJVE: mm a frame).
+
+The prediction is compared as it is with root-relative truth, the root joint included, as MixSTE's authors do. Sequences
+are one camera of one clip; velocities never cross from one sequence to the next. A group's score is the mean over its
+frames; the action mean is the unweighted mean of the actions' scores.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mixste.metrics import align_to_target, joint_errors, scale_to_target, velocity_errors
+from mixste.sequences import Sequences
+
+METRICS = ("mpjpe", "p_mpjpe", "n_mpjpe", "mpjve")
+_MM = 1000.0
+_CHUNK = 1 << 15
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Errors in mm: one row a sequence (`totals (s 4)` summed over frames, `frames (s)`), and `per_joint (j)`."""
+
+    sequences: Sequences
+    totals: np.ndarray
+    frames: np.ndarray
+    steps: np.ndarray
+    per_joint: np.ndarray
+
+    def mean(self, keep: Callable[[int], bool] = lambda _: True) -> dict[str, float]:
+        """Frame-weighted mean of each metric over the sequences that `keep` (by number) holds."""
+        chosen = np.array([keep(number) for number in range(len(self.frames))], dtype=bool)
+        counts = [self.frames, self.frames, self.frames, self.steps]
+        return {
+            metric: float(self.totals[chosen, column].sum() / max(1, counts[column][chosen].sum()))
+            for column, metric in enumerate(METRICS)
+        }
+
+    def by(self, names: tuple[str, ...]) -> dict[str, dict[str, float]]:
+        """Mean and frames of each group of sequences, where `names` gives the group of every sequence."""
+        groups = {}
+        for name in sorted(set(names)):
+            frames = sum(int(count) for count, own in zip(self.frames, names, strict=True) if own == name)
+            groups[name] = {**self.mean(lambda number, name=name: names[number] == name), "frames": frames}
+        return groups
+
+    def action_mean(self) -> dict[str, float]:
+        """Unweighted mean over the actions."""
+        actions = self.by(self.sequences.actions).values()
+        return {metric: float(np.mean([action[metric] for action in actions])) for metric in METRICS}
+
+
+def score(predicted: Tensor, sequences: Sequences) -> Scores:
+    """Score predictions `n j 3` (metres, root-relative) of all frames of some sequences."""
+    target = (sequences.joints - sequences.joints[:, :1]).double().cpu()
+    predicted = predicted.double().cpu()
+    errors = joint_errors(predicted, target)
+    per_frame = torch.stack(
+        [
+            errors.mean(-1),
+            _chunked(lambda p, t: joint_errors(align_to_target(p, t), t).mean(-1), predicted, target),
+            joint_errors(scale_to_target(predicted, target), target).mean(-1),
+            torch.cat([errors.new_zeros(1), velocity_errors(predicted, target).mean(-1)]),
+        ],
+        dim=-1,
+    )
+    offsets = sequences.offsets.cpu()
+    per_frame[offsets[:-1], -1] = 0.0
+    running = torch.cat([per_frame.new_zeros(1, len(METRICS)), per_frame.cumsum(0)])
+    frames = np.diff(offsets.numpy())
+    return Scores(
+        sequences=sequences,
+        totals=(running[offsets[1:]] - running[offsets[:-1]]).numpy() * _MM,
+        frames=frames,
+        steps=frames - 1,
+        per_joint=errors.mean(0).numpy() * _MM,
+    )
+
+
+def _chunked(function: Callable[[Tensor, Tensor], Tensor], predicted: Tensor, target: Tensor) -> Tensor:
+    pairs = zip(predicted.split(_CHUNK), target.split(_CHUNK), strict=True)
+    return torch.cat([function(p, t) for p, t in pairs])

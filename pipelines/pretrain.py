@@ -1,0 +1,37 @@
+"""Pre-train: recover 3D from masked, noised 2D of random views. datasets/projections/random -> models/pretrained."""
+
+from pathlib import Path
+
+from mixste.jobs import TrainingJob
+from pipelines.params import Params, load
+from pipelines.stage import run
+from pipelines.training import tables, train
+
+VIEWS = Path("datasets/projections/random")
+OUTPUT = Path("models/pretrained")
+
+
+def pretraining_job(params: Params, *, views: Path = VIEWS) -> TrainingJob:
+    """Every table of random views trains, but the validation subjects'."""
+    validation = tables(str(views), [params.data.split.validation])
+    held_out = {path.stem.split("-", 1)[1] for path in validation}
+    training = tuple(path for path in sorted(views.glob("*.parquet")) if path.stem.split("-", 1)[1] not in held_out)
+    return TrainingJob(
+        model=params.model,
+        training=params.pretrain,
+        train=training,
+        validation=validation,
+        skeleton=params.data.skeleton,
+        fps=params.data.fps,
+        seed=params.seed,
+    )
+
+
+def main() -> None:
+    """Run the stage."""
+    params = load()
+    train("pretrain", pretraining_job(params), params, OUTPUT, parent="project")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,116 @@
+"""What pre-training and fine-tuning share: run a job on the cluster, follow it, write a model folder."""
+
+import csv
+import fcntl
+import logging
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mixste.errors import MixsteError
+from mixste.files import whole_file, whole_folder
+from mixste.jobs import TrainingJob
+from mixste.models.checkpoint import save_model
+from mixste.training_state import FILE, best_weights, read_state
+from pipelines import cluster, tracking
+from pipelines.params import Params
+from pipelines.provenance import git_state
+from pipelines.worker import train_loop
+
+log = logging.getLogger(__name__)
+TIMINGS = ("frames_per_second", "seconds")
+
+
+def train(stage: str, job: TrainingJob, params: Params, output: Path, *, parent: str) -> None:
+    """Train a job, or go on with it, in `runs/STAGE-FINGERPRINT`, and write its best weights as a model folder.
+
+    `parent` is the stage whose run this one builds on.
+    """
+    job = replace(job, precision=params.cluster.precision)
+    folder = Path(params.cluster.storage).absolute() / f"{stage}-{job.fingerprint()}"
+    data_hash = job.data_hash()
+    with _alone(folder), tracking.run(stage, params, folder=folder, data_hash=data_hash, parent=parent) as run:
+        if not (folder / FILE).exists():
+            follow = follower(stage, job.training.epochs, run)
+            checkpoint = cluster.train(
+                train_loop, {"job": job}, folder=folder, settings=params.cluster, on_record=follow
+            )
+            _keep(checkpoint / FILE, folder / FILE)
+        provenance = {"data": params.data.name, "synthetic": params.data.synthetic, "licence": params.data.licence}
+        write_model(output, folder, job, {**provenance, "stage": stage, "data_hash": data_hash})
+        run.log_figure(output / "config.json")
+    state = read_state(folder)
+    log.info("%s: best epoch %d, validation MPJPE %.1f mm", output, state.best_epoch, state.best_mpjpe)
+
+
+def write_model(output: Path, folder: Path, job: TrainingJob, provenance: dict[str, Any]) -> None:
+    """Write the best weights of a finished training as a model folder with its history."""
+    state = read_state(folder)
+    chosen = {"epoch": state.best_epoch, "validation_mpjpe_mm": state.best_mpjpe, "parent": job.parent_provenance()}
+    with whole_folder(output) as partial:
+        save_model(partial, best_weights(folder), job.config({**provenance, **chosen}))
+        write_history(partial / "history.csv", state.history)
+
+
+def write_history(path: Path, history: Sequence[dict[str, float]]) -> None:
+    """Write one row an epoch: losses in metres, validation MPJPE in mm."""
+    with whole_file(path) as partial, partial.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(history[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows([{key: f"{value:.8g}" for key, value in row.items()} for row in history])
+
+
+def follower(stage: str, epochs: int, run: tracking.Tracked) -> Callable[[dict[str, float]], None]:
+    """What is done with each epoch's record: a line with the time left, and MLflow's metrics."""
+
+    def follow(record: dict[str, float]) -> None:
+        epoch = int(record["epoch"])
+        left = record["seconds"] * (epochs - epoch)
+        log.info(
+            "%s  epoch %d/%d  loss %.4f  validation MPJPE %.1f mm  %.0f frames/s  %d:%02d left",
+            stage, epoch, epochs, record["loss"], record["validation_mpjpe"], record["frames_per_second"],
+            *divmod(round(left), 60),
+        )  # fmt: skip
+        run.log_metrics({key: value for key, value in record.items() if key != "epoch"}, step=epoch)
+
+    return follow
+
+
+def tables(folder: str, groups: Sequence[Any]) -> tuple[Path, ...]:
+    """Projection tables of some subjects, in order of their names: files `SOURCE-SUBJECT.parquet`.
+
+    `groups` hold subjects and sources (none: all). Raises MixsteError when a subject has no table.
+    """
+    found = []
+    for group in groups:
+        for subject in group.subjects:
+            sources = group.sources or ("*",)
+            own = [path for source in sources for path in Path(folder).glob(f"{source}-{subject}.parquet")]
+            if not own:
+                raise MixsteError(
+                    f"no projections of subject {subject} in {folder}", expected=f"{'/'.join(sources)}-{subject}.parquet",
+                    mend="check data.split against the subjects in reports/prepare.json, then run `dvc repro`",
+                )  # fmt: skip
+            found += own
+    return tuple(sorted(found))
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise MixsteError(
+                f"{folder} is in use", found="another process that trains there", mend="wait for it, or stop it"
+            ) from None
+        yield
+
+
+def _keep(source: Path, place: Path) -> None:
+    with whole_file(place) as partial:
+        shutil.copyfile(source, partial)
