@@ -5,8 +5,8 @@ are one camera of one clip; velocities never cross from one sequence to the next
 frames; the action mean is the unweighted mean of the actions' scores.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -21,35 +21,51 @@ _CHUNK = 1 << 15
 
 
 @dataclass(frozen=True)
+class Names:
+    """Whose and what each scored sequence is."""
+
+    clips: tuple[str, ...]
+    subjects: tuple[str, ...]
+    actions: tuple[str, ...]
+
+    @property
+    def trials(self) -> tuple[str, ...]:
+        """The trial that each clip was cut from."""
+        return tuple(clip.rsplit("/", 1)[0] for clip in self.clips)
+
+
+@dataclass(frozen=True)
 class Scores:
     """Errors in mm: one row a sequence (`totals (s 4)` summed over frames, `frames (s)`), and `per_joint (j)`."""
 
-    sequences: Sequences
+    names: Names
     totals: np.ndarray
     frames: np.ndarray
     steps: np.ndarray
     per_joint: np.ndarray
 
-    def mean(self, keep: Callable[[int], bool] = lambda _: True) -> dict[str, float]:
-        """Frame-weighted mean of each metric over the sequences that `keep` (by number) holds."""
-        chosen = np.array([keep(number) for number in range(len(self.frames))], dtype=bool)
-        counts = [self.frames, self.frames, self.frames, self.steps]
-        return {
-            metric: float(self.totals[chosen, column].sum() / max(1, counts[column][chosen].sum()))
-            for column, metric in enumerate(METRICS)
-        }
+    def only(self, keep: Sequence[int]) -> "Scores":
+        """The scores of some sequences, by number; `per_joint` stays that of all."""
+        names = {name: tuple(getattr(self.names, name)[i] for i in keep) for name in ("clips", "subjects", "actions")}
+        chosen = list(keep)
+        return replace(
+            self, names=Names(**names), totals=self.totals[chosen], frames=self.frames[chosen], steps=self.steps[chosen]
+        )
 
-    def by(self, names: tuple[str, ...]) -> dict[str, dict[str, float]]:
+    def mean(self) -> dict[str, float]:
+        """Mean of each metric over all frames (MPJVE: over all steps from frame to frame)."""
+        counts = [self.frames.sum()] * 3 + [self.steps.sum()]
+        sums = self.totals.sum(axis=0)
+        return {metric: float(total / max(1, count)) for metric, total, count in zip(METRICS, sums, counts, strict=True)}
+
+    def by(self, names: Sequence[str]) -> dict[str, dict[str, float]]:
         """Mean and frames of each group of sequences, where `names` gives the group of every sequence."""
-        groups = {}
-        for name in sorted(set(names)):
-            frames = sum(int(count) for count, own in zip(self.frames, names, strict=True) if own == name)
-            groups[name] = {**self.mean(lambda number, name=name: names[number] == name), "frames": frames}
-        return groups
+        groups = {name: self.only([i for i, own in enumerate(names) if own == name]) for name in sorted(set(names))}
+        return {name: {**own.mean(), "frames": int(own.frames.sum())} for name, own in groups.items()}
 
     def action_mean(self) -> dict[str, float]:
         """Unweighted mean over the actions."""
-        actions = self.by(self.sequences.actions).values()
+        actions = self.by(self.names.actions).values()
         return {metric: float(np.mean([action[metric] for action in actions])) for metric in METRICS}
 
 
@@ -72,7 +88,7 @@ def score(predicted: Tensor, sequences: Sequences) -> Scores:
     running = torch.cat([per_frame.new_zeros(1, len(METRICS)), per_frame.cumsum(0)])
     frames = np.diff(offsets.numpy())
     return Scores(
-        sequences=sequences,
+        names=Names(sequences.clips, sequences.subjects, sequences.actions),
         totals=(running[offsets[1:]] - running[offsets[:-1]]).numpy() * _MM,
         frames=frames,
         steps=frames - 1,
