@@ -65,7 +65,7 @@ class JointSource:
         return {*self.joints, *(self.along or ())}
 
     def place(self, joints: Sequence[str], positions: np.ndarray) -> np.ndarray:
-        """Return its positions (t 3) from those of the named joints (t k 3), metres; a line without length gives NaN."""
+        """Return its positions (t 3) from the named joints' (t k 3), metres; a line without length gives NaN."""
         place: np.ndarray = positions[:, [joints.index(name) for name in self.joints]].mean(axis=1)
         if self.along is None:
             return place
@@ -144,7 +144,7 @@ def load_joint_map(name: str | Path) -> JointMap:
     return JointMap(short, skeleton, tuple(_source(name, joint, tree["joints"][joint]) for joint in skeleton.joints))
 
 
-def _source(name: str | Path, joint: str, tree: Any) -> JointSource:  # noqa: ANN401  (YAML)
+def _source(name: str | Path, joint: str, tree: Any) -> JointSource:
     match tree:
         case str() | {"joint": str()}:
             return JointSource((tree if isinstance(tree, str) else tree["joint"],))

@@ -1,4 +1,4 @@
-"""Capture files of any format: `read_capture(path, format)`. A format is one module here with a function `read(path)`."""
+"""Capture files of any format: `read_capture(path, format)`; a format is one module here with a `read(path)`."""
 
 from importlib import import_module
 from pathlib import Path

@@ -1,10 +1,10 @@
 """Acclaim ASF/AMC: a skeleton of bones (ASF) and their angles, frame after frame (AMC).
 
-- A bone's frame turns by C M C^-1 in its parent's: C is its `axis`, M its degrees of freedom. Of an order "XYZ", and of the
-  degrees of freedom in the order listed, the first acts first: M = Rz Ry Rx.
+- A bone's frame turns by C M C^-1 in its parent's: C is its `axis`, M its degrees of freedom. Of an order "XYZ", and of
+  the degrees of freedom as listed, the first acts first: M = Rz Ry Rx.
 - A joint is the end of the bone of its name: the bone's `direction` times `length`, turned; `root` is the root itself.
 - Positions stay in the file's unit; metres_per_unit must hold the factor of `:units length` (CMU: 0.0254 / 0.45).
-- The ASF file lies beside the AMC file: the only one there, or the one named by the AMC's name up to its last underscore.
+- The ASF file lies beside the AMC file: the only one there, or the one named as the AMC up to its last underscore.
 """
 
 from dataclasses import dataclass, field
@@ -43,7 +43,7 @@ class Asf:
 
 @dataclass(frozen=True)
 class Amc:
-    """The motion: for every bone of the file its values (t n) as written, the frames' numbers (t), the angle unit's name."""
+    """The motion: every bone's values (t n) as written, the frames' numbers (t), the name of the unit of angle."""
 
     values: dict[str, np.ndarray]
     numbers: np.ndarray
@@ -261,7 +261,8 @@ def _ordered(bones: list[Bone], hierarchy: list[list[str]]) -> tuple[Bone, ...]:
     """Return the bones with the root first and every parent before its children, and set their parents."""
     named = {bone.name: bone for bone in bones}
     children = {words[0]: words[1:] for words in hierarchy if words[0] not in ("begin", "end")}
-    ordered, waiting = [], [("root", -1)]
+    ordered: list[Bone] = []
+    waiting = [("root", -1)]
     while waiting:
         name, parent = waiting.pop(0)
         bone = named.pop(name, None)

@@ -2,7 +2,7 @@
 
 Conventions where the format leaves a choice:
 - rotations compose in the order of the joint's own channels (the first listed is the outermost), in degrees;
-- a position channel replaces that component of the joint's OFFSET, on any joint; a component without a channel keeps it;
+- a position channel replaces that component of the joint's OFFSET, on any joint; one without a channel keeps it;
 - an End Site is a joint without channels, named PARENT_End.
 """
 

@@ -1,6 +1,6 @@
 """Forward kinematics of a tree of bones by turning frames about their own axes.
 
-A frame is an array (3 3 t): its first index is the axis (X, Y, Z), its second that axis's world component, its last the time.
+A frame is an array (3 3 t): first the axis (X, Y, Z), then that axis's world component, last the time.
 Turning about one axis touches the two others only, so no matrix product is needed and time stays contiguous.
 """
 

@@ -1,0 +1,83 @@
+"""What became of every capture file: counts, joint maps, and each rejected file and trimmed range with its reason."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mixste.captures.cleaning import Defect
+from mixste.captures.preparing import Outcome, Source
+from mixste.errors import MixsteError
+
+
+@dataclass(frozen=True)
+class Row:
+    """One file: frames it had, frames `kept` at the target rate in `pieces`, ranges taken out, why it was rejected."""
+
+    source: str
+    subject: str
+    path: Path
+    frames: int
+    pieces: int
+    kept: int
+    defects: tuple[Defect, ...]
+    rejected: str
+
+    @property
+    def trimmed(self) -> tuple[Defect, ...]:
+        """The ranges taken out of a file of which something stays."""
+        return () if self.rejected else self.defects
+
+
+def account(source: Source, outcome: Outcome) -> Row:
+    """Return the outcome of one file without its motion."""
+    lengths = [len(recording.joints) for recording in outcome.recordings]
+    trial = outcome.trial
+    defects, rejected = outcome.defects, outcome.rejected
+    return Row(source.name, trial.subject, trial.path, outcome.frames, len(lengths), sum(lengths), defects, rejected)
+
+
+def summarise(rows: Sequence[Row], sources: Sequence[Source], folder: Path, fps: float) -> dict[str, Any]:
+    """Return the report as plain data, files below `folder`; MixsteError if nothing of a source is left."""
+    return {
+        "total": _count(rows, fps),
+        "sources": {
+            source.name: _about(source, [row for row in rows if row.source == source.name], fps) for source in sources
+        },
+        "subjects": {
+            f"{source}-{subject}": _count([row for row in rows if (row.source, row.subject) == (source, subject)], fps)
+            for source, subject in dict.fromkeys((row.source, row.subject) for row in rows)
+        },
+        "rejected": [
+            {"file": _below(row.path, folder), "frames": row.frames, "reason": row.rejected.replace(f"{folder}/", "")}
+            for row in rows
+            if row.rejected
+        ],
+        "trimmed": [{"file": _below(row.path, folder), **asdict(defect)} for row in rows for defect in row.trimmed],
+    }
+
+
+def _about(source: Source, rows: Sequence[Row], fps: float) -> dict[str, Any]:
+    if not any(row.kept for row in rows):
+        first = next((row.rejected for row in rows), "no file at all")
+        found, mend = f"all {len(rows)} files rejected, the first because: {first}", "correct the source in conf/data"
+        raise MixsteError(f"nothing of source {source.name} can be used", found=found, mend=mend)
+    return {**_count(rows, fps), "joint_map": source.joint_map.name, "joints": source.joint_map.report()}
+
+
+def _below(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix()
+
+
+def _count(rows: Sequence[Row], fps: float) -> dict[str, Any]:
+    kept = sum(row.kept for row in rows)
+    trimmed = [defect for row in rows for defect in row.trimmed]
+    return {
+        "files": len(rows),
+        "rejected_files": sum(bool(row.rejected) for row in rows),
+        "recordings": sum(row.pieces for row in rows),
+        "frames": kept,
+        "minutes": round(kept / fps / 60, 2),
+        "trimmed_ranges": len(trimmed),
+        "trimmed_source_frames": sum(defect.last - defect.first + 1 for defect in trimmed),
+    }

@@ -1,0 +1,136 @@
+"""Captures of every format become recordings: `python -m pipelines.prepare`, one task a subject of a source."""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mixste.captures.cleaning import Limits
+from mixste.captures.preparing import Source, prepare
+from mixste.captures.report import Row, account, summarise
+from mixste.captures.resampling import METHOD
+from mixste.captures.trials import Trial, find_trials, read_table
+from mixste.files import whole_file, whole_folder
+from mixste.skeleton import load_joint_map, load_skeleton
+from mixste.table import Metadata, write_table
+from pipelines.cluster import fan_out
+from pipelines.params import load
+from pipelines.settings import DataSettings, SourceSettings
+from pipelines.stage import run
+
+RECORDINGS = Path("datasets/recordings")
+REPORT = Path("reports/prepare.json")
+FRAME = "world, Z up"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One task: the trials of a subject in a source, and the table they go to."""
+
+    source: Source
+    trials: tuple[Trial, ...]
+    limits: Limits
+    metadata: Metadata
+    path: Path
+
+
+def main() -> None:
+    """Write datasets/recordings and reports/prepare.json from params.yaml and the captures."""
+    data = load().data
+    with whole_folder(RECORDINGS) as folder:
+        subjects = find_subjects(data, folder.resolve())
+        rows = [row for rows in fan_out(prepare_subject, subjects, "prepare") for row in rows]
+        report = describe(data, subjects, rows)
+    with whole_file(REPORT) as partial:
+        partial.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    _log(report)
+
+
+def find_subjects(data: DataSettings, folder: Path) -> list[Subject]:
+    """Return the tasks, by source and subject, whose tables go into `folder`; MixsteError if files are missing."""
+    captures = Path(data.folder)
+    table = captures / data.trials if data.trials else None
+    limits = Limits(data.fps, data.drop_frames, data.max_speed, data.bone_tolerance, data.min_frames)
+    subjects = []
+    for settings in data.sources:
+        source, metadata = _source(settings, data), _metadata(settings, data)
+        trials = find_trials(captures.resolve(), settings.files, table)
+        for name in sorted({trial.subject for trial in trials}):
+            own = tuple(trial for trial in trials if trial.subject == name)
+            subjects.append(Subject(source, own, limits, metadata, folder / f"{source.name}-{name}.parquet"))
+    return subjects
+
+
+def _source(settings: SourceSettings, data: DataSettings) -> Source:
+    joint_map = load_joint_map(settings.joint_map).onto(load_skeleton(data.skeleton))
+    return Source(settings.name, settings.format, joint_map, settings.metres_per_unit, settings.up, settings.fps)
+
+
+def _metadata(settings: SourceSettings, data: DataSettings) -> Metadata:
+    return Metadata(
+        kind="recordings",
+        skeleton=data.skeleton,
+        unit="m",
+        frame=FRAME,
+        fps=data.fps,
+        source=settings.name,
+        licence=data.licence,
+        synthetic=data.synthetic,
+    )
+
+
+def prepare_subject(subject: Subject) -> list[Row]:
+    """Write one subject's table, unless nothing of it is sound, and return a row for the report a file."""
+    outcomes = [prepare(trial, subject.source, subject.limits) for trial in subject.trials]
+    recordings = [recording for outcome in outcomes for recording in outcome.recordings]
+    if recordings:
+        lengths = [len(recording.joints) for recording in recordings]
+        columns: dict[str, np.ndarray | Sequence[str]] = {
+            name: np.repeat([getattr(recording, name) for recording in recordings], lengths).tolist()
+            for name in ("trial", "subject", "action")
+        }
+        columns["frame"] = np.concatenate([np.arange(length, dtype=np.int32) for length in lengths])
+        columns["joints"] = np.concatenate([recording.joints for recording in recordings])
+        write_table(subject.path, columns, subject.metadata)
+    return [account(subject.source, outcome) for outcome in outcomes]
+
+
+def describe(data: DataSettings, subjects: list[Subject], rows: list[Row]) -> dict[str, Any]:
+    """Return the report: what the recordings are, and what became of every file; MixsteError if a source is empty."""
+    sources = list({subject.source.name: subject.source for subject in subjects}.values())
+    return {
+        "data": data.name,
+        "synthetic": data.synthetic,
+        "recordings": {
+            "skeleton": data.skeleton,
+            "unit": "m",
+            "frame": FRAME,
+            "fps": data.fps,
+            "resampling": METHOD,
+        },
+        **summarise(rows, sources, Path(data.folder).resolve(), data.fps),
+        "rows_without_file": _unused(data, subjects),
+    }
+
+
+def _unused(data: DataSettings, subjects: list[Subject]) -> list[str]:
+    """Return the trials of the CSV that no file has."""
+    known = {trial.name for subject in subjects for trial in subject.trials}
+    return sorted(set(read_table(Path(data.folder) / data.trials)) - known) if data.trials else []
+
+
+def _log(report: dict[str, Any]) -> None:
+    log, total = logging.getLogger(__name__), report["total"]
+    log.info("%d recordings of %d files, %.1f minutes", total["recordings"], total["files"], total["minutes"])
+    for row in report["rejected"]:
+        log.warning("rejected %s: %s", row["file"], row["reason"])
+    if report["trimmed"]:
+        log.warning("%d ranges trimmed; %s lists them", len(report["trimmed"]), REPORT)
+
+
+if __name__ == "__main__":
+    run(main)
