@@ -68,11 +68,12 @@ class LabelSettings(GroupSettings):
 
 @dataclass(frozen=True)
 class SplitSettings(Settings):
-    """Subjects of fine-tuning, validation and test; the rest is for pre-training."""
+    """Subjects of fine-tuning, validation and test, the rest is for pre-training; test trials that are scored apart."""
 
     labels: LabelSettings
     validation: GroupSettings
     test: GroupSettings
+    apart: tuple[str, ...] = ()
 
     def problems(self) -> Iterator[Problem]:
         """No subject may be in two of the three."""
@@ -196,4 +197,4 @@ class RegisterSettings(Settings):
 
     name: Annotated[str, NOT_EMPTY]
     alias: Annotated[str, NOT_EMPTY]
-    model: Annotated[str, one_of("finetuned", "scratch")]
+    model: Annotated[str, one_of("finetuned", "scratch", "pretrained")]

@@ -41,10 +41,13 @@ def client(uri: str) -> Any:
 
 
 def reach(uri: str, timeout: float) -> None:
-    """Raise requests.RequestException if `uri` is a server that does not answer within `timeout` seconds."""
+    """Raise ConnectionError if `uri` is a server that does not answer within `timeout` seconds."""
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(max(1, round(timeout))))
     if uri.startswith(("http://", "https://")):
-        requests.get(f"{uri.rstrip('/')}/health", timeout=timeout)
+        try:
+            requests.get(f"{uri.rstrip('/')}/health", timeout=timeout)
+        except requests.RequestException as error:
+            raise ConnectionError(f"{type(error).__name__} within {timeout:g} seconds") from error
 
 
 def open_run(uri: str, experiment: str, name: str, tags: Mapping[str, str], folder: Path | None) -> Handle:

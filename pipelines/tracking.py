@@ -1,7 +1,7 @@
 """One MLflow run a stage, and a stage that passes, warned, when the server does not answer.
 
 The store is `sqlite:///ABSOLUTE/mlflow.db` with artifacts in `mlartifacts/`, or the server of MLFLOW_TRACKING_URI.
-Given its folder again, a stage goes on with the run it has there; `runs/tracking/STAGE.json` remembers each stage's last.
+Given its folder again, a stage goes on with the run it has there; `runs/tracking/STAGE.json` remembers the last ones.
 """
 
 import logging
@@ -46,7 +46,8 @@ class Tracked:
             batch = [Metric(key, float(value), now, step) for key, value in metrics.items()]
             store.client(uri).log_batch(run_id, metrics=batch)
 
-        self._attempt(f"metrics of step {step}", call)
+        known = any(what.startswith("metrics") for what in self.missed)
+        self._attempt("" if known else f"metrics from step {step} on", call)
 
     def log_figure(self, figure: "Figure | Path", name: str = "") -> None:
         """Log a matplotlib figure as the file `name`, or a file as it is (`name`: the folder it is put into)."""
@@ -78,7 +79,7 @@ class Tracked:
         """Close the run as FINISHED, FAILED or KILLED, and name what was not logged."""
         self._attempt(f"status {status}", lambda uri, run_id: store.client(uri).set_terminated(run_id, status))
         if self.missed:
-            log.warning("not logged to MLflow: %s", ", ".join(dict.fromkeys(self.missed)))
+            log.warning("not logged to MLflow: %s", ", ".join(filter(None, self.missed)))
 
     def _attempt(self, what: str, call: Callable[[str, str], object]) -> None:
         if self.handle is not None:

@@ -1,0 +1,160 @@
+"""Register a model: models/NAME, metrics.json -> a version in MLflow's registry, reports/registered.json.
+
+The alias moves only to a version whose test MPJPE on the same test data is lower than that of the version it stands at.
+"""
+
+import json
+import logging
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mixste.errors import MixsteError
+from mixste.files import whole_file
+from mixste.models.checkpoint import WEIGHTS, ModelConfig, read_config
+from mixste.scoring import METRICS as ERRORS
+from mixste.sequences import read_sequences
+from pipelines import registry, store, tracking
+from pipelines.evaluate import REPORTS
+from pipelines.finetune import RIG
+from pipelines.params import Params, load
+from pipelines.provenance import data_hash, git_state
+from pipelines.stage import run
+from pipelines.training import tables
+
+METRICS, OUTPUT, MODELS = REPORTS / "metrics.json", Path("reports/registered.json"), Path("models")
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a model: its version (null: not registered), whether the alias moved to it, and why."""
+
+    name: str
+    alias: str
+    model: str
+    version: str | None
+    champion: bool
+    why: str
+    test_mpjpe_mm: float
+    test_data_hash: str
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model folder with what is known of it."""
+
+    folder: Path
+    config: ModelConfig
+    scores: dict[str, float]
+    test_hash: str
+    example: np.ndarray
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """The tags that two registrations of the same model on the same test share."""
+        return {"weights_hash": data_hash(self.folder / WEIGHTS), "test_data_hash": self.test_hash}
+
+
+def candidate(params: Params) -> Candidate:
+    """Read the model that conf names, its scores and its test data; MixsteError if one is missing."""
+    name = params.register.model
+    test = tables(str(RIG), [params.data.split.test])
+    config = read_config(MODELS / name)
+    sequences = read_sequences(test[:1], skeleton=config.skeleton, fps=config.fps)
+    example = sequences.keypoints[: config.model.frames, :, : config.model.channels].numpy()[None]
+    scores, test_hash = read_scores(METRICS, name)
+    return Candidate(MODELS / name, config, scores, test_hash, example)
+
+
+def read_scores(path: Path, model: str) -> tuple[dict[str, float], str]:
+    """Return a model's test errors (mm) and the hash of the test data, as `evaluate` wrote them."""
+    try:
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+        return {name: float(metrics[model][name]) for name in ERRORS}, str(metrics["test_data"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MixsteError(
+            f"cannot read the test scores of {model} in {path}", found=repr(error), mend="run `dvc repro evaluate`"
+        ) from error
+
+
+def verdict(mpjpe: float, test_hash: str, champion: Any, alias: str) -> tuple[bool, str]:
+    """Decide whether a model of this test MPJPE (mm) becomes the champion, and say why."""
+    if champion is None:
+        return True, f"{alias}: the first version, test MPJPE {mpjpe:.1f} mm"
+    best, place = float(champion.tags["test_mpjpe_mm"]), f"version {champion.version}"
+    if champion.tags["test_data_hash"] != test_hash:
+        return False, f"not {alias}: {place} was tested on other data, so the two cannot be compared"
+    if mpjpe < best:
+        return True, f"{alias}: test MPJPE {mpjpe:.1f} mm is {best - mpjpe:.1f} mm lower than that of {place}"
+    return False, f"not {alias}: test MPJPE {mpjpe:.1f} mm is {mpjpe - best:.1f} mm higher than that of {place}"
+
+
+def register(params: Params, model: Candidate, tracked: tracking.Tracked) -> Outcome:
+    """Make or find the model's version and move the alias if it has earned it; without MLflow, say so."""
+    settings = params.register
+    blank = Outcome(
+        settings.name, settings.alias, settings.model, None, False, "", model.scores["mpjpe"], model.test_hash
+    )
+    if tracked.handle is not None:
+        try:
+            version, champion, why = _registered(params, model, tracked.handle)
+            return replace(blank, version=version, champion=champion, why=why)
+        except Exception as error:
+            tracking.warn(tracked.handle.uri, error)
+    return replace(blank, why="not registered, because MLflow does not answer; `dvc repro -f register` tries again")
+
+
+def _registered(params: Params, model: Candidate, handle: store.Handle) -> tuple[str, bool, str]:
+    name, alias = params.register.name, params.register.alias
+    best = registry.at_alias(handle.uri, name, alias)
+    version = registry.same_version(handle.uri, name, model.identity)
+    if version is None:
+        location = registry.log_model(handle, model.folder, model.config, model.example)
+        version = registry.add_version(handle, name, location, tags(params, model))
+    if best is not None and best.version == version:
+        return version, True, f"{alias} already"
+    wins, why = verdict(model.scores["mpjpe"], model.test_hash, best, alias)
+    if wins:
+        registry.move_alias(handle.uri, name, alias, version)
+    return version, wins, why
+
+
+def tags(params: Params, model: Candidate) -> dict[str, object]:
+    """Return what a version says of itself: commit, data, runs before it, scores, skeleton, unit, frame, licence."""
+    config, (commit, dirty) = model.config, git_state()
+    runs = {f"run_{stage}": tracking.last_run(stage) for stage in ("pretrain", "finetune", "scratch", "evaluate")}
+    return {
+        **model.identity,
+        **{f"test_{metric}_mm": value for metric, value in model.scores.items()},
+        **{key: value for key, value in runs.items() if value is not None},
+        "git_commit": commit,
+        "git_dirty": str(dirty).lower(),
+        "data": params.data.name,
+        "data_hash": config.provenance.get("data_hash", "unknown"),
+        "synthetic": str(params.data.synthetic).lower(),
+        "licence": params.data.licence,
+        "skeleton": config.skeleton,
+        "unit": config.unit,
+        "frame": config.frame,
+        "fps": config.fps,
+    }
+
+
+def main() -> None:
+    """Run the stage; an MLflow that does not answer is a warning, not an error."""
+    params = load()
+    model = candidate(params)
+    with tracking.run("register", params, data_hash=model.test_hash, parent="evaluate") as tracked:
+        outcome = register(params, model, tracked)
+        tracked.log_metrics({f"test_{metric}": value for metric, value in model.scores.items()})
+    with whole_file(OUTPUT) as partial:
+        partial.write_text(json.dumps(asdict(outcome), indent=2) + "\n", encoding="utf-8")
+    version = f"{outcome.name} version {outcome.version}" if outcome.version else outcome.name
+    log.info("%s: %s", version, outcome.why)
+
+
+if __name__ == "__main__":
+    run(main)
