@@ -1,0 +1,81 @@
+"""Figures are written whole, with the same bytes each time, and show what they are given."""
+
+import numpy as np
+import pytest
+
+from mixste.drawing import clip_gif, comparison, label_efficiency, learning_curves, per_action, per_joint
+from mixste.skeleton import load_skeleton
+
+HISTORIES = {
+    "from scratch": {"epoch": [1, 2, 3], "validation_mpjpe": [150.0, 120.0, 125.0]},
+    "pre-trained": {"epoch": [1, 2, 3], "validation_mpjpe": [110.0, float("nan"), 95.0]},
+}
+TABLE = {"from scratch": {"walking": 80.0, "sitting": 120.0}, "pre-trained": {"walking": 70.0}}
+ROWS = [
+    {"labels": labels, "arm": arm, "mpjpe": 100.0 + seed}
+    for labels in ("a tenth", "all")
+    for arm in ("scratch", "pre-trained")
+    for seed in range(2)
+]
+
+
+def motion(frames: int = 50) -> np.ndarray:
+    """Camera-space poses (t 17 3), metres."""
+    still = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 17, 3)) + np.array([0, 0, 4])
+    return still + 0.1 * np.sin(np.arange(frames) / 5)[:, None, None]
+
+
+@pytest.mark.parametrize(
+    ("draw", "numbers"),
+    [
+        (learning_curves, HISTORIES),
+        (per_action, TABLE),
+        (per_joint, TABLE),
+        (comparison, TABLE),
+        (label_efficiency, ROWS),
+    ],
+)
+def test_a_figure_has_the_same_bytes_twice_and_names_no_version(draw, numbers, tmp_path):
+    for name in "ab":
+        draw(numbers, tmp_path / name, note="synthetic motion, simulated detections")
+    first = (tmp_path / "a").read_bytes()
+    assert first == (tmp_path / "b").read_bytes()
+    assert first.startswith(b"\x89PNG")
+    assert b"Software" not in first
+    assert b"atplotlib" not in first
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_a_figure_depends_on_its_note(tmp_path):
+    comparison(TABLE, tmp_path / "a", note="")
+    comparison(TABLE, tmp_path / "b", note="synthetic motion")
+    assert (tmp_path / "a").read_bytes() != (tmp_path / "b").read_bytes()
+
+
+def test_a_clip_is_light_plays_at_its_speed_and_is_the_same_twice(tmp_path):
+    from PIL import Image
+
+    truth = motion()
+    for name in "ab":
+        clip_gif(truth[..., :2], truth + 0.02, truth, load_skeleton("h36m17"), tmp_path / name, fps=50, title="walking")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert (tmp_path / "a").stat().st_size < 1e6
+    with Image.open(tmp_path / "a") as image:
+        assert image.format == "GIF"
+        assert image.n_frames == 13
+        assert image.info["duration"] == 80
+
+
+def test_a_clip_takes_missing_keypoints_and_other_skeletons(tmp_path):
+    keypoints, truth = motion(8)[:, :15, :2], motion(8)[:, :15]
+    keypoints[3, 4] = np.nan
+    clip_gif(keypoints, truth, truth, load_skeleton("humaneva15"), tmp_path / "clip.gif", fps=60)
+    assert (tmp_path / "clip.gif").exists()
+
+
+def test_what_is_up_in_the_world_is_up_in_the_clip():
+    from mixste.drawing import _turned
+
+    pose = np.zeros((1, 2, 3))
+    pose[0, 1] = (0.0, -1.0, 0.0)  # above the root: the camera's Y points down
+    np.testing.assert_allclose(_turned(pose, degrees=40.0)[0, 1], (0.0, 1.0), atol=1e-12)
