@@ -42,10 +42,12 @@ class Params(Settings):
     register: RegisterSettings
 
     def problems(self) -> Iterator[Problem]:
-        """A window fits into a clip."""
-        frames, clip = self.model.frames, self.project.views.clip_frames
+        """A window fits into a clip, and windows overlap by less than their length."""
+        frames, clip, overlap = self.model.frames, self.project.views.clip_frames, self.evaluate.overlap
         if clip < frames:
             yield Problem("project.views.clip_frames", clip, f"model.frames or more, which is {frames}")
+        if overlap >= frames:
+            yield Problem("evaluate.overlap", overlap, f"less than model.frames, which is {frames}")
 
 
 def load(path: Path = PARAMS) -> Params:

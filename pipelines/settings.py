@@ -167,7 +167,7 @@ class EvaluateSettings(Settings):
 
     batch_size: Count
     flip: bool
-    overlap: Annotated[float, BELOW_ONE]
+    overlap: Annotated[int, at_least(0)]
     clip_seconds: Positive
 
 

@@ -1,0 +1,61 @@
+# Everything is started here; `make` lists what there is.
+SHELL := bash
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export MLFLOW_DISABLE_TELEMETRY := true
+export RAY_USAGE_STATS_ENABLED := 0
+export DVC_NO_ANALYTICS := 1
+export GIT_PYTHON_REFRESH := quiet
+# Python 3.11 to 3.13; another one: make install PYTHON=/path/to/python
+PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,\
+	$(shell $(p) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) and print("$(p)")' 2>/dev/null)))
+# where torch comes from, for example TORCH_INDEX=https://download.pytorch.org/whl/cpu for a small CPU-only torch
+TORCH_INDEX ?=
+PORT ?= 5000
+INSTALLED := $(VENV)/installed
+.DEFAULT_GOAL := help
+.PHONY: help install data repro test lint format params ui clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do \
+		printf '  make %-9s %s\n' "$$name" "$$text"; done
+
+install: $(INSTALLED) ## make the environment .venv from constraints.txt (nothing to do if that is unchanged)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@test -n '$(PYTHON)' || { echo 'error: no Python 3.11 to 3.13 found; name one: make install PYTHON=/path/to/python' >&2; exit 1; }
+	@echo 'installing into $(VENV): about 2 GB and 2 minutes (torch for CUDA is larger; TORCH_INDEX in the Makefile)'
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --progress-bar on --disable-pip-version-check \
+		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints.txt -e '.[dev]'
+	@touch $@
+
+data: $(INSTALLED) ## make the sample if data/ is absent, and compare data/ with data.dvc
+	@git rev-parse --git-dir >/dev/null 2>&1 || dvc config --local --quiet core.no_scm true
+	@python -m pipelines.data
+
+repro: data ## run the pipeline: prepare, project, pretrain, scratch, finetune, evaluate, register; then show the results
+	@dvc repro
+	@python -m pipelines.show
+
+params: $(INSTALLED) ## compose params.yaml from conf/: make params data=cmu model=small finetune.epochs=5
+	@python -m pipelines.params $(filter-out PYTHON=% TORCH_INDEX=% PORT=%,$(MAKEOVERRIDES))
+
+lint: $(INSTALLED) ## ruff and mypy
+	@ruff check .
+	@ruff format --check .
+	@mypy
+
+format: $(INSTALLED) ## let ruff mend and format the code
+	@ruff check --fix .
+	@ruff format .
+
+test: lint ## lint, then all tests
+	@pytest
+
+ui: $(INSTALLED) ## MLflow in the browser, at the comparison of the fine-tunings (PORT=5000)
+	@python -m pipelines.ui $(PORT)
+
+clean: ## remove stage outputs and caches; data/, the environment, runs/ and the MLflow history stay
+	@rm -rf datasets models reports .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
