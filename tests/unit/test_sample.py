@@ -125,15 +125,15 @@ def test_feet_are_on_the_floor(subject, action):
     assert lowest.max() < (0.15 if action == "running" else 0.02)
 
 
-@pytest.mark.parametrize("subject", SUBJECTS)
-@pytest.mark.parametrize("action", [action for action in ACTIONS if action != "running"])
+@pytest.mark.parametrize(("subject", "action"), TRIALS)
 def test_the_foot_that_stands_stays(subject, action):
     points = contacts(subject, action)
-    lowest = points[..., 1].argmin(axis=1)
-    changes = np.flatnonzero(np.diff(lowest)) + 1
-    for stand in np.split(np.arange(len(points)), changes):
-        ground = points[stand, lowest[stand[0]]][:, [0, 2]]
-        assert np.linalg.norm(ground - ground[0], axis=1).max() < 0.03
+    standing = np.where(points[..., 1].min(axis=1) < 0.005, points[..., 1].argmin(axis=1), -1)
+    assert (standing >= 0).mean() > 0.7
+    for stand in np.split(np.arange(len(points)), np.flatnonzero(np.diff(standing)) + 1):
+        if standing[stand[0]] >= 0:
+            ground = points[stand, standing[stand[0]]][:, [0, 2]]
+            assert np.linalg.norm(ground - ground[0], axis=1).max() < 0.02
 
 
 @pytest.mark.parametrize("subject", SUBJECTS)
