@@ -16,6 +16,7 @@ from pipelines.settings import (
     EvaluateSettings,
     ProjectSettings,
     RegisterSettings,
+    StudySettings,
     TrackingSettings,
 )
 from pipelines.stage import run
@@ -40,6 +41,7 @@ class Params(Settings):
     cluster: ClusterSettings
     tracking: TrackingSettings
     register: RegisterSettings
+    study: StudySettings
 
     def problems(self) -> Iterator[Problem]:
         """A window fits into a clip, and windows overlap by less than their length."""

@@ -74,6 +74,7 @@ class SplitSettings(Settings):
     validation: GroupSettings
     test: GroupSettings
     apart: tuple[str, ...] = ()
+    apart: tuple[str, ...] = ()
 
     def problems(self) -> Iterator[Problem]:
         """No subject may be in two of the three."""
@@ -198,3 +199,19 @@ class RegisterSettings(Settings):
     name: Annotated[str, NOT_EMPTY]
     alias: Annotated[str, NOT_EMPTY]
     model: Annotated[str, one_of("finetuned", "scratch", "pretrained")]
+
+
+@dataclass(frozen=True)
+class NamedLabels(LabelSettings):
+    """One set of labels of the label-efficiency study."""
+
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class StudySettings(Settings):
+    """The label-efficiency study: sets of labels, seeds, and the learning rates that each arm chooses from."""
+
+    labels: Annotated[tuple[NamedLabels, ...], NOT_EMPTY]
+    seeds: Annotated[tuple[int, ...], NOT_EMPTY]
+    learning_rates: Annotated[tuple[float, ...], NOT_EMPTY]
