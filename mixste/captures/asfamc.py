@@ -7,6 +7,7 @@
 - The ASF file lies beside the AMC file: the only one there, or the one named as the AMC up to its last underscore.
 """
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from mixste.errors import MixsteError
 
 DEGREES = {"deg": 1.0, "degrees": 1.0, "rad": 180.0 / np.pi, "radians": 180.0 / np.pi}
 _ROOT_DOFS = {"tx", "ty", "tz", "rx", "ry", "rz"}
+_NUMBER_LINE = re.compile(r"^\s*\d+\s*$", re.MULTILINE)
+_COMMENT = re.compile(r"#.*")
 _RECOPY = "the file may be cut short or damaged: copy or export it again"
 
 
@@ -118,10 +121,11 @@ def _check(asf: Asf, amc: Amc) -> None:
 
 def read_amc(path: Path) -> Amc:
     """Read the motion; every frame must hold what the first holds, or the frame is named and the file refused."""
-    lines = [line for line in read_text(path).splitlines() if line.strip()[:1] not in ("", "#")]
-    header = [line.strip()[1:].lower() for line in lines if line.lstrip()[0] == ":"]
-    angle = next((word for word in header if word in DEGREES), None)
-    tokens = " ".join(line for line in lines if line.lstrip()[0] != ":").split()
+    text = read_text(path)
+    first = _NUMBER_LINE.search(text)
+    header, body = (text[: first.start()], text[first.start() :]) if first else (text, "")
+    angle = next((word[1:].lower() for word in header.split() if word[1:].lower() in DEGREES), None)
+    tokens = (_COMMENT.sub("", body) if "#" in body else body).split()
     starts = [at for at, token in enumerate(tokens[:100_000]) if _is_name(token)]
     length = _frame_length(tokens, starts)
     if not length or not starts or starts[0] != 1:
@@ -172,6 +176,8 @@ def _first_different(tokens: list[str], spans: dict[str, range], length: int) ->
     names = {span.start - 1: name for name, span in spans.items()}
     for start in range(0, len(tokens), length):
         frame = tokens[start : start + length]
+        if not frame[0].isdigit() and start:
+            return tokens[start - length]
         wrong = len(frame) != length or any(frame[at] != name for at, name in names.items())
         if wrong or any(_is_name(token) != (at in names) for at, token in enumerate(frame)):
             return tokens[start]

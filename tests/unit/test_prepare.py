@@ -1,0 +1,165 @@
+import hashlib
+import json
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mixste.captures.bvh import Bvh, write_bvh
+from mixste.errors import MixsteError
+from mixste.skeleton import load_skeleton
+from mixste.table import read_table
+from pipelines import prepare
+from pipelines.params import compose
+from pipelines.settings import DataSettings
+from pipelines.typed import build
+
+SKELETON = load_skeleton("h36m17")
+ROOT = Path(__file__).parents[2]
+
+
+def write_trial(path, frames, seed=0, jump=None):
+    """A drifting random figure in centimetres, Y up, at 60 fps."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure = np.random.default_rng(seed).normal(0, 10, (17, 3))
+    values = np.repeat(figure[None], frames, axis=0)
+    values[:, 0] += np.arange(frames)[:, None]
+    if jump:
+        values[jump:, 0] += 500
+    channels = (("Xposition", "Yposition", "Zposition"),) * 17
+    values = values.reshape(frames, 51)
+    write_bvh(path, Bvh(SKELETON.joints, (-1,) + (0,) * 16, np.zeros((17, 3)), channels, 1 / 60, values))
+
+
+@pytest.fixture
+def data():
+    """The sample's settings."""
+    from omegaconf import OmegaConf
+
+    return build(DataSettings, OmegaConf.to_container(compose(["data=sample"], ROOT / "conf").data), "conf")
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch, data):
+    """A folder with three trials of two subjects, where `prepare.main` runs without Ray."""
+    monkeypatch.chdir(tmp_path)
+    write_trial(Path("data/sample/S1/walking_01.bvh"), 120)
+    write_trial(Path("data/sample/S1/turning_01.bvh"), 200, jump=100)
+    write_trial(Path("data/sample/S2/walking_01.bvh"), 90, seed=1)
+    monkeypatch.setattr(prepare, "fan_out", lambda function, items, title: [function(item) for item in items])
+    monkeypatch.setattr(prepare, "load", lambda: type("Params", (), {"data": data}))
+    return tmp_path
+
+
+def set_data(monkeypatch, data, **changed):
+    monkeypatch.setattr(prepare, "load", lambda: type("Params", (), {"data": replace(data, **changed)}))
+
+
+def hashes():
+    files = [*sorted(prepare.RECORDINGS.iterdir()), prepare.REPORT]
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def test_tables_say_what_they_hold(place, data):
+    prepare.main()
+    assert [file.name for file in sorted(prepare.RECORDINGS.iterdir())] == ["sample-S1.parquet", "sample-S2.parquet"]
+    path = prepare.RECORDINGS / "sample-S1.parquet"
+    columns, metadata = read_table(path, kind="recordings", skeleton="h36m17", fps=50)
+    assert (metadata.unit, metadata.frame, metadata.source) == ("m", "world, Z up", "sample")
+    assert metadata.synthetic
+    assert metadata.licence == data.licence
+    names = list(dict.fromkeys(columns["trial"]))
+    assert names == ["turning_01", "turning_01.1", "walking_01"]
+    assert set(columns["subject"]) == {"S1"}
+    assert list(dict.fromkeys(columns["action"])) == ["turning", "walking"]
+    for name in names:
+        frames = columns["frame"][columns["trial"] == name]
+        assert frames.tolist() == list(range(len(frames)))
+    assert columns["joints"].shape == (len(columns["trial"]), 17, 3)
+
+
+def test_the_report_counts_and_explains(place):
+    prepare.main()
+    report = json.loads(prepare.REPORT.read_text())
+    assert report["total"]["files"] == 3
+    assert report["total"]["recordings"] == 4
+    assert [row["file"] for row in report["trimmed"]] == ["S1/turning_01.bvh"]
+    assert (report["trimmed"][0]["first"], report["trimmed"][0]["last"]) == (99, 100)
+    assert report["sources"]["sample"]["joints"]["hip"] == "exact: hip"
+    assert (
+        report["subjects"]["sample-S2"]["frames"]
+        == report["total"]["frames"] - report["subjects"]["sample-S1"]["frames"]
+    )
+    assert "band-limited" in report["recordings"]["resampling"]
+
+
+def test_two_runs_give_the_same_bytes(place):
+    prepare.main()
+    first = hashes()
+    prepare.main()
+    assert hashes() == first
+
+
+def test_a_damaged_file_is_left_out_and_warned_about(place, caplog):
+    path = Path("data/sample/S1/walking_01.bvh")
+    path.write_text(path.read_text()[:-200])
+    with caplog.at_level(logging.WARNING):
+        prepare.main()
+    [row] = json.loads(prepare.REPORT.read_text())["rejected"]
+    assert row["file"] == "S1/walking_01.bvh"
+    assert "expected: 120 frames" in row["reason"]
+    assert str(place) not in row["reason"]
+    assert "S1/walking_01.bvh" in caplog.text
+
+
+def test_a_subject_of_whom_nothing_is_left_has_no_table(place):
+    Path("data/sample/S2/walking_01.bvh").write_text("")
+    prepare.main()
+    assert [file.name for file in prepare.RECORDINGS.iterdir()] == ["sample-S1.parquet"]
+    assert json.loads(prepare.REPORT.read_text())["subjects"]["sample-S2"]["frames"] == 0
+
+
+def test_nothing_left_is_an_error_and_leaves_no_output(place):
+    for path in Path("data/sample").glob("*/*.bvh"):
+        path.write_text("HIERARCHY")
+    with pytest.raises(MixsteError, match=r"nothing of source sample can be used.*no MOTION"):
+        prepare.main()
+    assert not prepare.RECORDINGS.exists()
+    assert not prepare.REPORT.exists()
+
+
+def test_a_wrong_setting_stops_and_keeps_the_former_output(place, monkeypatch, data):
+    prepare.main()
+    first = hashes()
+    [source] = data.sources
+    for changed, message in (
+        ({"sources": (replace(source, metres_per_unit=1.0),)}, "unit of source sample is wrong"),
+        ({"sources": (replace(source, joint_map="cmu_amc"),)}, "joint map cmu_amc does not fit"),
+        ({"sources": (replace(source, files="*.fbx"),)}, "no file matches"),
+        ({"sources": (replace(source, fps=100.0),)}, "another frame rate"),
+        ({"trials": "none.csv"}, "none.csv"),
+        ({"skeleton": "h36m18"}, "h36m18"),
+    ):
+        set_data(monkeypatch, data, **changed)
+        with pytest.raises(MixsteError, match=message):
+            prepare.main()
+        assert hashes() == first
+
+
+def test_rows_of_the_table_without_a_file_are_reported(place, monkeypatch, data):
+    rows = ["trial,subject,action", "walking_01,anna,walk", "turning_01,anna,turn", "lost_01,ben,walk"]
+    Path("data/sample/trials.csv").write_text("\n".join(rows))
+    Path("data/sample/S2/walking_01.bvh").unlink()
+    set_data(monkeypatch, data, trials="trials.csv")
+    prepare.main()
+    assert json.loads(prepare.REPORT.read_text())["rows_without_file"] == ["lost_01"]
+    assert [file.name for file in prepare.RECORDINGS.iterdir()] == ["sample-anna.parquet"]
+
+
+def test_a_smaller_skeleton_is_made_with_the_same_map(place, monkeypatch, data):
+    set_data(monkeypatch, data, skeleton="humaneva15")
+    prepare.main()
+    columns, _ = read_table(prepare.RECORDINGS / "sample-S2.parquet", kind="recordings", skeleton="humaneva15")
+    assert columns["joints"].shape[1] == 15
