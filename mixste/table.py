@@ -44,7 +44,7 @@ class Metadata:
 def write_table(path: Path, columns: Mapping[str, np.ndarray | Sequence[str]], metadata: Metadata) -> None:
     """Write columns of equal length as one Parquet file, whole or not at all, byte-identical for equal input.
 
-    Arrays of (n j c) become fixed-size lists of j*c float32, strings are dictionary-encoded, numbers stay what they are.
+    Arrays of (n j c) become fixed-size lists of j*c float32, strings are dictionary-encoded, numbers stay so.
     Raises MixsteError for columns of unequal length.
     """
     arrays = {name: _to_arrow(values) for name, values in columns.items()}
@@ -57,7 +57,12 @@ def write_table(path: Path, columns: Mapping[str, np.ndarray | Sequence[str]], m
     strings = [field.name for field in schema if pa.types.is_dictionary(field.type)]
     with whole_file(Path(path)) as partial:
         pq.write_table(
-            table, partial, use_dictionary=strings, compression="lz4", row_group_size=ROWS_PER_GROUP, write_statistics=False
+            table,
+            partial,
+            use_dictionary=strings,
+            compression="lz4",
+            row_group_size=ROWS_PER_GROUP,
+            write_statistics=False,
         )
 
 
@@ -92,7 +97,9 @@ def read_metadata(path: Path) -> Metadata:
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(path, error) from error
     if stored is None:
-        raise MixsteError(f"cannot use {path}", found="a Parquet file without mixste metadata", expected=_EXPECTED, mend=_MEND)
+        raise MixsteError(
+            f"cannot use {path}", found="a Parquet file without mixste metadata", expected=_EXPECTED, mend=_MEND
+        )
     values = json.loads(stored)
     if set(values) != {field.name for field in fields(Metadata)}:
         raise MixsteError(f"cannot use {path}", found=f"metadata {sorted(values)}", expected=_EXPECTED, mend=_MEND)
@@ -110,7 +117,9 @@ def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
         raise _unreadable(path, error) from error
     missing = [name for name in columns or () if name not in table.column_names]
     if missing:
-        raise MixsteError(f"cannot use {path}", found=f"columns {table.column_names}", expected=f"also {missing}", mend=_MEND)
+        raise MixsteError(
+            f"cannot use {path}", found=f"columns {table.column_names}", expected=f"also {missing}", mend=_MEND
+        )
     return table
 
 
@@ -118,7 +127,9 @@ def _unreadable(path: Path, error: Exception) -> MixsteError:
     if isinstance(error, FileNotFoundError):
         return MixsteError(f"cannot read {path}", found="no such file", expected=_EXPECTED, mend="run `dvc repro`")
     reason = str(error).splitlines()[0]
-    return MixsteError(f"cannot read {path}", found=f"not a whole Parquet file ({reason})", expected=_EXPECTED, mend=_MEND)
+    return MixsteError(
+        f"cannot read {path}", found=f"not a whole Parquet file ({reason})", expected=_EXPECTED, mend=_MEND
+    )
 
 
 def _to_arrow(values: np.ndarray | Sequence[str]) -> pa.Array:

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
+from mixste.detector import DetectorSettings
+from mixste.projection import RigSettings, ViewSettings
 from mixste.settings import (
     ABOVE_ZERO,
-    ASCENDING_RANGE,
     FRACTION,
     NOT_EMPTY,
-    SHARE,
     Problem,
     Rule,
     Settings,
@@ -21,11 +21,9 @@ from mixste.settings import (
 NAME = Rule("letters, digits and underscores", lambda value: value.replace("_", "").isalnum())
 BELOW_ONE = Rule("0 or more and below 1", lambda value: 0 <= value < 1)
 Positive = Annotated[float, ABOVE_ZERO]
-Share = Annotated[float, SHARE]
 NotNegative = Annotated[float, at_least(0)]
 Count = Annotated[int, at_least(1)]
 Names = Annotated[tuple[str, ...], NOT_EMPTY]
-Range = Annotated[tuple[float, ...], ASCENDING_RANGE]
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,6 @@ class SplitSettings(Settings):
     validation: GroupSettings
     test: GroupSettings
     apart: tuple[str, ...] = ()
-    apart: tuple[str, ...] = ()
 
     def problems(self) -> Iterator[Problem]:
         """No subject may be in two of the three."""
@@ -111,46 +108,6 @@ class DataSettings(Settings):
             strange = [name for name in getattr(self.split, group).sources if name not in names]
             if strange:
                 yield Problem(f"split.{group}.sources", strange, "names from " + ", ".join(names))
-
-
-@dataclass(frozen=True)
-class ViewSettings(Settings):
-    """The random virtual cameras of pre-training."""
-
-    count: Count
-    clip_frames: Count
-    pitch_std: NotNegative
-    roll_std: NotNegative
-    distance: Range
-    focal: Range
-    aim_std: NotNegative
-
-
-@dataclass(frozen=True)
-class RigSettings(Settings):
-    """The calibrated cameras of fine-tuning, validation and test."""
-
-    cameras: Annotated[str, NOT_EMPTY]
-    radius: Positive
-
-
-@dataclass(frozen=True)
-class DetectorSettings(Settings):
-    """The simulated 2D detector of the rig."""
-
-    noise: NotNegative
-    correlation: Annotated[float, BELOW_ONE]
-    bias: NotNegative
-    bias_seconds: Positive
-    dropout_rate: NotNegative
-    dropout_seconds: Positive
-    behind: NotNegative
-    wander: NotNegative
-    swap_rate: NotNegative
-    swap_seconds: Positive
-    swap_all: Share
-    confidence_scale: Positive
-    confidence_noise: NotNegative
 
 
 @dataclass(frozen=True)
