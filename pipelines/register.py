@@ -7,7 +7,6 @@ import json
 import logging
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -80,11 +79,11 @@ def read_scores(path: Path, model: str) -> tuple[dict[str, float], str]:
         ) from error
 
 
-def verdict(mpjpe: float, test_hash: str, champion: Any, alias: str) -> tuple[bool, str]:
+def verdict(mpjpe: float, test_hash: str, champion: registry.Version | None, alias: str) -> tuple[bool, str]:
     """Decide whether a model of this test MPJPE (mm) becomes the champion, and say why."""
     if champion is None:
         return True, f"{alias}: the first version, test MPJPE {mpjpe:.1f} mm"
-    best, place = float(champion.tags["test_mpjpe_mm"]), f"version {champion.version}"
+    best, place = float(champion.tags["test_mpjpe_mm"]), f"version {champion.number}"
     if champion.tags["test_data_hash"] != test_hash:
         return False, f"not {alias}: {place} was tested on other data, so the two cannot be compared"
     if mpjpe < best:
@@ -114,7 +113,7 @@ def _registered(params: Params, model: Candidate, handle: store.Handle) -> tuple
     if version is None:
         location = registry.log_model(handle, model.folder, model.config, model.example)
         version = registry.add_version(handle, name, location, tags(params, model))
-    if best is not None and best.version == version:
+    if best is not None and best.number == version:
         return version, True, f"{alias} already"
     wins, why = verdict(model.scores["mpjpe"], model.test_hash, best, alias)
     if wins:

@@ -1,6 +1,7 @@
 """MLflow's model registry: make a version of a model folder, and find what the alias stands at."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -73,12 +74,21 @@ def same_version(uri: str, name: str, tags: Mapping[str, object]) -> str | None:
     return str(max(int(v.version) for v in fitting)) if fitting else None
 
 
-def at_alias(uri: str, name: str, alias: str) -> Any:
-    """Return the model version the alias stands at; None if it stands nowhere."""
+@dataclass(frozen=True)
+class Version:
+    """A registered version's number and tags."""
+
+    number: str
+    tags: dict[str, str]
+
+
+def at_alias(uri: str, name: str, alias: str) -> Version | None:
+    """Return the version the alias stands at; None if it stands nowhere."""
     from mlflow.exceptions import MlflowException
 
     try:
-        return store.client(uri).get_model_version_by_alias(name, alias)
+        found = store.client(uri).get_model_version_by_alias(name, alias)
+        return Version(str(found.version), dict(found.tags))
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None

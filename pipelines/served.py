@@ -21,7 +21,7 @@ class ServedLifter(PythonModel):
         self._lifters = {flip: Lifter.load(folder, flip=flip) for flip in (True, False)}
 
     def predict(
-        self, context: PythonModelContext, model_input: Any, params: dict[str, Any] | None = None
+        self, context: PythonModelContext, model_input: np.ndarray, params: dict[str, Any] | None = None
     ) -> np.ndarray:
         """Lift keypoints `b t j c`, an array or nested lists; MixsteError if their shape is another."""
         keypoints = np.asarray(model_input, dtype=np.float32)

@@ -1,0 +1,181 @@
+"""Settings: conf/ composes, every file of it is valid, and wrong keys and values are refused by name, all at once."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mixste.errors import MixsteError
+from pipelines.params import Params, compose, load, write
+from pipelines.typed import build
+
+GROUPS = [
+    (folder.name, file.stem)
+    for folder in sorted((Path(__file__).parents[2] / "conf").iterdir())
+    if folder.is_dir()
+    for file in sorted(folder.glob("*.yaml"))
+]
+
+
+@pytest.fixture
+def tree(root: Path) -> dict[str, Any]:
+    return yaml.safe_load((root / "params.yaml").read_text())
+
+
+def change(tree: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
+    *parents, last = key.split(".")
+    section: Any = tree
+    for parent in parents:
+        section = section[int(parent) if isinstance(section, list) else parent]
+    section[last] = value
+    return tree
+
+
+def refused(tree: dict[str, Any]) -> str:
+    with pytest.raises(MixsteError) as caught:
+        build(Params, tree, "params.yaml")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(("group", "name"), GROUPS, ids="/".join)
+def test_every_file_of_conf_composes_and_is_valid(workplace: Path, group: str, name: str):
+    assert isinstance(write([f"{group}={name}"]), Params)
+    assert load() == write([f"{group}={name}"])
+
+
+def test_committed_params_are_what_conf_composes(root: Path, workplace: Path):
+    done = subprocess.run(["git", "show", "HEAD:params.yaml"], cwd=root, capture_output=True, text=True)
+    committed = done.stdout if done.returncode == 0 else (root / "params.yaml").read_text()
+    write()
+    assert committed == Path("params.yaml").read_text(), "params.yaml is stale: run `make params` and commit it"
+
+
+def test_composition_is_that_of_dvc(root: Path, workplace: Path):
+    from dvc.utils.hydra import compose_and_dump
+
+    write(["data=cmu", "model=small"])
+    compose_and_dump("dvc.yaml", str(root / "conf"), None, "config", ".", ["data=cmu", "model=small"])
+    assert Path("dvc.yaml").read_bytes() == Path("params.yaml").read_bytes()
+
+
+def test_overrides_reach_the_settings(workplace: Path):
+    params = write(["data=cmu", "model=base", "finetune.epochs=5", "data.split.test.subjects=['09']"])
+    assert (params.model.width, params.model.depth, params.model.frames) == (512, 8, 243)
+    assert params.finetune.epochs == 5
+    assert params.data.split.test.subjects == ("09",)
+
+
+def test_split_of_cmu_shares_no_subject(workplace: Path):
+    split = write(["data=cmu"]).data.split
+    groups = [set(split.labels.subjects), set(split.validation.subjects), set(split.test.subjects)]
+    assert sum(map(len, groups)) == len(set.union(*groups))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("model.frames", 10, "odd"),
+        ("model.heads", 5, "multiple of heads"),
+        ("model.channels", 4, "2 (x, y) or 3"),
+        ("model.architecture", "resnet", "one of mixste"),
+        ("model.drop_path", 1.0, "below 1"),
+        ("pretrain.corruption.joint_mask", 1.5, "between 0 and 1"),
+        ("pretrain.optimiser.name", "sgd", "one of adamw, adam"),
+        ("pretrain.epochs", 0, "1 or more"),
+        ("finetune.optimiser.lr", "fast", "a number"),
+        ("finetune.batch_size", 2.5, "a whole number"),
+        ("finetune.flip", "yes", "true or false"),
+        ("data.split.labels.fraction", 0, "above 0 and at most 1"),
+        ("data.split.test.subjects", [], "not empty"),
+        ("data.split.test.subjects", [7], "write it in quotes"),
+        ("data.split.test.sources", ["elsewhere"], "names from sample"),
+        ("data.fps", -50, "above 0"),
+        ("data.sources.0.up", "x", "one of y, z"),
+        ("data.sources.0.format", "fbx", "one of bvh, asfamc"),
+        ("data.sources.0.metres_per_unit", "furlong", "a number"),
+        ("data.sources", [], "not empty"),
+        ("project.views.distance", [6.0, 3.0], "smaller first"),
+        ("project.views.clip_frames", 3, "model.frames or more"),
+        ("project.detector.correlation", 1.0, "below 1"),
+        ("evaluate.overlap", 10_000, "less than model.frames"),
+        ("cluster.precision", "fp8", "one of fp32, bf16"),
+        ("cluster.workers", None, "a whole number"),
+        ("seed", True, "a whole number"),
+        ("tracking.timeout", 0, "between 1 and 60"),
+    ],
+)
+def test_an_impossible_value_is_refused_by_its_key(tree: dict[str, Any], key: str, value: Any, expected: str):
+    message = refused(change(tree, key, value))
+    reported = {"model.heads": "model.width", "data.split.test.sources": "data.split.test.sources"}.get(key, key)
+    assert reported in message
+    assert expected in message
+
+
+def test_unknown_key_is_refused_with_a_suggestion(tree: dict[str, Any]):
+    tree["model"]["widht"] = 64
+    message = refused(tree)
+    assert "model.widht" in message
+    assert "did you mean width?" in message
+
+
+def test_missing_key_is_named(tree: dict[str, Any]):
+    del tree["finetune"]["epochs"]
+    assert "finetune.epochs: found 'nothing'" in refused(tree)
+
+
+def test_all_problems_are_reported_at_once(tree: dict[str, Any]):
+    change(tree, "model.frames", 8)
+    change(tree, "evaluate.flip", 1)
+    change(tree, "register.colour", "red")
+    message = refused(tree)
+    assert all(key in message for key in ("model.frames", "evaluate.flip", "register.colour"))
+
+
+def test_a_subject_in_two_splits_is_refused(tree: dict[str, Any]):
+    split = tree["data"]["split"]
+    split["test"]["subjects"] = split["labels"]["subjects"][:1]
+    message = refused(tree)
+    assert "data.split.test.subjects" in message
+    assert "not in labels too" in message
+
+
+def test_the_same_subject_of_different_sources_is_no_overlap(workplace: Path):
+    one, other = "data.split.labels.sources=[amc]", "data.split.validation.sources=[daz]"
+    assert write(["data=cmu", one, other, "data.split.validation.subjects=['07']"])
+
+
+def test_amc_needs_a_frame_rate(workplace: Path):
+    with pytest.raises(MixsteError, match=r"data\.sources\.0\.fps"):
+        write(["data=cmu", "data.sources.0.fps=null"])
+
+
+def test_refused_composition_leaves_params_alone(workplace: Path):
+    before = Path("params.yaml").read_bytes()
+    with pytest.raises(MixsteError, match=r"model\.frames"):
+        write(["model.frames=8"])
+    assert Path("params.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize("override", ["data=nowhere", "model.nonsense=1", "=", "data=[broken"])
+def test_an_impossible_override_is_one_clear_error(workplace: Path, override: str):
+    with pytest.raises(MixsteError, match="cannot compose"):
+        compose([override])
+
+
+def test_missing_and_broken_files_are_clear_errors(workplace: Path):
+    with pytest.raises(MixsteError, match="make params"):
+        load(Path("nowhere.yaml"))
+    Path("broken.yaml").write_text("model: [1, 2")
+    with pytest.raises(MixsteError, match=r"broken\.yaml"):
+        load(Path("broken.yaml"))
+    Path("list.yaml").write_text("[1, 2]")
+    with pytest.raises(MixsteError, match="a section with the keys"):
+        load(Path("list.yaml"))
+
+
+def test_rates_in_scientific_notation_are_numbers(workplace: Path):
+    text = Path("params.yaml").read_text().replace("lr: 0.002", "lr: 2e-3")
+    Path("params.yaml").write_text(text)
+    assert load().pretrain.optimiser.lr == pytest.approx(0.002)
