@@ -112,15 +112,13 @@ _MEND = "delete the file and run `dvc repro`"
 
 def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
     try:
-        table = pq.read_table(path, columns=None if columns is None else list(columns), partitioning=None)
+        present = pq.read_schema(path).names
+        missing = [name for name in columns or () if name not in present]
+        if not missing:
+            return pq.read_table(path, columns=None if columns is None else list(columns), partitioning=None)
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(path, error) from error
-    missing = [name for name in columns or () if name not in table.column_names]
-    if missing:
-        raise MixsteError(
-            f"cannot use {path}", found=f"columns {table.column_names}", expected=f"also {missing}", mend=_MEND
-        )
-    return table
+    raise MixsteError(f"cannot use {path}", found=f"columns {present}", expected=f"also {missing}", mend=_MEND)
 
 
 def _unreadable(path: Path, error: Exception) -> MixsteError:

@@ -1,0 +1,134 @@
+"""Tables keep their numbers and what these are, byte for byte, and refuse what they are not."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mixste import table
+from mixste.errors import MixsteError
+from mixste.table import Metadata, read_metadata, read_table, write_table
+
+METADATA = Metadata("recordings", "h36m17", "m", "world, Z up", 50.0, "sample", "MIT", synthetic=True)
+
+
+def columns(n=50):
+    rng = np.random.default_rng(0)
+    return {
+        "trial": [f"walk{i // 20}" for i in range(n)],
+        "frame": np.arange(n, dtype=np.int32),
+        "joints": rng.normal(size=(n, 17, 3)).astype(np.float32),
+    }
+
+
+@pytest.fixture
+def path(tmp_path):
+    write_table(tmp_path / "t.parquet", columns(), METADATA)
+    return tmp_path / "t.parquet"
+
+
+def read(path, **expected):
+    return read_table(path, **{"kind": "recordings", "skeleton": "h36m17", "fps": 50.0, **expected})
+
+
+def test_what_is_written_is_read(path):
+    found, metadata = read(path)
+    assert metadata == METADATA
+    assert list(found) == ["trial", "frame", "joints"]
+    for name, values in columns().items():
+        np.testing.assert_array_equal(found[name], values)
+    assert found["joints"].dtype == np.float32
+    assert found["frame"].dtype == np.int32
+
+
+@pytest.mark.parametrize("rows", [1, 7, 50])
+def test_row_groups_do_not_show(tmp_path, monkeypatch, rows):
+    monkeypatch.setattr(table, "ROWS_PER_GROUP", rows)
+    write_table(tmp_path / "t.parquet", columns(), METADATA)
+    found, _ = read(tmp_path / "t.parquet")
+    np.testing.assert_array_equal(found["joints"], columns()["joints"])
+    np.testing.assert_array_equal(found["trial"], columns()["trial"])
+
+
+def test_types_on_disk(path):
+    schema = pq.read_schema(path)
+    assert pa.types.is_fixed_size_list(schema.field("joints").type)
+    assert schema.field("joints").type.list_size == 51
+    assert pa.types.is_dictionary(schema.field("trial").type)
+    assert b'"unit": "m"' in schema.metadata[b"mixste"]
+
+
+def test_one_row_group_is_read_without_a_copy(path):
+    assert not read(path)[0]["joints"].flags.owndata
+
+
+def test_same_columns_same_bytes(path, tmp_path):
+    write_table(tmp_path / "again.parquet", columns(), METADATA)
+    assert (tmp_path / "again.parquet").read_bytes() == path.read_bytes()
+
+
+def test_only_some_columns(path):
+    assert list(read(path, columns=["frame"])[0]) == ["frame"]
+    with pytest.raises(MixsteError, match=r"t\.parquet.*'speed'"):
+        read(path, columns=["speed"])
+
+
+def test_empty_table(tmp_path):
+    empty = {"trial": np.empty(0, object), "joints": np.empty((0, 17, 3), np.float32)}
+    write_table(tmp_path / "t.parquet", empty, METADATA)
+    found, _ = read(tmp_path / "t.parquet")
+    assert found["joints"].shape == (0, 17, 3)
+    assert len(found["trial"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "expected", "found"),
+    [
+        ("skeleton", "humaneva15", "h36m17"),
+        ("kind", "projections", "recordings"),
+        ("fps", 60.0, "50.0"),
+        ("unit", "mm", "m"),
+    ],
+)
+def test_another_kind_of_table_is_refused_by_name(path, key, expected, found):
+    with pytest.raises(MixsteError) as error:
+        read(path, **{key: expected})
+    for part in (str(path), f"found: {key} {found}", f"expected: {key} {expected}"):
+        assert part in str(error.value)
+
+
+@pytest.mark.parametrize("kept", [0, 3, 100, 2000])
+def test_a_truncated_file_is_refused(path, kept):
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(MixsteError, match=r"t\.parquet.*not a whole Parquet file"):
+        read(path)
+
+
+def test_damage_in_the_middle_is_no_traceback(path):
+    data = bytearray(path.read_bytes())
+    data[4:400] = b"\xff" * 396
+    path.write_bytes(data)
+    with pytest.raises(MixsteError, match=r"t\.parquet"):
+        read(path)
+
+
+def test_no_file_and_a_foreign_file(tmp_path):
+    with pytest.raises(MixsteError, match="no such file"):
+        read_metadata(tmp_path / "none.parquet")
+    pq.write_table(pa.table({"x": [1]}), tmp_path / "foreign.parquet")
+    with pytest.raises(MixsteError, match="without mixste metadata"):
+        read_metadata(tmp_path / "foreign.parquet")
+
+
+def test_columns_of_unequal_length_leave_nothing_behind(tmp_path):
+    with pytest.raises(MixsteError, match="lengths"):
+        write_table(tmp_path / "t.parquet", {"trial": ["a"], "frame": np.arange(2)}, METADATA)
+    assert not list(Path(tmp_path).iterdir())
+
+
+def test_unknown_kind():
+    with pytest.raises(MixsteError, match="videos"):
+        replace(METADATA, kind="videos")
