@@ -27,7 +27,9 @@ def connect(address: str | None = None) -> None:
         return
     address = os.environ.get("RAY_ADDRESS") or address
     try:
-        ray.init(address=address, include_dashboard=None if address else False, log_to_driver=False, logging_level="error")
+        ray.init(
+            address=address, include_dashboard=None if address else False, log_to_driver=False, logging_level="error"
+        )
     except ConnectionError as error:
         raise MixsteError(
             f"cannot join the Ray cluster at {address}", found=str(error).splitlines()[0],
@@ -100,8 +102,13 @@ def train(
             result = trainer.fit()
         except ray.train.TrainingFailedError as error:
             raise _user_error(error) from error
+    failure = ray.get(mailbox.failure.remote())
+    if failure is not None:
+        raise MixsteError(failure)
     if result.checkpoint is None:
-        raise MixsteError(f"training in {folder} left no checkpoint", mend="delete the folder and run `dvc repro` again")
+        raise MixsteError(
+            f"training in {folder} left no checkpoint", mend="delete the folder and run `dvc repro` again"
+        )
     return Path(result.checkpoint.path)
 
 
@@ -110,9 +117,16 @@ class _Mailbox:
 
     def __init__(self) -> None:
         self.records: list[dict[str, float]] = []
+        self.error: str | None = None
 
     def put(self, record: dict[str, float]) -> None:
         self.records.append(record)
+
+    def fail(self, error: str) -> None:
+        self.error = error
+
+    def failure(self) -> str | None:
+        return self.error
 
     def take(self) -> list[dict[str, float]]:
         taken, self.records = self.records, []

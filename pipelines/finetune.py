@@ -28,7 +28,7 @@ def finetuning_job(params: Params, *, parent: Path | None, rig: Path = RIG) -> T
         fps=params.data.fps,
         seed=params.seed,
         fraction=split.labels.fraction,
-        parent=parent,
+        parent=parent and parent.absolute(),
     )
 
 

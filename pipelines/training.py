@@ -80,7 +80,7 @@ def follower(stage: str, epochs: int, run: tracking.Tracked) -> Callable[[dict[s
 
 
 def tables(folder: str, groups: Sequence[Any]) -> tuple[Path, ...]:
-    """Projection tables of some subjects, in order of their names: files `SOURCE-SUBJECT.parquet`.
+    """Projection tables of some subjects, in order of their names: absolute paths of files `SOURCE-SUBJECT.parquet`.
 
     `groups` hold subjects and sources (none: all). Raises MixsteError when a subject has no table.
     """
@@ -95,7 +95,7 @@ def tables(folder: str, groups: Sequence[Any]) -> tuple[Path, ...]:
                     mend="check data.split against the subjects in reports/prepare.json, then run `dvc repro`",
                 )  # fmt: skip
             found += own
-    return tuple(sorted(found))
+    return tuple(path.absolute() for path in sorted(found))
 
 
 @contextmanager

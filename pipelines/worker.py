@@ -6,12 +6,21 @@ from typing import Any
 
 import torch
 
+from mixste.errors import MixsteError
 from mixste.jobs import TrainingJob
 from mixste.training_state import restore_training, save_training
 
 
 def train_loop(config: dict[str, Any]) -> None:
-    """Train `config["job"]`; rank 0 writes a checkpoint after each epoch and puts its record in the mailbox."""
+    """Train `config["job"]`; a user's error goes to the mailbox, because trying again would not mend it."""
+    try:
+        _train(config)
+    except MixsteError as error:
+        config["mailbox"].fail.remote(str(error))
+
+
+def _train(config: dict[str, Any]) -> None:
+    """Rank 0 writes a checkpoint after each epoch and puts its record in the mailbox."""
     import ray.train
     from ray.train import Checkpoint
 
