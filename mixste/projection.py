@@ -15,6 +15,8 @@ from mixste.geometry import apply_matrix, project_linear
 from mixste.settings import ABOVE_ZERO, ASCENDING_RANGE, NOT_EMPTY, Settings, at_least
 from mixste.skeleton import Skeleton
 
+FRAME = "camera, X right, Y down, Z forward"
+SCREEN = "x = u / width * 2 - 1, y = v / width * 2 - height / width"
 MARGIN = 0.95  # of half the image's width: a random view keeps every joint inside
 NEAREST = 0.5  # metres from a random camera to the nearest joint
 

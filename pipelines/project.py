@@ -16,7 +16,7 @@ import numpy as np
 from mixste.cameras import Rig, load_rig
 from mixste.errors import MixsteError
 from mixste.files import whole_folder
-from mixste.projection import Trial, View, random_views, rig_views
+from mixste.projection import FRAME, SCREEN, Trial, View, random_views, rig_views
 from mixste.skeleton import load_skeleton
 from mixste.table import Metadata, read_table, write_table
 from pipelines.cluster import fan_out
@@ -26,8 +26,6 @@ from pipelines.stage import run
 
 RECORDINGS = Path("datasets/recordings")
 PROJECTIONS = Path("datasets/projections")
-FRAME = "camera, X right, Y down, Z forward"
-SCREEN = "x = u / width * 2 - 1, y = v / width * 2 - height / width"
 DETECTIONS = {"random": "exact", "rig": "simulated"}
 log = logging.getLogger(__name__)
 
