@@ -50,10 +50,8 @@ def main() -> None:
     kinds = plan(sorted(RECORDINGS.absolute().glob("*.parquet")), params.data.split)
     rig = load_rig(params.project.rig.cameras)
     with whole_folder(PROJECTIONS.absolute()) as folder:
-        tasks = [
-            Task(path, kind, folder, params.data.skeleton, params.data.fps, params.project, rig, params.seed)
-            for path, kind in kinds.items()
-        ]
+        common = (folder, params.data.skeleton, params.data.fps, params.project, rig, params.seed)
+        tasks = [Task(path, kind, *common) for path, kind in kinds.items()]
         counts = fan_out(project_file, tasks, "project")
     for kind, detections in DETECTIONS.items():
         frames = sum(count.get(kind, 0) for count in counts)
