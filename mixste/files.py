@@ -21,7 +21,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
         partial.replace(path)
     except OSError as error:
-        raise _explained(error, path) from error
+        _explain(error, path)
+        raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -35,18 +36,18 @@ def whole_file(path: Path) -> Iterator[Path]:
         yield partial
         partial.replace(path)
     except OSError as error:
-        raise _explained(error, path) from error
+        _explain(error, path)
+        raise
     finally:
         partial.unlink(missing_ok=True)
 
 
-def _explained(error: OSError, path: Path) -> Exception:
+def _explain(error: OSError, path: Path) -> None:
     if error.errno == errno.ENOSPC:
-        return MixsteError(
+        raise MixsteError(
             f"cannot write {path}",
             found="no space left on the device",
             mend="free some space, or set another folder, and run the same command again; nothing half-written was kept",
-        )
+        ) from error
     if error.errno in (errno.EACCES, errno.EROFS):
-        return MixsteError(f"cannot write {path}", found=error.strerror, mend="make the folder writable")
-    return error
+        raise MixsteError(f"cannot write {path}", found=error.strerror, mend="make the folder writable") from error

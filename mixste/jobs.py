@@ -55,14 +55,12 @@ class TrainingJob:
 
     def data_hash(self) -> str:
         """Hash of the bytes of every table that the job reads."""
-        digest = hashlib.md5(usedforsecurity=False)
-        for path in (*self.train, *self.validation):
-            digest.update(path.name.encode() + hashlib.md5(path.read_bytes(), usedforsecurity=False).digest())
-        return digest.hexdigest()
+        return _hash((*self.train, *self.validation))
 
     def fingerprint(self) -> str:
         """Hash of settings, data, parent weights and the library's code: equal jobs end in equal weights."""
-        values = {**asdict(self), "train": self.data_hash(), "validation": None, "parent": self._parent_hash()}
+        data = {"train": _hash(self.train), "validation": _hash(self.validation)}
+        values = {**asdict(self), **data, "parent": self._parent_hash()}
         digest = hashlib.md5(repr(sorted(values.items())).encode(), usedforsecurity=False)
         for path in sorted(Path(__file__).parent.rglob("*.py")):
             digest.update(path.read_bytes())
@@ -85,3 +83,10 @@ class TrainingJob:
         if isinstance(self.training, PretrainSettings):
             return Lift(self.training.corruption, self.training.loss)
         return Supervised(self.training.loss, skeleton=self.skeleton, joints=joints)
+
+
+def _hash(paths: tuple[Path, ...]) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    for path in paths:
+        digest.update(path.name.encode() + hashlib.md5(path.read_bytes(), usedforsecurity=False).digest())
+    return digest.hexdigest()

@@ -5,13 +5,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from mixste.errors import MixsteError
-from mixste.files import whole_file
-from mixste.models.checkpoint import load_weights, read_tensors
+from mixste.models.checkpoint import load_weights, read_tensors, write_tensors
 from mixste.training import State, Trainer
 
 FILE = "training.safetensors"
@@ -23,9 +21,7 @@ def save_training(folder: Path, trainer: Trainer) -> None:
     tensors |= {f"best/{name}": value for name, value in trainer.best.items()}
     for number, values in trainer.optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser/{number}/{name}": torch.as_tensor(value).cpu() for name, value in values.items()}
-    progress = json.dumps(asdict(trainer.state))
-    with whole_file(folder / FILE) as partial:
-        save_file({name: value.contiguous() for name, value in tensors.items()}, partial, metadata={"progress": progress})
+    write_tensors(folder / FILE, tensors, {"progress": json.dumps(asdict(trainer.state))})
 
 
 def restore_training(folder: Path, trainer: Trainer) -> None:
@@ -47,7 +43,7 @@ def read_state(folder: Path) -> State:
     try:
         with safe_open(folder / FILE, framework="pt") as file:
             return State(**json.loads(file.metadata()["progress"]))
-    except (OSError, KeyError, TypeError) as error:
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise MixsteError(f"cannot read {folder / FILE}", found=str(error), mend="delete it; training starts again") from error
 
 

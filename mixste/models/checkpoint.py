@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from mixste.errors import MixsteError
@@ -39,8 +39,7 @@ class ModelConfig:
 
 def save_model(folder: Path, weights: dict[str, Tensor], config: ModelConfig) -> None:
     """Write a model folder's two files, each whole or not at all."""
-    with whole_file(folder / WEIGHTS) as partial:
-        save_file({name: value.contiguous() for name, value in sorted(weights.items())}, partial)
+    write_tensors(folder / WEIGHTS, weights)
     with whole_file(folder / CONFIG) as partial:
         partial.write_text(json.dumps(asdict(config), indent=2, sort_keys=True) + "\n")
 
@@ -65,10 +64,17 @@ def read_config(folder: Path) -> ModelConfig:
         return ModelConfig(model=settings, **values)
     except FileNotFoundError:
         raise MixsteError(f"no model in {folder}", found="no config.json", expected=f"{CONFIG} and {WEIGHTS}") from None
-    except (json.JSONDecodeError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise MixsteError(
             f"cannot read {path}", found=str(error), expected=f"the keys {[f.name for f in fields(ModelConfig)]}"
         ) from error
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write a safetensors file, whole or not at all; raises MixsteError where it cannot be written."""
+    # Not `save_file`: a full disk would be a SafetensorError, which `whole_file` cannot explain.
+    with whole_file(path) as partial:
+        partial.write_bytes(save({name: value.contiguous() for name, value in sorted(tensors.items())}, metadata))
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
