@@ -1,0 +1,132 @@
+"""Small models, sequences, tables and trainers, all drawn from seeds."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mixste.models import MixSTE, build_model
+from mixste.objectives import Lift, Supervised
+from mixste.recipe import (
+    CorruptionSettings,
+    FinetuneSettings,
+    LiftLoss,
+    ModelSettings,
+    OptimiserSettings,
+    PretrainSettings,
+    SupervisedLoss,
+)
+from mixste.sequences import Sequences
+from mixste.skeleton import load_skeleton
+from mixste.table import Metadata, write_table
+from mixste.training import Trainer
+
+CPU = torch.device("cpu")
+SKELETON, FPS = "h36m17", 50.0
+FLIP = load_skeleton(SKELETON).flip
+
+
+def model_settings(**changes: Any) -> ModelSettings:
+    tiny = dict(architecture="mixste", frames=9, width=16, depth=2, heads=2, mlp_ratio=2.0, drop_path=0.1, channels=3)
+    return ModelSettings(**{**tiny, **changes})
+
+
+def model(seed: int = 0, *, joints: int = 17, **changes: Any) -> MixSTE:
+    """A tiny model whose positions and norms are not at their trivial start, so that they matter."""
+    torch.manual_seed(seed)
+    built = build_model(model_settings(**changes), joints=joints)
+    with torch.no_grad():
+        for parameter in built.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return built.eval()
+
+
+def optimiser_settings(**changes: Any) -> OptimiserSettings:
+    plain = dict(
+        name="adamw", lr=3e-3, weight_decay=0.01, amsgrad=False, warmup=0.0, schedule="constant", decay=0.99, clip=1.0
+    )
+    return OptimiserSettings(**{**plain, **changes})
+
+
+def pretrain_settings(**changes: Any) -> PretrainSettings:
+    short = dict(
+        optimiser=optimiser_settings(), epochs=3, windows_per_epoch=None, batch_size=4, stride=1.0, flip=True,
+        validation_windows=8, corruption=CorruptionSettings(noise=1.0, joint_mask=0.05, frame_mask=0.1),
+        loss=LiftLoss(n_mpjpe=0.5, velocity=2.0),
+    )  # fmt: skip
+    return PretrainSettings(**{**short, **changes})
+
+
+def finetune_settings(**changes: Any) -> FinetuneSettings:
+    short = dict(
+        optimiser=optimiser_settings(), epochs=3, windows_per_epoch=None, batch_size=4, stride=1.0, flip=False,
+        validation_windows=8, loss=SupervisedLoss(weighted=True, temporal=0.5, velocity=2.0),
+    )  # fmt: skip
+    return FinetuneSettings(**{**short, **changes})
+
+
+def sequences(lengths: Sequence[int] = (30, 21, 5), *, seed: int = 0, joints: int = 17) -> Sequences:
+    """Smooth motion 4 m before a camera, its exact projection, confidence 1; two cameras a clip."""
+    generator = torch.Generator().manual_seed(seed)
+    base = 0.5 * torch.randn((1, joints, 3), generator=torch.Generator().manual_seed(99))
+    parts = []
+    for length in lengths:
+        time = torch.arange(length)[:, None, None] / 10
+        phase, size = 6 * torch.rand((1, joints, 3), generator=generator), 0.2
+        parts.append(base + size * torch.sin(time + phase) + torch.tensor([0.0, 0.0, 4.0]))
+    absolute = torch.cat(parts)
+    screen = 2 * absolute[..., :2] / absolute[..., 2:]
+    return Sequences(
+        keypoints=torch.cat([screen, torch.ones_like(screen[..., :1])], dim=-1),
+        joints=absolute,
+        offsets=torch.tensor([0, *np.cumsum(lengths)]),
+        clips=tuple(f"trial{i // 2}/0" for i in range(len(lengths))),
+        subjects=tuple(f"S{i // 4}" for i in range(len(lengths))),
+        actions=tuple(("walk", "sit")[i // 2 % 2] for i in range(len(lengths))),
+        cameras=tuple("ab"[i % 2] for i in range(len(lengths))),
+        skeleton=SKELETON,
+        fps=FPS,
+    )
+
+
+def trainer(settings: PretrainSettings | FinetuneSettings | None = None, **changes: Any) -> Trainer:
+    """A trainer of a fresh tiny model; `changes` replace the trainer's arguments, `model` its settings."""
+    settings = settings or pretrain_settings()
+    seed = changes.setdefault("seed", 0)
+    torch.manual_seed(seed)
+    pretrains = isinstance(settings, PretrainSettings)
+    arguments = {
+        "model": build_model(changes.pop("model", None) or model_settings(), joints=17),
+        "objective": Lift(settings.corruption, settings.loss)
+        if pretrains
+        else Supervised(settings.loss, skeleton=SKELETON, joints=17),
+        "data": sequences((30, 21, 5, 40), seed=1),
+        "validation": sequences((20, 9), seed=2),
+        "settings": settings,
+        "flip": FLIP,
+        "device": CPU,
+    }
+    return Trainer(**{**arguments, **changes})
+
+
+def write_projections(path: Path, data: Sequences, **metadata: Any) -> Path:
+    """Write sequences as a projections table."""
+    lengths = data.offsets.diff().tolist()
+    columns = {
+        name: [value for value, length in zip(getattr(data, f"{name}s"), lengths, strict=True) for _ in range(length)]
+        for name in ("clip", "subject", "action", "camera")
+    }
+    arrays = {
+        "frame": np.concatenate([np.arange(length, dtype=np.int32) for length in lengths]),
+        "keypoints": data.keypoints.numpy(),
+        "joints": data.joints.numpy(),
+    }
+    plain = Metadata(
+        kind="projections", skeleton=SKELETON, unit="m", frame="camera", fps=FPS, source="sample", licence="MIT",
+        synthetic=True, detections="exact", screen="half widths",
+    )  # fmt: skip
+    write_table(path, {**columns, **arrays}, replace(plain, **metadata))
+    return path

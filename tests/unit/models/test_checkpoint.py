@@ -1,0 +1,124 @@
+import errno
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from mixste.errors import MixsteError
+from mixste.models.checkpoint import CONFIG, WEIGHTS, ModelConfig, load_model, read_config, save_model
+from tests.unit.factories import FPS, SKELETON, model
+
+
+@pytest.fixture
+def saved(tmp_path):
+    network = model()
+    config = ModelConfig(model=network.settings, skeleton=SKELETON, fps=FPS, provenance={"stage": "pretrain"})
+    save_model(tmp_path / "model", network.state_dict(), config)
+    return network, config, tmp_path / "model"
+
+
+def change_weights(folder, change):
+    weights = load_file(folder / WEIGHTS)
+    change(weights)
+    save_file(weights, folder / WEIGHTS)
+
+
+def test_a_model_comes_back_as_it_was_saved_in_evaluation_mode(saved):
+    network, config, folder = saved
+    loaded, loaded_config = load_model(folder)
+    assert loaded_config == config
+    assert not loaded.training
+    own, other = network.state_dict(), loaded.state_dict()
+    assert own.keys() == other.keys()
+    assert all(torch.equal(own[name], other[name]) for name in own)
+
+
+def test_the_configuration_says_unit_frame_screen_skeleton_and_fps(saved):
+    values = json.loads((saved[2] / CONFIG).read_text())
+    assert values["unit"] == "m"
+    assert values["frame"].startswith("camera")
+    assert "half the image's width" in values["screen"]
+    assert (values["skeleton"], values["fps"]) == (SKELETON, FPS)
+
+
+def test_equal_models_are_equal_bytes(saved, tmp_path):
+    network, config, folder = saved
+    save_model(tmp_path / "again", dict(reversed(network.state_dict().items())), config)
+    for name in (WEIGHTS, CONFIG):
+        assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda weights: weights.pop("head.bias"), "no head.bias"),
+        (lambda weights: weights.update(extra=torch.zeros(1)), "unknown extra"),
+        (lambda weights: weights.update({"head.bias": torch.zeros(4)}), r"head.bias is \(4,\), not \(3,\)"),
+    ],
+)
+def test_missing_unknown_and_differently_shaped_weights_are_refused_by_name(saved, change, message):
+    change_weights(saved[2], change)
+    with pytest.raises(MixsteError, match=message):
+        load_model(saved[2])
+
+
+def test_a_truncated_weights_file_is_refused(saved):
+    path = saved[2] / WEIGHTS
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(MixsteError, match="not a whole safetensors file"):
+        load_model(saved[2])
+
+
+def test_a_pickle_is_refused_and_never_run(saved, tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (type(tmp_path).touch, (tmp_path / "sprung",))
+
+    (saved[2] / WEIGHTS).write_bytes(pickle.dumps({"head.bias": Trap()}))
+    with pytest.raises(MixsteError, match="not a whole safetensors file"):
+        load_model(saved[2])
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[1, 2]", "3", "{}", '{"model": {"depth": 2}}', '{"model": 3}', '{"model": null, "weights": 1}', "\x00\x80"],
+)
+def test_any_other_json_is_refused_naming_the_file(saved, text):
+    (saved[2] / CONFIG).write_text(text, encoding="latin-1")
+    with pytest.raises(MixsteError, match=CONFIG):
+        read_config(saved[2])
+
+
+def test_impossible_settings_are_refused(saved):
+    values = json.loads((saved[2] / CONFIG).read_text())
+    values["model"]["heads"] = 3
+    (saved[2] / CONFIG).write_text(json.dumps(values))
+    with pytest.raises(MixsteError, match="multiple of heads"):
+        load_model(saved[2])
+
+
+def test_a_full_disk_is_explained_and_nothing_half_written_is_kept(saved, tmp_path, monkeypatch):
+    def full(path, data):
+        path.touch()
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    network, config, _ = saved
+    with pytest.raises(MixsteError, match=f"{WEIGHTS}.*no space left"):
+        save_model(tmp_path / "full", network.state_dict(), config)
+    assert list((tmp_path / "full").iterdir()) == []
+
+
+def test_a_folder_without_a_model_is_named(tmp_path):
+    with pytest.raises(MixsteError, match=str(tmp_path / "nowhere")):
+        load_model(tmp_path / "nowhere")
+
+
+def test_a_folder_without_weights_is_named(saved):
+    (saved[2] / WEIGHTS).unlink()
+    with pytest.raises(MixsteError, match=f"{WEIGHTS}.*no such file"):
+        load_model(saved[2])

@@ -1,0 +1,127 @@
+import pytest
+import torch
+from scipy import stats
+
+from mixste.corruption import add_noise, corrupt, mask
+from mixste.recipe import CorruptionSettings
+
+# A few joints of the published detector: index, mean x, mean y, std x, std y (screen units), share of Gaussian tracks.
+PUBLISHED = [
+    (0, 0.813e-3, 0.212e-3, 3.663e-3, 3.573e-3, 0.998745),
+    (5, 1.933e-3, -5.204e-3, 7.013e-3, 4.921e-3, 0.876673),
+    (8, 2.141e-3, -6.508e-3, 5.491e-3, 5.305e-3, 0.918315),
+    (13, 1.159e-3, 1.630e-3, 4.990e-3, 5.089e-3, 0.70277),
+    (16, 1.664e-3, 1.318e-3, 5.370e-3, 5.684e-3, 0.728748),
+]
+UNIFORM_VARIANCE, WHITE_VARIANCE = 0.06**2 / 12, 0.002**2
+
+
+def settings(**changes):
+    return CorruptionSettings(**{"noise": 1.0, "joint_mask": 0.05, "frame_mask": 0.1, **changes})
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def exact(b=2, t=27, j=17):
+    """Keypoints far from zero, confidence 1."""
+    return torch.cat([0.5 + 0.1 * torch.rand((b, t, j, 2), generator=generator(9)), torch.ones(b, t, j, 1)], dim=-1)
+
+
+@pytest.fixture(scope="module")
+def noisy():
+    x = exact(b=10000, t=3)
+    moved = add_noise(x, 1.0, generator())
+    return (moved - x)[..., :2], moved[..., 2]
+
+
+@pytest.mark.parametrize(("joint", "mean_x", "mean_y", "std_x", "std_y", "share"), PUBLISHED)
+def test_noise_at_key_frames_has_the_published_detectors_mean_and_spread(
+    noisy, joint, mean_x, mean_y, std_x, std_y, share
+):
+    displacement = noisy[0][:, 0, joint].double()
+    for axis, mean, std in ((0, mean_x, std_x), (1, mean_y, std_y)):
+        second_moment = share * (std**2 + mean**2) + (1 - share) * UNIFORM_VARIANCE
+        expected = (second_moment - (share * mean) ** 2 + WHITE_VARIANCE) ** 0.5
+        assert displacement[:, axis].mean() == pytest.approx(share * mean, abs=5 * expected / 10000**0.5)
+        assert displacement[:, axis].std() == pytest.approx(expected, rel=0.05)
+
+
+def test_a_track_is_gaussian_or_uniform_and_drifts_between_key_frames(noisy):
+    first, middle, last = noisy[0][:, :, 0].double().unbind(1)
+    assert (middle - (first + last) / 2).std() == pytest.approx((1.5 * WHITE_VARIANCE) ** 0.5, rel=0.05)
+
+
+def test_confidence_falls_with_the_displacement_as_published(noisy):
+    displacement, confidence = noisy
+    distance, confidence = displacement.norm(dim=-1).flatten().double().numpy(), confidence.flatten().double().numpy()
+    centre, spread = 0.028 / (distance + 0.028) + 1.1 * distance - 0.0045856964, 0.14310569
+    low, high = stats.norm.cdf(-centre / spread), stats.norm.sf((1 - centre) / spread)
+    inside = centre * (1 - low - high) + spread * (
+        stats.norm.pdf(centre / spread) - stats.norm.pdf((1 - centre) / spread)
+    )
+    assert confidence.mean() == pytest.approx((inside + high).mean(), abs=5e-4)
+    assert 0 <= confidence.min() < confidence.max() == 1
+    near, far = confidence[distance < 0.003], confidence[(distance > 0.02) & (distance < 0.03)]
+    assert near.mean() > far.mean() + 0.2
+
+
+def test_noise_grows_with_its_strength():
+    x = exact()
+    weak, strong = (add_noise(x, strength, generator())[..., :2] - x[..., :2] for strength in (0.5, 2.0))
+    torch.testing.assert_close(4 * weak, strong, rtol=1e-3, atol=1e-5)
+
+
+def test_without_strength_and_masks_nothing_changes():
+    x = exact()
+    assert torch.equal(corrupt(x, settings(noise=0.0, joint_mask=0.0, frame_mask=0.0), generator()), x)
+
+
+def test_every_sample_is_corrupted_by_its_own_draws():
+    noisy = add_noise(exact(b=1).expand(3, -1, -1, -1), 1.0, generator())[..., :2]
+    assert len(noisy[:, 0].flatten(1).unique(dim=0)) == 3, "drift"
+    white = noisy.diff(n=2, dim=1)
+    assert (white[0] != white[1]).float().mean() > 0.99, "white noise"
+    seen = mask(torch.ones(8, 50, 17, 3), settings(joint_mask=0.0, frame_mask=0.3), generator())[:, :, 0, 0]
+    assert len({tuple(row) for row in seen.tolist()}) == 8, "frame masks differ from sample to sample"
+
+
+def test_joints_are_masked_one_by_one_and_wholly():
+    seen = mask(torch.ones(20, 50, 17, 3), settings(joint_mask=0.05, frame_mask=0.0), generator())
+    assert torch.isin(seen, torch.tensor([0.0, 1.0])).all()
+    assert torch.equal(seen.amin(-1), seen.amax(-1)), "x, y and confidence go together"
+    assert float((seen[..., 0] == 0).float().mean()) == pytest.approx(0.05, abs=0.008)
+    assert (seen[..., 0].sum(-1) > 0).all(), "no frame loses every joint"
+
+
+def test_frames_are_masked_with_all_their_joints():
+    seen = mask(torch.ones(60, 50, 17, 3), settings(joint_mask=0.0, frame_mask=0.1), generator())[..., 0]
+    assert torch.equal(seen.amin(-1), seen.amax(-1))
+    assert float((seen[..., 0] == 0).float().mean()) == pytest.approx(0.1, abs=0.025)
+
+
+def test_everything_can_be_masked():
+    assert not corrupt(exact(), settings(frame_mask=1.0), generator()).any()
+
+
+def test_equal_generators_corrupt_alike_and_the_global_one_is_not_touched():
+    x, before = exact(), torch.random.get_rng_state()
+    assert torch.equal(corrupt(x, settings(), generator(1)), corrupt(x, settings(), generator(1)))
+    assert not torch.equal(corrupt(x, settings(), generator(1)), corrupt(x, settings(), generator(2)))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert torch.equal(x, exact()), "the input is left as it was"
+
+
+@pytest.mark.parametrize(("t", "j"), [(1, 17), (243, 17), (27, 15)])
+def test_any_length_and_other_skeletons_are_corrupted(t, j):
+    corrupted = corrupt(exact(t=t, j=j), settings(), generator())
+    assert corrupted.shape == (2, t, j, 3)
+    assert corrupted.isfinite().all()
+
+
+def test_other_skeletons_get_the_average_joints_noise():
+    x = exact(b=10000, t=1, j=15)
+    displacement = (add_noise(x, 1.0, generator()) - x)[..., 1].double()
+    expected = -0.704235e-3 * 0.887013  # mean y over the 17 joints, times the mean share of Gaussian tracks
+    assert float(displacement.mean()) == pytest.approx(expected, abs=1e-4)

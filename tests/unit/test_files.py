@@ -1,0 +1,82 @@
+import errno
+import os
+
+import pytest
+
+from mixste.errors import MixsteError
+from mixste.files import whole_file, whole_folder
+
+
+def left(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_takes_its_place_when_the_block_ends_well(tmp_path):
+    with whole_file(tmp_path / "new" / "a.txt") as partial:
+        partial.write_text("new")
+        assert left(tmp_path / "new") == [partial.name] != ["a.txt"]
+    assert left(tmp_path / "new") == ["a.txt"]
+    assert (tmp_path / "new" / "a.txt").read_text() == "new"
+
+
+def test_a_folder_takes_its_place_when_the_block_ends_well(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "old.txt").write_text("old")
+    with whole_folder(tmp_path / "model") as partial:
+        (partial / "new.txt").write_text("new")
+        assert left(tmp_path / "model") == ["old.txt"]
+    assert left(tmp_path) == ["model"]
+    assert left(tmp_path / "model") == ["new.txt"]
+
+
+@pytest.mark.parametrize("error", [ValueError("bad"), KeyboardInterrupt(), OSError(errno.EIO, "broken")])
+def test_after_an_error_the_old_file_stands_and_nothing_is_left_beside_it(tmp_path, error):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(type(error)) as raised, whole_file(path) as partial:
+        partial.write_text("ne")
+        raise error
+    assert raised.value is error
+    assert left(tmp_path) == ["a.txt"]
+    assert path.read_text() == "old"
+
+
+@pytest.mark.parametrize("error", [ValueError("bad"), KeyboardInterrupt(), OSError(errno.EIO, "broken")])
+def test_after_an_error_the_old_folder_stands_and_nothing_is_left_beside_it(tmp_path, error):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "old.txt").write_text("old")
+    with pytest.raises(type(error)) as raised, whole_folder(tmp_path / "model") as partial:
+        (partial / "new.txt").write_text("ne")
+        raise error
+    assert raised.value is error
+    assert left(tmp_path) == ["model"]
+    assert left(tmp_path / "model") == ["old.txt"]
+
+
+@pytest.mark.parametrize("whole", [whole_file, whole_folder])
+def test_an_error_that_is_passed_on_is_not_its_own_cause(tmp_path, whole):
+    with pytest.raises(OSError, match="broken") as raised, whole(tmp_path / "a"):
+        raise OSError(errno.EIO, "broken")
+    assert raised.value.__cause__ is None
+
+
+@pytest.mark.parametrize("whole", [whole_file, whole_folder])
+def test_a_full_disk_is_explained(tmp_path, whole):
+    with pytest.raises(MixsteError, match=f"{tmp_path / 'a'}.*no space left.*free some space"), whole(tmp_path / "a"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+def test_a_folder_that_cannot_be_written_is_explained(tmp_path, number):
+    with pytest.raises(MixsteError, match="make the folder writable"), whole_file(tmp_path / "a"):
+        raise OSError(number, os.strerror(number))
+
+
+def test_what_a_killed_run_left_does_not_get_into_the_new_folder(tmp_path):
+    (tmp_path / "model.partial").mkdir()
+    (tmp_path / "model.partial" / "half.txt").write_text("half")
+    with whole_folder(tmp_path / "model") as partial:
+        (partial / "new.txt").write_text("new")
+    assert left(tmp_path / "model") == ["new.txt"]
+    assert left(tmp_path) == ["model"]

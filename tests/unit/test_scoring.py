@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+import torch
+
+from mixste.metrics import align_to_target, joint_errors
+from mixste.scoring import METRICS, score
+from tests.unit.factories import sequences
+
+
+def truth(data):
+    return data.joints - data.joints[:, :1]
+
+
+def shifted(data, metres):
+    """The truth, each sequence moved along x by its own number of metres."""
+    lengths = data.offsets.diff()
+    along_x = torch.repeat_interleave(torch.tensor(metres), lengths)[:, None, None]
+    return truth(data) + along_x * torch.tensor([1.0, 0, 0])
+
+
+def test_the_truth_scores_zero():
+    data = sequences()
+    assert score(truth(data), data).mean() == pytest.approx(dict.fromkeys(METRICS, 0), abs=1e-3)
+
+
+def test_scores_are_in_millimetres_and_every_frame_counts_once():
+    data = sequences((30, 10))
+    mean = score(shifted(data, [0.010, 0.050]), data).mean()
+    assert mean["mpjpe"] == pytest.approx((30 * 10 + 10 * 50) / 40, rel=1e-4)
+    assert mean["p_mpjpe"] == pytest.approx(0, abs=1e-3)
+
+
+def test_the_root_joint_counts_as_it_is_predicted():
+    data = sequences((10,))
+    predicted = truth(data)
+    predicted[:, 0, 2] = 0.017
+    assert score(predicted, data).mean()["mpjpe"] == pytest.approx(1, rel=1e-5)
+    assert score(predicted, data).per_joint[:2] == pytest.approx([17, 0], abs=1e-4)
+
+
+def test_the_truth_is_taken_relative_to_its_root():
+    data = sequences((10,))
+    assert score(data.joints, data).mean()["mpjpe"] > 3000
+
+
+def test_velocities_do_not_cross_from_one_sequence_to_the_next():
+    data = sequences((30, 10, 5))
+    assert score(shifted(data, [0.0, 5.0, -5.0]), data).mean()["mpjve"] == pytest.approx(0, abs=1e-3)
+
+
+def test_velocity_is_the_mean_over_steps_not_frames():
+    data = sequences((4, 3))
+    predicted = truth(data)
+    predicted[1:4] += torch.arange(1, 4)[:, None, None] * torch.tensor([0.007, 0, 0])
+    scores = score(predicted, data)
+    assert scores.steps.tolist() == [3, 2]
+    assert scores.mean()["mpjve"] == pytest.approx((3 * 7 + 2 * 0) / 5, rel=1e-4)
+
+
+def test_single_frames_have_no_velocity_and_score_all_the_same():
+    data = sequences((1, 1))
+    mean = score(shifted(data, [0.010, 0.020]), data).mean()
+    assert (mean["mpjpe"], mean["p_mpjpe"], mean["mpjve"]) == pytest.approx((15, 0, 0), abs=1e-3)
+
+
+def test_the_action_mean_weighs_actions_alike_and_frames_within_an_action():
+    data = sequences((30, 10, 20, 5))  # walk, walk, sit, sit
+    scores = score(shifted(data, [0.010, 0.020, 0.040, 0.060]), data)
+    walk, sit = (30 * 10 + 10 * 20) / 40, (20 * 40 + 5 * 60) / 25
+    assert scores.action_mean()["mpjpe"] == pytest.approx((walk + sit) / 2, rel=1e-4)
+    assert scores.mean()["mpjpe"] == pytest.approx((40 * walk + 25 * sit) / 65, rel=1e-4)
+    by_action = scores.by(scores.names.actions)
+    assert [(name, own["frames"]) for name, own in by_action.items()] == [("sit", 25), ("walk", 40)]
+    assert by_action["walk"]["mpjpe"] == pytest.approx(walk, rel=1e-4)
+
+
+def test_some_sequences_can_be_scored_alone():
+    data = sequences((30, 10, 20))
+    both = score(shifted(data, [0.010, 0.020, 0.040]), data)
+    alone = score(shifted(data, [0.010, 0.020, 0.040])[30:40], data.select([1]))
+    assert both.only([1]).mean() == pytest.approx(alone.mean(), rel=1e-6)
+    assert both.only([1]).names.clips == (data.clips[1],)
+
+
+def test_p_mpjpe_is_the_same_however_many_frames_are_aligned_at_a_time(monkeypatch):
+    data = sequences((20, 9))
+    predicted = truth(data) + 0.1 * torch.randn(29, 17, 3, generator=torch.Generator().manual_seed(0))
+    expected = joint_errors(align_to_target(predicted, truth(data)), truth(data)).mean() * 1000
+    monkeypatch.setattr("mixste.scoring._CHUNK", 7)
+    scores = score(predicted, data)
+    assert scores.mean()["p_mpjpe"] == pytest.approx(float(expected), rel=1e-4)
+    assert np.isfinite(scores.totals).all()
+
+
+def test_a_clip_names_its_trial():
+    data = sequences((4, 4, 4))
+    assert score(truth(data), data).names.trials == ("trial0", "trial0", "trial1")

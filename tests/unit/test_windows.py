@@ -1,0 +1,95 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mixste.errors import MixsteError
+from mixste.windows import cut, gather, stitch
+
+
+def offsets(lengths):
+    return torch.tensor([0, *torch.tensor(lengths).cumsum(0).tolist()])
+
+
+def everything(windows):
+    return windows.index(torch.arange(len(windows)))
+
+
+@st.composite
+def cuttings(draw):
+    """Lengths of sequences, frames of a window, and a stride that leaves no gap."""
+    lengths = draw(st.lists(st.integers(1, 40), min_size=1, max_size=5))
+    frames = draw(st.integers(1, 15))
+    return lengths, frames, draw(st.integers(1, frames))
+
+
+@settings(max_examples=40, deadline=None)
+@given(cuttings())
+def test_every_frame_is_in_a_window_and_no_window_leaves_its_sequence(cutting):
+    lengths, frames, stride = cutting
+    bounds = offsets(lengths)
+    index = everything(cut(bounds, frames, stride))
+    assert index.shape[1] == frames
+    assert set(index.flatten().tolist()) == set(range(sum(lengths)))
+    sequence = torch.bucketize(index, bounds[1:], right=True)
+    assert (sequence == sequence[:, :1]).all()
+    assert sorted(sequence[:, 0].tolist()) == sequence[:, 0].tolist()
+
+
+@settings(max_examples=40, deadline=None)
+@given(cuttings())
+def test_frames_follow_each_other_and_only_a_short_sequences_last_frame_repeats(cutting):
+    lengths, frames, stride = cutting
+    bounds = offsets(lengths)
+    index = everything(cut(bounds, frames, stride))
+    steps = index.diff(dim=1)
+    at_end = torch.isin(index[:, 1:], bounds[1:] - 1)
+    assert ((steps == 1) | ((steps == 0) & at_end)).all()
+    length = torch.tensor(lengths)[torch.bucketize(index[:, 0].contiguous(), bounds[1:], right=True)]
+    assert ((steps == 0).sum(dim=1) == (frames - length).clamp(min=0)).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(cuttings())
+def test_each_sequence_has_as_few_windows_as_its_stride_allows(cutting):
+    lengths, frames, stride = cutting
+    expected = sum(1 + -(-max(0, length - frames) // stride) for length in lengths)
+    assert len(cut(offsets(lengths), frames, stride)) == expected
+
+
+@settings(max_examples=40, deadline=None)
+@given(cuttings(), st.integers(0, 2**31))
+def test_stitching_gathered_windows_gives_the_frames_back(cutting, seed):
+    lengths, frames, stride = cutting
+    values = torch.randn((sum(lengths), 3, 2), generator=torch.Generator().manual_seed(seed))
+    index = everything(cut(offsets(lengths), frames, stride))
+    torch.testing.assert_close(stitch(gather(values, index), index, len(values)), values, rtol=1e-5, atol=1e-6)
+
+
+def test_windows_lie_where_they_lie_by_hand():
+    index = everything(cut(offsets([7, 2]), 3, 3))
+    assert index.tolist() == [[0, 1, 2], [3, 4, 5], [4, 5, 6], [7, 8, 8]]
+
+
+def test_some_windows_can_be_asked_for_in_any_order():
+    windows = cut(offsets([7, 2]), 3, 3)
+    assert windows.index(torch.tensor([3, 0, 3])).tolist() == [[7, 8, 8], [0, 1, 2], [7, 8, 8]]
+
+
+def test_gathered_values_keep_joints_and_channels_together():
+    values = torch.arange(5 * 2 * 3).reshape(5, 2, 3)
+    index = torch.tensor([[0, 1], [4, 4]])
+    assert torch.equal(gather(values, index), values[index])
+
+
+def test_overlapping_windows_are_blended_by_distance_to_their_border():
+    index = torch.tensor([[0, 1, 2, 3, 4], [3, 4, 5, 6, 7]])
+    predicted = torch.stack([torch.full((5, 1, 1), 10.0), torch.full((5, 1, 1), 40.0)])
+    blended = [(2 * 10 + 1 * 40) / 3, (1 * 10 + 2 * 40) / 3]  # frames 3 and 4: second last and last of the first
+    assert stitch(predicted, index, 8).flatten().tolist() == pytest.approx([10.0] * 3 + blended + [40.0] * 3)
+
+
+@pytest.mark.parametrize(("frames", "stride"), [(0, 1), (3, 0)])
+def test_windows_without_frames_or_stride_are_refused(frames, stride):
+    with pytest.raises(MixsteError, match=f"{frames} frames, stride {stride}"):
+        cut(offsets([5]), frames, stride)
