@@ -15,6 +15,7 @@ from pipelines.params import ClusterSettings
 
 Item = TypeVar("Item")
 Output = TypeVar("Output")
+FEWEST_CPUS = 2  # of a local cluster, so that the two workers of cluster=local run on one core, too
 log = logging.getLogger(__name__)
 
 
@@ -28,7 +29,11 @@ def connect(address: str | None = None) -> None:
     address = os.environ.get("RAY_ADDRESS") or address
     try:
         ray.init(
-            address=address, include_dashboard=None if address else False, log_to_driver=False, logging_level="error"
+            address=address,
+            num_cpus=None if address else max(FEWEST_CPUS, os.cpu_count() or 1),
+            include_dashboard=None if address else False,
+            log_to_driver=False,
+            logging_level="error",
         )
     except ConnectionError as error:
         raise MixsteError(

@@ -1,8 +1,8 @@
 """The stage `project`: recordings seen by cameras, one task a subject.
 
 datasets/projections/random: exact views of everyone who is neither a validation nor a test subject, and of the former,
-so that pre-training is validated on its own kind. datasets/projections/rig: simulated detections of the labelled, the
-validation and the test subjects.
+so that pre-training is validated on its own kind. datasets/projections/rig: simulated detections of everyone, so that who
+is labelled is chosen when training.
 """
 
 import logging
@@ -77,7 +77,7 @@ def plan(paths: Iterable[Path], split: SplitSettings) -> dict[Path, tuple[str, .
             "too few subjects for data.split", found=f"{len(held_out)} subjects, all for validation or test",
             expected="at least one more, to pre-train on", mend="add captures of other subjects, or shorten the groups",
         )  # fmt: skip
-    users = {"random": pretraining | groups["validation"], "rig": set.union(*groups.values())}
+    users = {"random": pretraining | groups["validation"], "rig": set(subjects)}
     return {path: kinds for path in subjects if (kinds := tuple(kind for kind in users if path in users[kind]))}
 
 
