@@ -47,7 +47,7 @@ def _explain(error: OSError, path: Path) -> None:
         raise MixsteError(
             f"cannot write {path}",
             found="no space left on the device",
-            mend="free some space, or set another folder, and run the same command again; nothing half-written was kept",
+            mend="free some space and run the same command again; nothing half-written was kept",
         ) from error
     if error.errno in (errno.EACCES, errno.EROFS):
         raise MixsteError(f"cannot write {path}", found=error.strerror, mend="make the folder writable") from error

@@ -10,8 +10,8 @@ from mixste.errors import MixsteError
 from mixste.inference import lift, lift_sequences
 from mixste.models import MixSTE
 from mixste.models.checkpoint import ModelConfig, load_model
-from mixste.skeleton import load_skeleton
 from mixste.sequences import Sequences
+from mixste.skeleton import load_skeleton
 
 
 class Lifter:
@@ -43,9 +43,16 @@ class Lifter:
         tensor = self._checked(keypoints, 3)
         names = ("clip",)
         sequence = Sequences(
-            keypoints=tensor, joints=tensor, offsets=torch.tensor([0, len(tensor)]), clips=names, subjects=names,
-            actions=names, cameras=names, skeleton=self.skeleton.name, fps=self.config.fps,
-        ).to(self.device)  # fmt: skip
+            keypoints=tensor,
+            joints=tensor,
+            offsets=torch.tensor([0, len(tensor)]),
+            clips=names,
+            subjects=names,
+            actions=names,
+            cameras=names,
+            skeleton=self.skeleton.name,
+            fps=self.config.fps,
+        ).to(self.device)
         return lift_sequences(self.model, sequence, flip=self._flip, overlap=overlap).cpu().numpy()
 
     def _checked(self, keypoints: np.ndarray, dimensions: int) -> Tensor:
@@ -54,12 +61,14 @@ class Lifter:
         letters = "b t j c"[-2 * dimensions + 1 :]
         if array.ndim != dimensions or array.shape[-2] != joints or array.shape[-1] < channels or 0 in array.shape:
             raise MixsteError(
-                "cannot lift these keypoints", found=f"shape {array.shape}",
+                "cannot lift these keypoints",
+                found=f"shape {array.shape}",
                 expected=f"`{letters}` with {joints} joints ({self.skeleton.name}) and {channels} channels or more",
-            )  # fmt: skip
+            )
         if not np.isfinite(array).all():
             raise MixsteError(
-                "cannot lift these keypoints", found=f"{int((~np.isfinite(array)).sum())} values that are NaN or infinite",
+                "cannot lift these keypoints",
+                found=f"{int((~np.isfinite(array)).sum())} values that are NaN or infinite",
                 mend="set the x, y and confidence of missing joints to 0",
-            )  # fmt: skip
+            )
         return torch.from_numpy(array).to(self.device)

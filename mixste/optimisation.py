@@ -10,7 +10,9 @@ from mixste.recipe import OptimiserSettings
 def build_optimiser(model: nn.Module, settings: OptimiserSettings) -> optim.Optimizer:
     """One optimiser for every parameter, norms and positions included, as the papers do."""
     kind = {"adam": optim.Adam, "adamw": optim.AdamW}[settings.name]
-    return kind(model.parameters(), settings.lr, weight_decay=settings.weight_decay, amsgrad=settings.amsgrad, fused=True)
+    return kind(
+        model.parameters(), settings.lr, weight_decay=settings.weight_decay, amsgrad=settings.amsgrad, fused=True
+    )
 
 
 def learning_rate(settings: OptimiserSettings, step: int, steps_per_epoch: int, epochs: int) -> float:

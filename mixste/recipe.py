@@ -61,7 +61,7 @@ class SupervisedLoss(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class OptimiserSettings(Settings):
-    """Optimiser, how its rate rises (warmup: share of all steps) and falls (schedule), and the gradient's largest norm."""
+    """Optimiser, how its rate rises (warmup: share of all steps) and falls, and the gradient's largest norm."""
 
     name: Annotated[str, one_of("adamw", "adam")]
     lr: Annotated[float, ABOVE_ZERO]

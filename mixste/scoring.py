@@ -56,7 +56,9 @@ class Scores:
         """Mean of each metric over all frames (MPJVE: over all steps from frame to frame)."""
         counts = [self.frames.sum()] * 3 + [self.steps.sum()]
         sums = self.totals.sum(axis=0)
-        return {metric: float(total / max(1, count)) for metric, total, count in zip(METRICS, sums, counts, strict=True)}
+        return {
+            metric: float(total / max(1, count)) for metric, total, count in zip(METRICS, sums, counts, strict=True)
+        }
 
     def by(self, names: Sequence[str]) -> dict[str, dict[str, float]]:
         """Mean and frames of each group of sequences, where `names` gives the group of every sequence."""

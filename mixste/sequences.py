@@ -61,12 +61,18 @@ def read_sequences(paths: Sequence[Path], *, skeleton: str, fps: float) -> Seque
     Raises MixsteError for a table of another skeleton or fps, or with values that are not finite.
     """
     if not paths:
-        raise MixsteError("nothing to read", found="no projection tables", mend="check data.split, then run `dvc repro`")
+        raise MixsteError(
+            "nothing to read", found="no projection tables", mend="check data.split, then run `dvc repro`"
+        )
     tables = [_read(path, skeleton, fps) for path in paths]
     starts = [np.flatnonzero(table["first"]) for table in tables]
-    lengths = np.concatenate([np.diff([*begin, len(table["first"])]) for begin, table in zip(starts, tables, strict=True)])
+    lengths = np.concatenate(
+        [np.diff([*begin, len(table["first"])]) for begin, table in zip(starts, tables, strict=True)]
+    )
     names = {
-        f"{column}s": tuple(str(name) for table, begin in zip(tables, starts, strict=True) for name in table[column][begin])
+        f"{column}s": tuple(
+            str(name) for table, begin in zip(tables, starts, strict=True) for name in table[column][begin]
+        )
         for column in ("clip", "subject", "action", "camera")
     }
     return Sequences(
@@ -87,7 +93,7 @@ def choose_fraction(sequences: Sequences, fraction: float, seed: int) -> Sequenc
     clips = sorted(set(sequences.clips))
     chosen: set[str] = set()
     held = 0
-    by_clip = {clip: 0 for clip in clips}
+    by_clip = dict.fromkeys(clips, 0)
     for clip, length in zip(sequences.clips, lengths, strict=True):
         by_clip[clip] += int(length)
     for number in np.random.default_rng(seed).permutation(len(clips)):
@@ -102,7 +108,9 @@ def _read(path: Path, skeleton: str, fps: float) -> dict[str, np.ndarray]:
     table, _ = read_table(path, kind="projections", skeleton=skeleton, fps=fps)
     for column in ("keypoints", "joints"):
         if not np.isfinite(table[column]).all():
-            raise MixsteError(f"cannot train on {path}", found=f"{column} that are NaN or infinite", mend="run `dvc repro`")
+            raise MixsteError(
+                f"cannot train on {path}", found=f"{column} that are NaN or infinite", mend="run `dvc repro`"
+            )
     change = (table["clip"][1:] != table["clip"][:-1]) | (table["camera"][1:] != table["camera"][:-1])
     table["first"] = np.concatenate([[True], change])
     return table

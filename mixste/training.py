@@ -60,14 +60,18 @@ class Trainer:
     ) -> None:
         if settings.batch_size < world:
             raise MixsteError(
-                "cannot share out the batch", found=f"batch_size {settings.batch_size} for {world} workers",
-                expected="at least one window a worker", mend="raise batch_size or lower cluster.workers",
-            )  # fmt: skip
+                "cannot share out the batch",
+                found=f"batch_size {settings.batch_size} for {world} workers",
+                expected="at least one window a worker",
+                mend="raise batch_size or lower cluster.workers",
+            )
         self.model = model.to(device)
         self.objective, self.settings = objective, settings
         self.seed, self.device, self.precision, self.rank, self.world = seed, device, precision, rank, world
         self.data, self.validation = data.to(device), validation.to(device)
-        self.windows = cut(self.data.offsets, model.settings.frames, max(1, round(model.settings.frames * settings.stride)))
+        self.windows = cut(
+            self.data.offsets, model.settings.frames, max(1, round(model.settings.frames * settings.stride))
+        )
         self.flip = torch.tensor(flip, device=device)
         self.optimiser = build_optimiser(self.model, settings.optimiser)
         self.state = State()
@@ -125,10 +129,16 @@ class Trainer:
         parts = dict(zip(totals, (means / self.world).tolist(), strict=True))
         if not all(math.isfinite(value) for value in parts.values()):
             raise MixsteError(
-                f"training diverged in epoch {self.state.epoch + 1}", found=f"losses {parts}", expected="finite losses",
+                f"training diverged in epoch {self.state.epoch + 1}",
+                found=f"losses {parts}",
+                expected="finite losses",
                 mend="lower optimiser.lr, or raise optimiser.warmup",
-            )  # fmt: skip
-        return {"lr": learning_rate(self.settings.optimiser, first, *self._schedule()), "loss": sum(parts.values()), **parts}
+            )
+        return {
+            "lr": learning_rate(self.settings.optimiser, first, *self._schedule()),
+            "loss": sum(parts.values()),
+            **parts,
+        }
 
     def _step(self, step: int) -> dict[str, Tensor]:
         which = self._order.batch(step, self.settings.batch_size).to(self.device)
@@ -187,12 +197,17 @@ class _Order:
         """Window numbers (size,) of the global batch of a step."""
         positions = torch.arange(step * size, (step + 1) * size)
         turns = positions // self.windows
-        return torch.stack([self._turn(int(turn))[position % self.windows] for turn, position in zip(turns, positions, strict=True)])
+        return torch.stack(
+            [self._turn(int(turn))[position % self.windows] for turn, position in zip(turns, positions, strict=True)]
+        )
 
     def _turn(self, turn: int) -> Tensor:
         if turn not in self._passes:
             generator = Generator().manual_seed(_mixed(self.seed, turn, "order"))
-            self._passes = {**dict(list(self._passes.items())[-1:]), turn: torch.randperm(self.windows, generator=generator)}
+            self._passes = {
+                **dict(list(self._passes.items())[-1:]),
+                turn: torch.randperm(self.windows, generator=generator),
+            }
         return self._passes[turn]
 
 

@@ -44,7 +44,9 @@ def read_state(folder: Path) -> State:
         with safe_open(folder / FILE, framework="pt") as file:
             return State(**json.loads(file.metadata()["progress"]))
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise MixsteError(f"cannot read {folder / FILE}", found=str(error), mend="delete it; training starts again") from error
+        raise MixsteError(
+            f"cannot read {folder / FILE}", found=str(error), mend="delete it; training starts again"
+        ) from error
 
 
 def best_weights(folder: Path) -> dict[str, Tensor]:

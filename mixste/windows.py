@@ -37,7 +37,9 @@ def cut(offsets: Tensor, frames: int, stride: int) -> Windows:
     A sequence shorter than a window becomes one window, with its last frame repeated.
     """
     if frames < 1 or stride < 1:
-        raise MixsteError("cannot cut windows", found=f"{frames} frames, stride {stride}", expected="at least 1 of each")
+        raise MixsteError(
+            "cannot cut windows", found=f"{frames} frames, stride {stride}", expected="at least 1 of each"
+        )
     starts, low, high = [], [], []
     for begin, end in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
         last = max(begin, end - frames)
@@ -45,8 +47,9 @@ def cut(offsets: Tensor, frames: int, stride: int) -> Windows:
         starts += own
         low += [begin] * len(own)
         high += [end] * len(own)
-    device = offsets.device
-    return Windows(*(torch.tensor(values, device=device) for values in (starts, low, high)), frames=frames)
+    placed = {"starts": starts, "low": low, "high": high}
+    tensors = {name: torch.tensor(values, device=offsets.device) for name, values in placed.items()}
+    return Windows(**tensors, frames=frames)
 
 
 def gather(values: Tensor, index: Tensor) -> Tensor:

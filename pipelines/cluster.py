@@ -37,9 +37,10 @@ def connect(address: str | None = None) -> None:
         )
     except ConnectionError as error:
         raise MixsteError(
-            f"cannot join the Ray cluster at {address}", found=str(error).splitlines()[0],
+            f"cannot join the Ray cluster at {address}",
+            found=str(error).splitlines()[0],
             mend="start it with `ray start --head`, or unset RAY_ADDRESS and cluster.address",
-        ) from error  # fmt: skip
+        ) from error
 
 
 def fan_out(function: Callable[[Item], Output], items: Sequence[Item], title: str) -> list[Output]:
@@ -139,7 +140,7 @@ class _Mailbox:
 
 
 @contextmanager
-def _delivered(mailbox: Any, on_record: Callable[[dict[str, float]], None]) -> Iterator[None]:  # noqa: ANN401
+def _delivered(mailbox: Any, on_record: Callable[[dict[str, float]], None]) -> Iterator[None]:
     import ray
 
     ended = threading.Event()
@@ -168,15 +169,19 @@ def _cpus_per_worker(settings: ClusterSettings) -> int:
     wanted = settings.cpus_per_worker or max(1, available // settings.workers)
     if wanted * settings.workers > available:
         raise MixsteError(
-            "the cluster is too small", found=f"{available} CPUs",
-            expected=f"{settings.workers} workers x {wanted} CPUs", mend="lower cluster.workers or cluster.cpus_per_worker",
-        )  # fmt: skip
+            "the cluster is too small",
+            found=f"{available} CPUs",
+            expected=f"{settings.workers} workers x {wanted} CPUs",
+            mend="lower cluster.workers or cluster.cpus_per_worker",
+        )
     gpus = ray.cluster_resources().get("GPU", 0)
     if settings.gpus_per_worker * settings.workers > gpus:
         raise MixsteError(
-            "the cluster is too small", found=f"{gpus:g} GPUs",
-            expected=f"{settings.workers} workers x {settings.gpus_per_worker} GPUs", mend="lower cluster.gpus_per_worker",
-        )  # fmt: skip
+            "the cluster is too small",
+            found=f"{gpus:g} GPUs",
+            expected=f"{settings.workers} workers x {settings.gpus_per_worker} GPUs",
+            mend="lower cluster.gpus_per_worker",
+        )
     return wanted
 
 
@@ -187,7 +192,7 @@ def _resources(settings: ClusterSettings) -> dict[str, float]:
     return resources
 
 
-def _result(reference: Any) -> Any:  # noqa: ANN401
+def _result(reference: Any) -> Any:
     import ray
 
     try:

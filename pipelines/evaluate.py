@@ -38,9 +38,12 @@ def predict(folder: Path, sequences: Sequences, params: Params) -> torch.Tensor:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     flip = torch.tensor(load_skeleton(sequences.skeleton).flip, device=device) if params.evaluate.flip else None
     return lift_sequences(
-        model.to(device), sequences.to(device), flip=flip,
-        overlap=params.evaluate.overlap, batch_size=params.evaluate.batch_size,
-    ).cpu()  # fmt: skip
+        model.to(device),
+        sequences.to(device),
+        flip=flip,
+        overlap=params.evaluate.overlap,
+        batch_size=params.evaluate.batch_size,
+    ).cpu()
 
 
 def summary(scores: Scores, apart: Sequence[str]) -> dict[str, Any]:
@@ -74,7 +77,9 @@ def grouped_rows(summaries: dict[str, dict[str, Any]], group: str, key: str) -> 
     ]
 
 
-def _draw(folder: Path, scores: dict[str, Scores], sequences: Sequences, predicted: torch.Tensor, params: Params) -> None:
+def _draw(
+    folder: Path, scores: dict[str, Scores], sequences: Sequences, predicted: torch.Tensor, params: Params
+) -> None:
     skeleton = load_skeleton(sequences.skeleton)
     note = "synthetic motion, simulated detections" if params.data.synthetic else "simulated detections"
     histories = {name: _history(MODELS[name]) for name in ("scratch", "finetuned")}
@@ -88,9 +93,15 @@ def _draw(folder: Path, scores: dict[str, Scores], sequences: Sequences, predict
     high = min(high, low + round(params.evaluate.clip_seconds * sequences.fps))
     truth = sequences.joints[low:high] - sequences.joints[low:high, :1]
     drawing.clip_gif(
-        sequences.keypoints[low:high, :, :2].numpy(), predicted[low:high].numpy(), truth.numpy(), skeleton,
-        folder / "clip.gif", fps=sequences.fps, title=f"{sequences.clips[middle]}, {sequences.actions[middle]}", note=note,
-    )  # fmt: skip
+        sequences.keypoints[low:high, :, :2].numpy(),
+        predicted[low:high].numpy(),
+        truth.numpy(),
+        skeleton,
+        folder / "clip.gif",
+        fps=sequences.fps,
+        title=f"{sequences.clips[middle]}, {sequences.actions[middle]}",
+        note=note,
+    )
 
 
 def _history(folder: Path) -> dict[str, list[float]]:
@@ -124,7 +135,9 @@ def main() -> None:
 def _write(
     folder: Path, summaries: dict[str, dict[str, Any]], scores: dict[str, Scores], skeleton: str, test_hash: str
 ) -> None:
-    means = {name: {**result["action_mean"], "frames": int(scores[name].frames.sum())} for name, result in summaries.items()}
+    means = {
+        name: {**result["action_mean"], "frames": int(scores[name].frames.sum())} for name, result in summaries.items()
+    }
     gain = means["scratch"]["mpjpe"] - means["finetuned"]["mpjpe"]
     validation = {name: read_config(MODELS[name]).provenance["validation_mpjpe_mm"] for name in MODELS}
     metrics = {**means, "pretraining_gain_mpjpe": gain, "validation_mpjpe": validation, "test_data": test_hash}
@@ -135,7 +148,11 @@ def _write(
         if rows:
             write_rows(folder / f"per_{key}.csv", rows)
     joints = load_skeleton(skeleton).joints
-    rows = [{"model": m, "joint": j, "mpjpe": float(e)} for m, s in scores.items() for j, e in zip(joints, s.per_joint, strict=True)]
+    rows = [
+        {"model": m, "joint": j, "mpjpe": float(e)}
+        for m, s in scores.items()
+        for j, e in zip(joints, s.per_joint, strict=True)
+    ]
     write_rows(folder / "per_joint.csv", rows)
 
 

@@ -41,7 +41,7 @@ class Params(Settings):
     cluster: ClusterSettings
     tracking: TrackingSettings
     register: RegisterSettings
-    study: StudySettings
+    study: StudySettings | None = None
 
     def problems(self) -> Iterator[Problem]:
         """A window fits into a clip, and windows overlap by less than their length."""

@@ -15,7 +15,9 @@ def pretraining_job(params: Params, *, views: Path = VIEWS) -> TrainingJob:
     """Every table of random views trains, but the validation subjects'."""
     validation = tables(str(views), [params.data.split.validation])
     held_out = {path.stem.split("-", 1)[1] for path in validation}
-    training = tuple(path for path in sorted(views.absolute().glob("*.parquet")) if path.stem.split("-", 1)[1] not in held_out)
+    training = tuple(
+        path for path in sorted(views.absolute().glob("*.parquet")) if path.stem.split("-", 1)[1] not in held_out
+    )
     return TrainingJob(
         model=params.model,
         training=params.pretrain,

@@ -1,8 +1,8 @@
 """The stage `project`: recordings seen by cameras, one task a subject.
 
 datasets/projections/random: exact views of everyone who is neither a validation nor a test subject, and of the former,
-so that pre-training is validated on its own kind. datasets/projections/rig: simulated detections of everyone, so that who
-is labelled is chosen when training.
+so that pre-training is validated on its own kind. datasets/projections/rig: simulated detections of everyone, so that
+who is labelled is chosen when training.
 """
 
 import logging

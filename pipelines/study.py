@@ -1,8 +1,8 @@
 """Label efficiency: what pre-training is worth, by how much motion is labelled. On demand, not part of `dvc repro`.
 
-Three arms for every set of labels and seed: scratch with the fine-tuning budget, scratch with the budget of pre-training
-and fine-tuning together, and pre-trained. Each arm takes the better of the study's learning rates, by validation MPJPE
-with the first seed. Trainings run side by side, one CPU each, and go on where they were when the study is started again.
+Three arms for every set of labels and seed: scratch with the fine-tuning budget, scratch with the budget of
+pre-training and fine-tuning together, and pre-trained. Each arm takes the better of the study's learning rates, by
+validation MPJPE with the first seed. Trainings run side by side, one CPU each; a study that is started again goes on.
 """
 
 import json
@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from mixste import drawing
+from mixste.errors import MixsteError
 from mixste.files import whole_file, whole_folder
 from mixste.jobs import TrainingJob
 from mixste.scoring import score
@@ -75,13 +76,21 @@ class Study:
 
     def __init__(self, params: Params) -> None:
         self.params = params
+        if params.study is None:
+            raise MixsteError(
+                f"no study of the data {params.data.name}",
+                expected=f"conf/study/{params.data.name}.yaml",
+                mend="copy conf/study/sample.yaml there, name your subjects and run `make params` again",
+            )
         self.study = params.study
         self.folder = Path(params.cluster.storage).absolute() / "study"
 
     def run(self) -> list[dict[str, Any]]:
         """Train and score everything; one row for each set of labels, arm and seed."""
         first, *others = self.study.seeds
-        pretrained = {seed: self._trial("-", "pre-training", seed, self.params.pretrain.optimiser.lr) for seed in self.study.seeds}
+        pretrained = {
+            seed: self._trial("-", "pre-training", seed, self.params.pretrain.optimiser.lr) for seed in self.study.seeds
+        }
         scratch = [trial for trial in self._arms(first, self.study.learning_rates) if trial.arm != ARMS[2]]
         fan_out(train_trial, [*pretrained.values(), *_longest_first(scratch)], "study: pre-training and scratch")
         tuned = [trial for trial in self._arms(first, self.study.learning_rates) if trial.arm == ARMS[2]]
@@ -103,10 +112,7 @@ class Study:
 
     def _trial(self, labels: str, arm: str, seed: int, lr: float) -> Trial:
         params = replace(self.params, seed=seed)
-        if arm == "pre-training":
-            job = pretraining_job(params)
-        else:
-            job = self._finetuning(params, labels, arm, lr)
+        job = pretraining_job(params) if arm == "pre-training" else self._finetuning(params, labels, arm, lr)
         job = replace(job, precision=params.cluster.precision)
         return Trial(labels, arm, seed, lr, self.folder / job.fingerprint(), job)
 
@@ -116,7 +122,10 @@ class Study:
         split = replace(params.data.split, labels=group)
         settings = replace(params.finetune, optimiser=replace(params.finetune.optimiser, lr=lr))
         if arm == ARMS[1]:
-            settings = replace(settings, epochs=settings.epochs + round(_windows(params.pretrain) / _windows(settings) * settings.epochs))
+            settings = replace(
+                settings,
+                epochs=settings.epochs + round(_windows(params.pretrain) / _windows(settings) * settings.epochs),
+            )
         params = replace(params, data=replace(params.data, split=split), finetune=settings)
         parent = None
         if arm == ARMS[2]:

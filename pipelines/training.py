@@ -17,7 +17,6 @@ from mixste.models.checkpoint import save_model
 from mixste.training_state import FILE, best_weights, read_state
 from pipelines import cluster, tracking
 from pipelines.params import Params
-from pipelines.provenance import git_state
 from pipelines.worker import train_loop
 
 log = logging.getLogger(__name__)
@@ -71,9 +70,14 @@ def follower(stage: str, epochs: int, run: tracking.Tracked) -> Callable[[dict[s
         left = record["seconds"] * (epochs - epoch)
         log.info(
             "%s  epoch %d/%d  loss %.4f  validation MPJPE %.1f mm  %.0f frames/s  %d:%02d left",
-            stage, epoch, epochs, record["loss"], record["validation_mpjpe"], record["frames_per_second"],
+            stage,
+            epoch,
+            epochs,
+            record["loss"],
+            record["validation_mpjpe"],
+            record["frames_per_second"],
             *divmod(round(left), 60),
-        )  # fmt: skip
+        )
         run.log_metrics({key: value for key, value in record.items() if key != "epoch"}, step=epoch)
 
     return follow
@@ -91,9 +95,10 @@ def tables(folder: str, groups: Sequence[Any]) -> tuple[Path, ...]:
             own = [path for source in sources for path in Path(folder).glob(f"{source}-{subject}.parquet")]
             if not own:
                 raise MixsteError(
-                    f"no projections of subject {subject} in {folder}", expected=f"{'/'.join(sources)}-{subject}.parquet",
+                    f"no projections of subject {subject} in {folder}",
+                    expected=f"{'/'.join(sources)}-{subject}.parquet",
                     mend="check data.split against the subjects in reports/prepare.json, then run `dvc repro`",
-                )  # fmt: skip
+                )
             found += own
     return tuple(path.absolute() for path in sorted(found))
 

@@ -98,7 +98,9 @@ def load_weights(model: torch.nn.Module, weights: dict[str, Tensor], origin: Pat
     if problems:
         shown = "; ".join(problems[:6]) + (f"; and {len(problems) - 6} more" if len(problems) > 6 else "")
         raise MixsteError(
-            f"the weights in {origin} do not fit this model", found=shown, expected="the same keys and shapes",
+            f"the weights in {origin} do not fit this model",
+            found=shown,
+            expected="the same keys and shapes",
             mend="use the model settings that the weights were trained with",
-        )  # fmt: skip
+        )
     model.load_state_dict(weights)

@@ -76,4 +76,3 @@ class MixSTE(nn.Module):
         tokens = frames * self.joints
         attention = 2 * self.settings.width * tokens * (self.joints + frames) * self.settings.depth
         return self.linear_macs(frames) + attention
-
