@@ -14,7 +14,7 @@ TORCH_INDEX ?=
 PORT ?= 5000
 INSTALLED := $(VENV)/installed
 .DEFAULT_GOAL := help
-.PHONY: help install data repro test lint format params ui clean
+.PHONY: help install data repro test lint format params study ui clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do \
@@ -37,6 +37,10 @@ data: $(INSTALLED) ## make the sample if data/ is absent, and compare data/ with
 repro: data ## run the pipeline: prepare, project, pretrain, scratch, finetune, evaluate, register; then show the results
 	@dvc repro
 	@python -m pipelines.show
+
+study: data ## what pre-training is worth by how much is labelled (conf/study): hours; goes on where it was stopped
+	@dvc repro project
+	@python -m pipelines.study
 
 params: $(INSTALLED) ## compose params.yaml from conf/: make params data=cmu model=small finetune.epochs=5
 	@python -m pipelines.params $(filter-out PYTHON=% TORCH_INDEX=% PORT=%,$(MAKEOVERRIDES))

@@ -40,7 +40,7 @@ def main() -> None:
     if OUTPUT.is_file():
         console.print(json.loads(OUTPUT.read_text(encoding="utf-8"))["why"])
     console.print(
-        f"next: {METRICS.parent}/ (figures, clip.gif, tables), dvc plots show, make ui, make params data=... model=..."
+        f"next: {METRICS.parent}/ (figures, tables, clip.gif), `dvc plots show`, `make ui`, `make params data=cmu`"
     )
 
 

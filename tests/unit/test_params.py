@@ -67,6 +67,12 @@ def test_overrides_reach_the_settings(workplace: Path):
     assert params.data.split.test.subjects == ("09",)
 
 
+def test_a_data_set_needs_no_study(workplace: Path):
+    Path("conf/data/mine.yaml").write_text(Path("conf/data/sample.yaml").read_text())
+    assert write(["data=sample"]).study is not None
+    assert write(["data=mine"]).study is None
+
+
 def test_split_of_cmu_shares_no_subject(workplace: Path):
     split = write(["data=cmu"]).data.split
     groups = [set(split.labels.subjects), set(split.validation.subjects), set(split.test.subjects)]
