@@ -35,8 +35,6 @@ def tracking_uri() -> str:
 def client(uri: str) -> Any:
     """Return the MlflowClient of a store, with retries that end within seconds."""
     set_environment()
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     from mlflow import MlflowClient
 
     return MlflowClient(uri, uri)
