@@ -1,19 +1,23 @@
 """A whole training in one plain value: model, data, objective and settings, wherever and by whatever it is run."""
 
+import csv
 import hashlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from mixste.files import whole_file, whole_folder
 from mixste.models import build_model
-from mixste.models.checkpoint import WEIGHTS, ModelConfig, load_weights, read_config, read_tensors
+from mixste.models.checkpoint import WEIGHTS, ModelConfig, load_weights, read_config, read_tensors, save_model
 from mixste.objectives import Lift, Objective, Supervised
 from mixste.recipe import FinetuneSettings, ModelSettings, PretrainSettings
 from mixste.sequences import choose_fraction, read_sequences
 from mixste.skeleton import load_skeleton
 from mixste.training import Trainer
+from mixste.training_state import FILE, best_weights, read_state, restore_training, save_training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,3 +94,36 @@ def _hash(paths: tuple[Path, ...]) -> str:
     for path in paths:
         digest.update(path.name.encode() + hashlib.md5(path.read_bytes(), usedforsecurity=False).digest())
     return digest.hexdigest()
+
+
+def run_job(job: TrainingJob, folder: Path) -> float:
+    """Train in this process on one thread, or go on, with the state in `folder` and the model in `folder/model`.
+
+    Returns the best validation MPJPE in mm.
+    """
+    torch.set_num_threads(1)
+    if not (folder / "model").exists():
+        trainer = job.trainer(device=torch.device("cpu"))
+        if (folder / FILE).exists():
+            restore_training(folder, trainer)
+        for _ in trainer.epochs():
+            save_training(folder, trainer)
+        write_model(folder / "model", folder, job, {})
+    return read_state(folder).best_mpjpe
+
+
+def write_model(output: Path, folder: Path, job: TrainingJob, provenance: dict[str, Any]) -> None:
+    """Write the best weights of a finished training as a model folder with its history."""
+    state = read_state(folder)
+    chosen = {"epoch": state.best_epoch, "validation_mpjpe_mm": state.best_mpjpe, "parent": job.parent_provenance()}
+    with whole_folder(output) as partial:
+        save_model(partial, best_weights(folder), job.config({**provenance, **chosen}))
+        write_history(partial / "history.csv", state.history)
+
+
+def write_history(path: Path, history: Sequence[dict[str, float]]) -> None:
+    """Write one row an epoch: losses in metres, validation MPJPE in mm."""
+    with whole_file(path) as partial, partial.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(history[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows([{key: f"{value:.8g}" for key, value in row.items()} for row in history])

@@ -23,6 +23,7 @@ BELOW_ONE = Rule("0 or more and below 1", lambda value: 0 <= value < 1)
 Positive = Annotated[float, ABOVE_ZERO]
 NotNegative = Annotated[float, at_least(0)]
 Count = Annotated[int, at_least(1)]
+Rates = Annotated[tuple[float, ...], NOT_EMPTY]
 Names = Annotated[tuple[str, ...], NOT_EMPTY]
 
 
@@ -166,9 +167,22 @@ class NamedLabels(LabelSettings):
 
 
 @dataclass(frozen=True)
+class ArmRates(Settings):
+    """Learning rates of the three arms: scratch, scratch with the budget of pre-training too, and pre-trained."""
+
+    scratch: Rates
+    longer: Rates
+    pretrained: Rates
+
+    def items(self) -> list[tuple[str, tuple[float, ...]]]:
+        """Each arm's name in tables, and its rates."""
+        return [("scratch", self.scratch), ("scratch, longer", self.longer), ("pre-trained", self.pretrained)]
+
+
+@dataclass(frozen=True)
 class StudySettings(Settings):
     """The label-efficiency study: sets of labels, seeds, and the learning rates that each arm chooses from."""
 
     labels: Annotated[tuple[NamedLabels, ...], NOT_EMPTY]
     seeds: Annotated[tuple[int, ...], NOT_EMPTY]
-    learning_rates: Annotated[tuple[float, ...], NOT_EMPTY]
+    learning_rates: ArmRates

@@ -1,163 +1,154 @@
 """Label efficiency: what pre-training is worth, by how much motion is labelled. On demand, not part of `dvc repro`.
 
 Three arms for every set of labels and seed: scratch with the fine-tuning budget, scratch with the budget of
-pre-training and fine-tuning together, and pre-trained. Each arm takes the better of the study's learning rates, by
+pre-training and fine-tuning together, and pre-trained. Each arm takes the better of its own learning rates, by
 validation MPJPE with the first seed. Trainings run side by side, one CPU each; a study that is started again goes on.
 """
 
 import json
-import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from mixste import drawing
 from mixste.errors import MixsteError
 from mixste.files import whole_file, whole_folder
-from mixste.jobs import TrainingJob
+from mixste.jobs import TrainingJob, run_job
+from mixste.recipe import TrainingSettings
 from mixste.scoring import score
 from mixste.sequences import read_sequences
-from mixste.training_state import FILE, read_state, restore_training, save_training
+from mixste.training_state import read_state
 from pipelines import tracking
 from pipelines.cluster import fan_out
 from pipelines.evaluate import predict, summary, write_rows
 from pipelines.finetune import RIG, finetuning_job
 from pipelines.params import Params, load
 from pipelines.pretrain import pretraining_job
-from pipelines.provenance import git_state
-from pipelines.settings import LabelSettings
+from pipelines.provenance import data_hash, git_state
+from pipelines.settings import NamedLabels, StudySettings
 from pipelines.stage import run
-from pipelines.training import tables, write_model
+from pipelines.training import tables
 
-log = logging.getLogger(__name__)
 OUTPUT = Path("reports/study")
-ARMS = ("scratch", "scratch, longer", "pre-trained")
+PRETRAINED = "pre-trained"
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One training of the study: what it is, where it lives, what it trains."""
+    """One training of the study: what it is and where it lives."""
 
     labels: str
     arm: str
     seed: int
-    lr: float
     folder: Path
     job: TrainingJob
 
+    @property
+    def lr(self) -> float:
+        """The learning rate."""
+        return self.job.training.optimiser.lr
 
-def train_trial(trial: Trial) -> float:
-    """Train, or go on, in one process on one thread; return the best validation MPJPE in mm."""
-    torch.set_num_threads(1)
-    if not (trial.folder / "model").exists():
-        trainer = trial.job.trainer(device=torch.device("cpu"))
-        if (trial.folder / FILE).exists():
-            restore_training(trial.folder, trainer)
-        for _ in trainer.epochs():
-            save_training(trial.folder, trainer)
-        write_model(trial.folder / "model", trial.folder, trial.job, {"stage": "study"})
-    return read_state(trial.folder).best_mpjpe
-
-
-def score_trial(work: tuple[Trial, Params]) -> dict[str, Any]:
-    """Score a finished trial on the test subjects."""
-    trial, params = work
-    torch.set_num_threads(1)
-    paths = tables(str(RIG), [params.data.split.test])
-    sequences = read_sequences(paths, skeleton=params.data.skeleton, fps=params.data.fps)
-    return summary(score(predict(trial.folder / "model", sequences, params), sequences), params.data.split.apart)
+    @property
+    def cost(self) -> int:
+        """Windows seen in training."""
+        return _windows(self.job.training)
 
 
 class Study:
-    """The trials of `params.study`: built from the same jobs as the stages."""
+    """The trials of `params.study`, made of the same jobs as the stages."""
 
     def __init__(self, params: Params) -> None:
         self.params = params
-        if params.study is None:
-            raise MixsteError(
-                f"no study of the data {params.data.name}",
-                expected=f"conf/study/{params.data.name}.yaml",
-                mend="copy conf/study/sample.yaml there, name your subjects and run `make params` again",
-            )
-        self.study = params.study
+        self.settings = _settings(params)
         self.folder = Path(params.cluster.storage).absolute() / "study"
+        self.test = tables(str(RIG), [params.data.split.test])
 
     def run(self) -> list[dict[str, Any]]:
         """Train and score everything; one row for each set of labels, arm and seed."""
-        first, *others = self.study.seeds
-        pretrained = {
-            seed: self._trial("-", "pre-training", seed, self.params.pretrain.optimiser.lr) for seed in self.study.seeds
-        }
-        scratch = [trial for trial in self._arms(first, self.study.learning_rates) if trial.arm != ARMS[2]]
-        fan_out(train_trial, [*pretrained.values(), *_longest_first(scratch)], "study: pre-training and scratch")
-        tuned = [trial for trial in self._arms(first, self.study.learning_rates) if trial.arm == ARMS[2]]
-        fan_out(train_trial, tuned, "study: fine-tuning")
-        chosen = {key: min(own, key=_validation) for key, own in _grouped([*scratch, *tuned]).items()}
+        seeds = self.settings.seeds
+        pretrained = [self._pretraining(seed) for seed in seeds]
+        scratch = [self._tuning(seeds[0], *key) for key in self._keys() if key[1] != PRETRAINED]
+        self._train([*pretrained, *scratch], "pre-training, and scratch with the first seed")
+        parents = {trial.seed: trial.folder / "model" for trial in pretrained}
+        tuned = [self._tuning(seeds[0], *key, parents[seeds[0]]) for key in self._keys() if key[1] == PRETRAINED]
+        self._train(tuned, "fine-tuning with the first seed")
+        chosen = _better([*scratch, *tuned])
         rest = [
-            trial
-            for seed in others
-            for trial in self._arms(seed, self.study.learning_rates)
-            if trial.lr == chosen[trial.labels, trial.arm].lr
+            self._tuning(seed, labels, arm, chosen[labels.name, arm].lr, parents[seed] if arm == PRETRAINED else None)
+            for seed in seeds[1:]
+            for labels in self.settings.labels
+            for arm, _ in self.settings.learning_rates.items()
         ]
-        fan_out(train_trial, _longest_first(rest), f"study: seeds {others}")
-        trials = [*chosen.values(), *rest, *pretrained.values()]
-        results = fan_out(score_trial, [(trial, self.params) for trial in trials], "study: scoring")
-        return [_row(trial, result) for trial, result in zip(trials, results, strict=True)]
+        self._train(rest, "the other seeds")
+        trials = [*chosen.values(), *rest, *pretrained]
+        return [
+            _row(trial, result) for trial, result in zip(trials, fan_out(self._score, trials, "scoring"), strict=True)
+        ]
 
-    def _arms(self, seed: int, rates: Sequence[float]) -> list[Trial]:
-        return [self._trial(labels.name, arm, seed, lr) for labels in self.study.labels for arm in ARMS for lr in rates]
+    def _keys(self) -> Iterable[tuple[NamedLabels, str, float]]:
+        for labels in self.settings.labels:
+            for arm, rates in self.settings.learning_rates.items():
+                for lr in rates:
+                    yield labels, arm, lr
 
-    def _trial(self, labels: str, arm: str, seed: int, lr: float) -> Trial:
-        params = replace(self.params, seed=seed)
-        job = pretraining_job(params) if arm == "pre-training" else self._finetuning(params, labels, arm, lr)
-        job = replace(job, precision=params.cluster.precision)
-        return Trial(labels, arm, seed, lr, self.folder / job.fingerprint(), job)
+    def _pretraining(self, seed: int) -> Trial:
+        return self._trial("", "pre-training", seed, pretraining_job(replace(self.params, seed=seed)))
 
-    def _finetuning(self, params: Params, labels: str, arm: str, lr: float) -> TrainingJob:
-        chosen = next(group for group in self.study.labels if group.name == labels)
-        group = LabelSettings(subjects=chosen.subjects, sources=chosen.sources, fraction=chosen.fraction)
-        split = replace(params.data.split, labels=group)
-        settings = replace(params.finetune, optimiser=replace(params.finetune.optimiser, lr=lr))
-        if arm == ARMS[1]:
-            settings = replace(
-                settings,
-                epochs=settings.epochs + round(_windows(params.pretrain) / _windows(settings) * settings.epochs),
-            )
-        params = replace(params, data=replace(params.data, split=split), finetune=settings)
-        parent = None
-        if arm == ARMS[2]:
-            parent = self._trial("-", "pre-training", params.seed, params.pretrain.optimiser.lr).folder / "model"
-        return finetuning_job(params, parent=parent)
+    def _tuning(self, seed: int, labels: NamedLabels, arm: str, lr: float, parent: Path | None = None) -> Trial:
+        """One fine-tuning; `scratch, longer` is given the pre-training's windows too."""
+        params, settings = self.params, self.params.finetune
+        settings = replace(settings, optimiser=replace(settings.optimiser, lr=lr))
+        if arm == "scratch, longer":
+            extra = _windows(params.pretrain) / _windows(settings)
+            settings = replace(settings, epochs=settings.epochs + round(extra * settings.epochs))
+        split = replace(params.data.split, labels=labels)
+        params = replace(params, seed=seed, data=replace(params.data, split=split), finetune=settings)
+        return self._trial(labels.name, arm, seed, finetuning_job(params, parent=parent))
 
+    def _trial(self, labels: str, arm: str, seed: int, job: TrainingJob) -> Trial:
+        job = replace(job, precision=self.params.cluster.precision)
+        return Trial(labels, arm, seed, self.folder / job.fingerprint(), job)
 
-def _windows(settings: Any) -> int:
-    return settings.epochs * settings.windows_per_epoch
+    def _train(self, trials: Sequence[Trial], title: str) -> None:
+        longest_first = sorted(trials, key=lambda trial: -trial.cost)
+        fan_out(_train, longest_first, title)
 
-
-def _longest_first(trials: Sequence[Trial]) -> list[Trial]:
-    return sorted(trials, key=lambda trial: -trial.job.training.epochs)
-
-
-def _validation(trial: Trial) -> float:
-    return read_state(trial.folder).best_mpjpe
+    def _score(self, trial: Trial) -> dict[str, Any]:
+        sequences = read_sequences(self.test, skeleton=self.params.data.skeleton, fps=self.params.data.fps)
+        predicted = predict(trial.folder / "model", sequences, self.params)
+        return summary(score(predicted, sequences), self.params.data.split.apart)
 
 
-def _grouped(trials: Sequence[Trial]) -> dict[tuple[str, str], list[Trial]]:
-    groups: dict[tuple[str, str], list[Trial]] = {}
-    for trial in trials:
-        groups.setdefault((trial.labels, trial.arm), []).append(trial)
-    return groups
+def _settings(params: Params) -> StudySettings:
+    if params.study is None:
+        raise MixsteError(
+            f"no study of data {params.data.name}",
+            expected=f"the section study of params.yaml, from conf/study/{params.data.name}.yaml",
+            mend="write that file like conf/study/sample.yaml, then run `make params`",
+        )
+    return params.study
+
+
+def _train(trial: Trial) -> float:
+    return run_job(trial.job, trial.folder)
+
+
+def _windows(settings: TrainingSettings) -> int:
+    return settings.epochs * (settings.windows_per_epoch or 0)
+
+
+def _better(trials: Sequence[Trial]) -> dict[tuple[str, str], Trial]:
+    """The trial of each set of labels and arm that validates best."""
+    by_error = sorted(trials, key=lambda trial: -read_state(trial.folder).best_mpjpe)
+    return {(trial.labels, trial.arm): trial for trial in by_error}
 
 
 def _row(trial: Trial, result: dict[str, Any]) -> dict[str, Any]:
     state = read_state(trial.folder)
-    row = {"labels": trial.labels, "arm": trial.arm, "seed": trial.seed, "lr": trial.lr}
+    row = {"labels": trial.labels, "arm": trial.arm, "seed": trial.seed, "lr": trial.lr, "windows": trial.cost}
     row |= {"best_epoch": state.best_epoch, "validation_mpjpe": state.best_mpjpe}
-    row |= {"mpjpe": result["frame_mean"]["mpjpe"], "mpjpe_action_mean": result["action_mean"]["mpjpe"]}
-    row |= {"p_mpjpe": result["frame_mean"]["p_mpjpe"], "mpjve": result["frame_mean"]["mpjve"]}
+    row |= {**result["frame_mean"], "mpjpe_action_mean": result["action_mean"]["mpjpe"]}
     for group in ("subjects", "actions", "apart"):
         row |= {f"{group}.{name}": values["mpjpe"] for name, values in result[group].items()}
     return row
@@ -166,20 +157,20 @@ def _row(trial: Trial, result: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Run the study and write its table and figure."""
     params = load()
-    with tracking.run("study", params, parent="project") as run:
-        rows = Study(params).run()
+    study = Study(params)
+    origin = {"commit": git_state()[0], "test_data": data_hash(list(study.test)), "data": params.data.name}
+    with tracking.run("study", params, data_hash=origin["test_data"], parent="project") as run:
+        rows = study.run()
+        kind = "synthetic motion" if params.data.synthetic else f"{params.data.name} motion"
         with whole_folder(OUTPUT) as folder:
             write_rows(folder / "trials.csv", rows)
             with whole_file(folder / "study.json") as partial:
-                partial.write_text(json.dumps(rows, indent=2) + "\n")
-            drawing.label_efficiency(rows, folder / "label_efficiency.png", note=_note(params))
+                partial.write_text(json.dumps({**origin, "trials": rows}, indent=2) + "\n")
+            tuned = [row for row in rows if row["labels"]]
+            note = f"{kind}, simulated detections, commit {origin['commit'][:10]}"
+            drawing.label_efficiency(tuned, folder / "label_efficiency.png", note=note)
         for path in sorted(OUTPUT.iterdir()):
             run.log_figure(path)
-
-
-def _note(params: Params) -> str:
-    kind = "synthetic motion, " if params.data.synthetic else ""
-    return f"{params.data.name}: {kind}simulated detections, commit {git_state()[0][:10]}"
 
 
 if __name__ == "__main__":

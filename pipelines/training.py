@@ -1,6 +1,5 @@
 """What pre-training and fine-tuning share: run a job on the cluster, follow it, write a model folder."""
 
-import csv
 import fcntl
 import logging
 import shutil
@@ -11,16 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from mixste.errors import MixsteError
-from mixste.files import whole_file, whole_folder
-from mixste.jobs import TrainingJob
-from mixste.models.checkpoint import save_model
-from mixste.training_state import FILE, best_weights, read_state
+from mixste.files import whole_file
+from mixste.jobs import TrainingJob, write_model
+from mixste.training_state import FILE, read_state
 from pipelines import cluster, tracking
 from pipelines.params import Params
 from pipelines.worker import train_loop
 
 log = logging.getLogger(__name__)
-TIMINGS = ("frames_per_second", "seconds")
 
 
 def train(stage: str, job: TrainingJob, params: Params, output: Path, *, parent: str) -> None:
@@ -43,23 +40,6 @@ def train(stage: str, job: TrainingJob, params: Params, output: Path, *, parent:
         run.log_figure(output / "config.json")
     state = read_state(folder)
     log.info("%s: best epoch %d, validation MPJPE %.1f mm", output, state.best_epoch, state.best_mpjpe)
-
-
-def write_model(output: Path, folder: Path, job: TrainingJob, provenance: dict[str, Any]) -> None:
-    """Write the best weights of a finished training as a model folder with its history."""
-    state = read_state(folder)
-    chosen = {"epoch": state.best_epoch, "validation_mpjpe_mm": state.best_mpjpe, "parent": job.parent_provenance()}
-    with whole_folder(output) as partial:
-        save_model(partial, best_weights(folder), job.config({**provenance, **chosen}))
-        write_history(partial / "history.csv", state.history)
-
-
-def write_history(path: Path, history: Sequence[dict[str, float]]) -> None:
-    """Write one row an epoch: losses in metres, validation MPJPE in mm."""
-    with whole_file(path) as partial, partial.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(history[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows([{key: f"{value:.8g}" for key, value in row.items()} for row in history])
 
 
 def follower(stage: str, epochs: int, run: tracking.Tracked) -> Callable[[dict[str, float]], None]:
