@@ -38,11 +38,7 @@ repro: data ## run the pipeline: prepare, project, pretrain, scratch, finetune, 
 	@dvc repro
 	@python -m pipelines.show
 
-study: data ## what pre-training is worth by how much is labelled (conf/study): hours; goes on where it was stopped
-	@dvc repro project
-	@python -m pipelines.study
-
-study: data ## measure what pre-training is worth by how much is labelled (an hour for data=cmu model=small)
+study: data ## what pre-training is worth by how much is labelled (conf/study): an hour; goes on where it was stopped
 	@dvc repro studies/dvc.yaml
 
 params: $(INSTALLED) ## compose params.yaml from conf/: make params data=cmu model=small finetune.epochs=5
