@@ -14,7 +14,7 @@ TORCH_INDEX ?=
 PORT ?= 5000
 INSTALLED := $(VENV)/installed
 .DEFAULT_GOAL := help
-.PHONY: help install data repro study test lint format params study ui clean
+.PHONY: help install data repro study test lint format params ui clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do \
