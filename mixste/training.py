@@ -65,6 +65,8 @@ class Trainer:
                 expected="at least one window a worker",
                 mend="raise batch_size or lower cluster.workers",
             )
+        if len(validation) == 0:
+            raise MixsteError("nothing to validate on", found="no sequences", mend="check data.split")
         self.model = model.to(device)
         self.objective, self.settings = objective, settings
         self.seed, self.device, self.precision, self.rank, self.world = seed, device, precision, rank, world
@@ -92,6 +94,7 @@ class Trainer:
             parts = self._train_epoch()
             trained = time.perf_counter() - started
             score = self.validate()
+            self._refuse_divergence({**parts, "validation_mpjpe": score})
             self.state.epoch += 1
             record = {"epoch": self.state.epoch, "step": self.state.epoch * self.steps_per_epoch, **parts}
             record["validation_mpjpe"] = score
@@ -168,6 +171,13 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.optimiser.step()
+
+    def _refuse_divergence(self, parts: dict[str, float]) -> None:
+        if not all(math.isfinite(value) for value in parts.values()):
+            raise MixsteError(
+                f"training diverged in epoch {self.state.epoch + 1}", found=f"losses {parts}", expected="finite losses",
+                mend="lower optimiser.lr, or raise optimiser.warmup",
+            )  # fmt: skip
 
     def _schedule(self) -> tuple[int, int]:
         return self.steps_per_epoch, self.settings.epochs
