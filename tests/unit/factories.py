@@ -30,8 +30,8 @@ FLIP = load_skeleton(SKELETON).flip
 
 
 def model_settings(**changes: Any) -> ModelSettings:
-    tiny = dict(architecture="mixste", frames=9, width=16, depth=2, heads=2, mlp_ratio=2.0, drop_path=0.1, channels=3)
-    return ModelSettings(**{**tiny, **changes})
+    size = {"frames": 9, "width": 16, "depth": 2, "heads": 2, "mlp_ratio": 2.0}
+    return ModelSettings(**{"architecture": "mixste", **size, "drop_path": 0.1, "channels": 3, **changes})
 
 
 def model(seed: int = 0, *, joints: int = 17, **changes: Any) -> MixSTE:
@@ -45,27 +45,24 @@ def model(seed: int = 0, *, joints: int = 17, **changes: Any) -> MixSTE:
 
 
 def optimiser_settings(**changes: Any) -> OptimiserSettings:
-    plain = dict(
-        name="adamw", lr=3e-3, weight_decay=0.01, amsgrad=False, warmup=0.0, schedule="constant", decay=0.99, clip=1.0
-    )
-    return OptimiserSettings(**{**plain, **changes})
+    adam = {"name": "adamw", "lr": 3e-3, "weight_decay": 0.01, "amsgrad": False, "clip": 1.0}
+    return OptimiserSettings(**{**adam, "warmup": 0.0, "schedule": "constant", "decay": 0.99, **changes})
 
 
 def pretrain_settings(**changes: Any) -> PretrainSettings:
-    short = dict(
-        optimiser=optimiser_settings(), epochs=3, windows_per_epoch=None, batch_size=4, stride=1.0, flip=True,
-        validation_windows=8, corruption=CorruptionSettings(noise=1.0, joint_mask=0.05, frame_mask=0.1),
-        loss=LiftLoss(n_mpjpe=0.5, velocity=2.0),
-    )  # fmt: skip
-    return PretrainSettings(**{**short, **changes})
+    corruption = CorruptionSettings(noise=1.0, joint_mask=0.05, frame_mask=0.1)
+    loss = LiftLoss(n_mpjpe=0.5, velocity=2.0)
+    return PretrainSettings(**{**_short(), "flip": True, "corruption": corruption, "loss": loss, **changes})
 
 
 def finetune_settings(**changes: Any) -> FinetuneSettings:
-    short = dict(
-        optimiser=optimiser_settings(), epochs=3, windows_per_epoch=None, batch_size=4, stride=1.0, flip=False,
-        validation_windows=8, loss=SupervisedLoss(weighted=True, temporal=0.5, velocity=2.0),
-    )  # fmt: skip
-    return FinetuneSettings(**{**short, **changes})
+    loss = SupervisedLoss(weighted=True, temporal=0.5, velocity=2.0)
+    return FinetuneSettings(**{**_short(), "flip": False, "loss": loss, **changes})
+
+
+def _short() -> dict[str, Any]:
+    amount = {"epochs": 3, "windows_per_epoch": None, "batch_size": 4, "stride": 1.0, "validation_windows": 8}
+    return {**amount, "optimiser": optimiser_settings()}
 
 
 def sequences(lengths: Sequence[int] = (30, 21, 5), *, seed: int = 0, joints: int = 17) -> Sequences:
@@ -125,8 +122,16 @@ def write_projections(path: Path, data: Sequences, **metadata: Any) -> Path:
         "joints": data.joints.numpy(),
     }
     plain = Metadata(
-        kind="projections", skeleton=SKELETON, unit="m", frame="camera", fps=FPS, source="sample", licence="MIT",
-        synthetic=True, detections="exact", screen="half widths",
-    )  # fmt: skip
+        kind="projections",
+        skeleton=SKELETON,
+        unit="m",
+        frame="camera, X right, Y down, Z forward",
+        fps=FPS,
+        source="sample",
+        licence="MIT",
+        synthetic=True,
+        detections="exact",
+        screen="half widths",
+    )
     write_table(path, {**columns, **arrays}, replace(plain, **metadata))
     return path

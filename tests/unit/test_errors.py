@@ -1,0 +1,21 @@
+import pickle
+
+from mixste.errors import MixsteError
+from mixste.settings import Problem, SettingsError
+
+
+def test_a_message_says_what_was_tried_found_expected_and_how_to_mend_it():
+    error = MixsteError("cannot read a.csv.", found=3, expected="4", mend="add one")
+    assert str(error) == "cannot read a.csv; found: 3; expected: 4; to mend it: add one"
+
+
+def test_parts_that_are_not_given_are_left_out():
+    assert str(MixsteError("cannot read a.csv", expected=0)) == "cannot read a.csv; expected: 0"
+
+
+def test_errors_keep_their_message_from_process_to_process():
+    settings = SettingsError([Problem("lr", -1, "above 0"), Problem("epochs", 0, "1 or more")], where="params.yaml")
+    for error in (MixsteError("cannot read a.csv", mend="write 1."), settings):
+        copy = pickle.loads(pickle.dumps(error))  # noqa: S301  (our own bytes)
+        assert type(copy) is type(error)
+        assert str(copy) == str(error)

@@ -1,0 +1,135 @@
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mixste.errors import MixsteError
+from mixste.jobs import TrainingJob
+from mixste.models.checkpoint import WEIGHTS, save_model
+from mixste.objectives import Lift, Supervised
+from tests.unit.factories import (
+    CPU,
+    FPS,
+    SKELETON,
+    finetune_settings,
+    model,
+    model_settings,
+    pretrain_settings,
+    sequences,
+    write_projections,
+)
+
+
+@pytest.fixture
+def job(tmp_path):
+    paths = [write_projections(tmp_path / f"sample-{n}.parquet", sequences((18, 18, 9, 9), seed=n)) for n in range(3)]
+    return TrainingJob(
+        model=model_settings(), training=finetune_settings(), train=tuple(paths[:2]), validation=tuple(paths[2:]),
+        skeleton=SKELETON, fps=FPS, seed=0,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def child(job, tmp_path):
+    """The job, starting from a parent model."""
+    network = model(7)
+    save_model(tmp_path / "parent", network.state_dict(), job.config({"stage": "pretrain"}))
+    return replace(job, parent=tmp_path / "parent")
+
+
+def test_equal_jobs_have_equal_fingerprints(job):
+    assert replace(job).fingerprint() == job.fingerprint()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"fraction": 0.5},
+        {"precision": "bf16"},
+        {"model": model_settings(width=32)},
+        {"training": finetune_settings(epochs=4)},
+        {"training": pretrain_settings()},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_another_setting_is_another_fingerprint(job, change):
+    assert replace(job, **change).fingerprint() != job.fingerprint()
+
+
+def test_other_data_is_another_fingerprint_and_another_data_hash(job):
+    before = job.fingerprint(), job.data_hash()
+    write_projections(job.validation[0], sequences((18, 18, 9, 9), seed=9))
+    assert job.fingerprint() != before[0]
+    assert job.data_hash() != before[1]
+
+
+def test_another_split_of_the_same_tables_is_another_fingerprint(job):
+    moved = replace(job, train=job.train[:1], validation=job.train[1:] + job.validation)
+    assert moved.fingerprint() != job.fingerprint()
+
+
+def test_the_tables_folder_does_not_matter(job, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    copies = [path.rename(tmp_path / "elsewhere" / path.name) for path in job.train]
+    before = replace(job, train=tuple(copies)).fingerprint()
+    back = [path.rename(tmp_path / path.name) for path in copies]
+    assert replace(job, train=tuple(back)).fingerprint() == before
+
+
+def test_another_parent_is_another_fingerprint(job, child):
+    first = child.fingerprint()
+    assert first != job.fingerprint()
+    save_model(child.parent, model(8).state_dict(), job.config({"stage": "pretrain"}))
+    assert child.fingerprint() != first
+
+
+def test_a_trainer_has_the_jobs_data_model_and_objective(job):
+    run = job.trainer(device=CPU)
+    assert (len(run.data), len(run.validation)) == (8, 4)
+    assert run.model.settings == job.model
+    assert isinstance(run.objective, Supervised)
+    assert isinstance(replace(job, training=pretrain_settings()).trainer(device=CPU).objective, Lift)
+
+
+def test_a_fraction_takes_whole_clips_of_the_training_data_only(job):
+    run = replace(job, fraction=0.5).trainer(device=CPU)
+    whole = job.trainer(device=CPU).data
+    assert 0.5 * whole.frames <= run.data.frames < whole.frames
+    assert all(run.data.clips.count(clip) == whole.clips.count(clip) for clip in run.data.clips)
+    assert len(run.validation) == 4
+
+
+def test_a_model_starts_from_its_seed_or_from_its_parent(job, child):
+    fresh, again, other = (replace(job, seed=seed).trainer(device=CPU).best for seed in (0, 0, 1))
+    assert torch.equal(fresh["embed.weight"], again["embed.weight"])
+    assert not torch.equal(fresh["embed.weight"], other["embed.weight"])
+    assert all(
+        torch.equal(value, child.trainer(device=CPU).best[name]) for name, value in model(7).state_dict().items()
+    )
+
+
+def test_a_parent_of_another_size_is_refused_by_name(child):
+    with pytest.raises(MixsteError, match=f"{WEIGHTS} do not fit this model"):
+        replace(child, model=model_settings(width=32)).trainer(device=CPU)
+
+
+@pytest.mark.parametrize("wrong", [{"skeleton": "h36m16"}, {"fps": 25.0}])
+def test_data_of_another_skeleton_or_rate_are_refused(job, wrong):
+    with pytest.raises(MixsteError, match=next(iter(wrong))):
+        replace(job, **wrong).trainer(device=CPU)
+
+
+def test_the_configuration_says_what_the_model_is_and_the_parent_where_it_came_from(job, child):
+    config = job.config({"stage": "finetune"})
+    assert (config.model, config.skeleton, config.fps) == (job.model, SKELETON, FPS)
+    assert config.provenance == {"stage": "finetune"}
+    assert job.parent_provenance() is None
+    assert child.parent_provenance() == {"stage": "pretrain"}
+
+
+def test_a_job_trains(child):
+    records = list(child.trainer(device=CPU).epochs())
+    assert [record["epoch"] for record in records] == [1, 2, 3]
+    assert all(math.isfinite(record["validation_mpjpe"]) for record in records)
