@@ -1,11 +1,17 @@
 """Open MLflow's pages at the comparison of the fine-tunings: `python -m pipelines.ui [PORT]`."""
 
+import contextlib
 import json
 import logging
+import os
+import signal
+import socket
 import subprocess
 import sys
 import time
 import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -30,25 +36,45 @@ def comparison(address: str, uri: str, experiment: str) -> str:
     return f"{address}/#/compare-runs?runs={quote(json.dumps(runs))}&experiments={experiments}"
 
 
-def serve(uri: str, port: int) -> "subprocess.Popen[bytes]":
-    """Start MLflow's server on this machine only, and wait until it answers."""
+@contextmanager
+def served(uri: str, port: int) -> Iterator[str]:
+    """Run MLflow's server for this machine only and yield its address; MixsteError if the port is taken."""
+    _refuse_taken(port)
     server = subprocess.Popen(
         [
             sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
             "--backend-store-uri", uri, "--artifacts-destination", str(Path("mlartifacts").resolve()),
-        ]
+        ],
+        start_new_session=True,
+        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
     )  # fmt: skip
+    try:
+        yield _answering(server, f"http://127.0.0.1:{port}")
+        server.wait()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)
+
+
+def _refuse_taken(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            mend = f"another one: make ui PORT={port + 1}"
+            raise MixsteError(f"cannot use port {port}", found=error.strerror, mend=mend) from error
+
+
+def _answering(server: "subprocess.Popen[bytes]", address: str) -> str:
     for _ in range(60):
         time.sleep(1)
         if server.poll() is not None:
-            raise MixsteError("MLflow's server did not start", mend=f"another port may help: make ui PORT={port + 1}")
-        try:
-            store.reach(f"http://127.0.0.1:{port}", 2)
-        except ConnectionError:
-            continue
-        return server
-    server.terminate()
-    raise MixsteError("MLflow's server did not answer within a minute")
+            break
+        with contextlib.suppress(ConnectionError):
+            store.reach(address, 2)
+            return address
+    raise MixsteError("MLflow's server did not start", mend="its own message is above")
 
 
 def main() -> None:
@@ -58,14 +84,11 @@ def main() -> None:
     if uri.startswith("http"):
         webbrowser.open(comparison(uri.rstrip("/"), uri, experiment))
         return
-    server = serve(uri, port)
-    page = comparison(f"http://127.0.0.1:{port}", uri, experiment)
-    log.info("\n%s\n(stop with Ctrl-C)", page)
-    webbrowser.open(page)
-    try:
-        server.wait()
-    finally:
-        server.terminate()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with served(uri, port) as address:
+        page = comparison(address, uri, experiment)
+        log.info("\n%s\n(stop with Ctrl-C)", page)
+        webbrowser.open(page)
 
 
 if __name__ == "__main__":
