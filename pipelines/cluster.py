@@ -207,8 +207,8 @@ def _user_error(error: BaseException) -> BaseException:
     while seen is not None:
         causes = [getattr(seen, "cause", None), *getattr(seen, "worker_failures", {}).values(), seen.__cause__]
         for cause in causes:
-            if isinstance(cause, MixsteError):
-                return MixsteError(str(cause))
+            if isinstance(cause, MixsteError) and not hasattr(cause, "cause"):  # Ray's copy has the traceback as text
+                return cause
         seen = next((cause for cause in causes if isinstance(cause, BaseException)), None)
     return error
 

@@ -13,10 +13,12 @@ from mixste.training_state import restore_training, save_training
 
 def train_loop(config: dict[str, Any]) -> None:
     """Train `config["job"]`; a user's error goes to the mailbox, because trying again would not mend it."""
+    import ray
+
     try:
         _train(config)
     except MixsteError as error:
-        config["mailbox"].fail.remote(str(error))
+        ray.get(config["mailbox"].fail.remote(str(error)))  # delivered before this worker ends
 
 
 def _train(config: dict[str, Any]) -> None:
