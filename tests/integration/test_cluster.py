@@ -1,0 +1,194 @@
+import pytest
+import torch
+
+from mixste.errors import MixsteError
+from mixste.jobs import TrainingJob
+from mixste.settings import Problem, SettingsError
+from mixste.training import Trainer
+from mixste.training_state import best_weights, read_state
+from pipelines import cluster
+from pipelines.params import ClusterSettings
+from pipelines.worker import train_loop
+from tests.unit.factories import (
+    CPU,
+    FPS,
+    SKELETON,
+    model_settings,
+    optimiser_settings,
+    pretrain_settings,
+    sequences,
+    write_projections,
+)
+
+pytestmark = pytest.mark.usefixtures("local_ray")
+TIMINGS = ("frames_per_second", "seconds")
+
+
+def cluster_settings(**changes):
+    plain = {"address": None, "workers": 1, "cpus_per_worker": 1, "gpus_per_worker": 0, "storage": "runs"}
+    return ClusterSettings(**{**plain, "precision": "fp32", **changes})
+
+
+@pytest.fixture
+def job(tmp_path):
+    training = pretrain_settings(batch_size=5, validation_windows=3, optimiser=optimiser_settings(lr=1e-3))
+    paths = [write_projections(tmp_path / f"sample-{n}.parquet", sequences((30, 21, 5), seed=n)) for n in range(2)]
+    return TrainingJob(
+        model=model_settings(drop_path=0.0),
+        training=training,
+        train=(paths[0],),
+        validation=(paths[1],),
+        skeleton=SKELETON,
+        fps=FPS,
+        seed=0,
+    )
+
+
+def run(loop, config, folder, **settings):
+    """Train on the cluster; return the checkpoint's folder and the records in the order of their arrival."""
+    records = []
+    checkpoint = cluster.train(
+        loop, config, folder=folder, settings=cluster_settings(**settings), on_record=records.append
+    )
+    return checkpoint, records
+
+
+def alone(job) -> Trainer:
+    """The same training in this process, without Ray."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    trainer = job.trainer(device=CPU)
+    list(trainer.epochs())
+    torch.set_num_threads(threads)
+    return trainer
+
+
+def curve(records):
+    return [{key: value for key, value in record.items() if key not in TIMINGS} for record in records]
+
+
+def test_fanned_out_results_come_in_the_order_of_the_items():
+    def slow_first(number: int) -> int:
+        import time
+
+        time.sleep(0.3 if number == 0 else 0.0)
+        return number * number
+
+    assert cluster.fan_out(slow_first, range(20), "squares") == [number * number for number in range(20)]
+
+
+def test_nothing_fanned_out_is_nothing():
+    assert cluster.fan_out(lambda item: item, [], "nothing") == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MixsteError("cannot read b.csv", found="3", mend="write 4."), SettingsError([Problem("lr", -1, "above 0")])],
+    ids=["plain", "settings"],
+)
+def test_a_users_error_in_a_task_arrives_as_it_is(error):
+    def fail(number: int) -> int:
+        if number == 2:
+            raise error
+        return number
+
+    with pytest.raises(MixsteError) as raised:
+        cluster.fan_out(fail, range(4), "numbers")
+    assert type(raised.value) is type(error)
+    assert str(raised.value) == str(error)
+
+
+def test_a_bug_in_a_task_arrives_as_itself():
+    def divide(number: int) -> float:
+        return 1 / number
+
+    with pytest.raises(ZeroDivisionError):
+        cluster.fan_out(divide, [1, 0], "divisions")
+
+
+def test_after_a_users_error_no_more_tasks_are_started(tmp_path):
+    folder = str(tmp_path)
+
+    def fail(number: int) -> None:
+        import pathlib
+
+        pathlib.Path(folder, str(number)).touch()
+        raise MixsteError("cannot")
+
+    with pytest.raises(MixsteError, match="cannot"):
+        cluster.fan_out(fail, range(200), "failures")
+    assert len(list(tmp_path.iterdir())) <= 8
+
+
+@pytest.mark.parametrize("wanted", [{"workers": 64}, {"cpus_per_worker": 64}, {"gpus_per_worker": 64}])
+def test_a_cluster_that_is_too_small_is_refused_before_anything_runs(job, tmp_path, wanted):
+    with pytest.raises(MixsteError, match=r"too small.*64.*to mend it: lower cluster\."):
+        run(train_loop, {"job": job}, tmp_path / "run", **wanted)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_failed_worker_goes_on_from_its_last_checkpoint_to_the_same_weights(job, tmp_path):
+    fuse = tmp_path / "fuse"
+    fuse.touch()
+    path = str(fuse)
+
+    def fails_once(config):
+        import pathlib
+
+        from mixste.training import Trainer
+        from pipelines.worker import train_loop
+
+        plain = Trainer.validate
+
+        def validate(self):
+            if self.state.epoch == 1 and pathlib.Path(path).exists():
+                pathlib.Path(path).unlink()
+                raise RuntimeError("the machine went away")
+            return plain(self)
+
+        Trainer.validate = validate
+        try:
+            train_loop(config)
+        finally:
+            Trainer.validate = plain
+
+    checkpoint, records = run(fails_once, {"job": job}, tmp_path / "run")
+    expected = alone(job)
+    assert not fuse.exists()
+    assert read_state(checkpoint) == expected.state
+    assert curve(records) == expected.state.history
+    found = best_weights(checkpoint)
+    assert found.keys() == expected.best.keys()
+    assert all(torch.equal(found[name], expected.best[name]) for name in found)
+
+
+def test_two_workers_give_the_curve_of_one_which_goes_on_in_their_folder(job, tmp_path):
+    def two_epochs(config):
+        import itertools
+
+        from mixste.training import Trainer
+        from pipelines.worker import train_loop
+
+        plain = Trainer.epochs
+        Trainer.epochs = lambda self: itertools.islice(plain(self), 2)
+        try:
+            train_loop(config)
+        finally:
+            Trainer.epochs = plain
+
+    _, first = run(two_epochs, {"job": job}, tmp_path / "run", workers=2)
+    checkpoint, second = run(train_loop, {"job": job}, tmp_path / "run")
+    expected = alone(job).state.history
+    assert [[record["epoch"] for record in records] for records in (first, second)] == [[1, 2], [3]]
+    for two, one in zip(curve(first + second), expected, strict=True):
+        assert two == pytest.approx(one, rel=1e-3)
+    assert read_state(checkpoint).history == curve(first + second)
+
+
+def test_a_users_error_in_a_worker_arrives_as_it_is(job, tmp_path):
+    job.train[0].write_bytes(b"no table")
+    with pytest.raises(MixsteError) as expected:
+        job.trainer(device=CPU)
+    with pytest.raises(MixsteError) as raised:
+        run(train_loop, {"job": job}, tmp_path / "run")
+    assert str(raised.value) == str(expected.value)
