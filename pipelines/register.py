@@ -79,18 +79,6 @@ def read_scores(path: Path, model: str) -> tuple[dict[str, float], str]:
         ) from error
 
 
-def verdict(mpjpe: float, test_hash: str, champion: registry.Version | None, alias: str) -> tuple[bool, str]:
-    """Decide whether a model of this test MPJPE (mm) becomes the champion, and say why."""
-    if champion is None:
-        return True, f"{alias}: the first version, test MPJPE {mpjpe:.1f} mm"
-    best, place = float(champion.tags["test_mpjpe_mm"]), f"version {champion.number}"
-    if champion.tags["test_data_hash"] != test_hash:
-        return False, f"not {alias}: {place} was tested on other data, so the two cannot be compared"
-    if mpjpe < best:
-        return True, f"{alias}: test MPJPE {mpjpe:.1f} mm is {best - mpjpe:.1f} mm lower than that of {place}"
-    return False, f"not {alias}: test MPJPE {mpjpe:.1f} mm is {mpjpe - best:.1f} mm higher than that of {place}"
-
-
 def register(params: Params, model: Candidate, tracked: tracking.Tracked) -> Outcome:
     """Make or find the model's version and move the alias if it has earned it; without MLflow, say so."""
     settings = params.register
@@ -115,7 +103,7 @@ def _registered(params: Params, model: Candidate, handle: store.Handle) -> tuple
         version = registry.add_version(handle, name, location, tags(params, model))
     if best is not None and best.number == version:
         return version, True, f"{alias} already"
-    wins, why = verdict(model.scores["mpjpe"], model.test_hash, best, alias)
+    wins, why = registry.verdict(model.scores["mpjpe"], model.test_hash, best, alias)
     if wins:
         registry.move_alias(handle.uri, name, alias, version)
     return version, wins, why

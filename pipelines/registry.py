@@ -95,6 +95,18 @@ def at_alias(uri: str, name: str, alias: str) -> Version | None:
         raise
 
 
+def verdict(mpjpe: float, test_hash: str, champion: Version | None, alias: str) -> tuple[bool, str]:
+    """Decide whether a model of this test MPJPE (mm) becomes the champion, and say why."""
+    if champion is None:
+        return True, f"{alias}: the first version, test MPJPE {mpjpe:.1f} mm"
+    best, place = float(champion.tags["test_mpjpe_mm"]), f"version {champion.number}"
+    if champion.tags["test_data_hash"] != test_hash:
+        return False, f"not {alias}: {place} was tested on other data, so the two cannot be compared"
+    if mpjpe < best:
+        return True, f"{alias}: test MPJPE {mpjpe:.1f} mm is {best - mpjpe:.1f} mm lower than that of {place}"
+    return False, f"not {alias}: test MPJPE {mpjpe:.1f} mm is {mpjpe - best:.1f} mm higher than that of {place}"
+
+
 def move_alias(uri: str, name: str, alias: str, number: str) -> None:
     """Let the alias stand at version `number`."""
     store.client(uri).set_registered_model_alias(name, alias, number)
