@@ -174,9 +174,10 @@ class ArmRates(Settings):
     longer: Rates
     pretrained: Rates
 
-    def items(self) -> list[tuple[str, tuple[float, ...]]]:
-        """Each arm's name in tables, and its rates."""
-        return [("scratch", self.scratch), ("scratch, longer", self.longer), ("pre-trained", self.pretrained)]
+    @property
+    def in_order(self) -> tuple[Rates, Rates, Rates]:
+        """The rates of the arms as the study lists them."""
+        return self.scratch, self.longer, self.pretrained
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,12 @@ pre-training and fine-tuning together, and pre-trained. Each arm takes the bette
 validation MPJPE with the first seed. Trainings run side by side, one CPU each; a study that is started again goes on.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mixste import drawing
 from mixste.errors import MixsteError
-from mixste.files import whole_file, whole_folder
 from mixste.jobs import TrainingJob, run_job
 from mixste.recipe import TrainingSettings
 from mixste.scoring import score
@@ -21,17 +18,18 @@ from mixste.sequences import read_sequences
 from mixste.training_state import read_state
 from pipelines import tracking
 from pipelines.cluster import fan_out
-from pipelines.evaluate import predict, summary, write_rows
+from pipelines.evaluate import predict, summary
 from pipelines.finetune import RIG, finetuning_job
 from pipelines.params import Params, load
 from pipelines.pretrain import pretraining_job
 from pipelines.provenance import data_hash, git_state
 from pipelines.settings import NamedLabels, StudySettings
 from pipelines.stage import run
+from pipelines.study_report import write_report
 from pipelines.training import tables
 
 OUTPUT = Path("reports/study")
-PRETRAINED = "pre-trained"
+ARMS = ("scratch", "scratch, longer", PRETRAINED := "pre-trained")
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,6 @@ class Study:
         self.params = params
         self.settings = _settings(params)
         self.folder = Path(params.cluster.storage).absolute() / "study"
-        self.test = tables(str(RIG), [params.data.split.test])
 
     def run(self) -> list[dict[str, Any]]:
         """Train and score everything; one row for each set of labels, arm and seed."""
@@ -78,17 +75,16 @@ class Study:
             self._tuning(seed, labels, arm, chosen[labels.name, arm].lr, parents[seed] if arm == PRETRAINED else None)
             for seed in seeds[1:]
             for labels in self.settings.labels
-            for arm, _ in self.settings.learning_rates.items()
+            for arm in ARMS
         ]
         self._train(rest, "the other seeds")
-        trials = [*chosen.values(), *rest, *pretrained]
-        return [
-            _row(trial, result) for trial, result in zip(trials, fan_out(self._score, trials, "scoring"), strict=True)
-        ]
+        tunings = [chosen[labels.name, arm] for labels in self.settings.labels for arm in ARMS]
+        trials = [*pretrained, *tunings, *rest]
+        return fan_out(_row, [(trial, self.params) for trial in trials], "scoring")
 
     def _keys(self) -> Iterable[tuple[NamedLabels, str, float]]:
         for labels in self.settings.labels:
-            for arm, rates in self.settings.learning_rates.items():
+            for arm, rates in zip(ARMS, self.settings.learning_rates.in_order, strict=True):
                 for lr in rates:
                     yield labels, arm, lr
 
@@ -99,7 +95,7 @@ class Study:
         """One fine-tuning; `scratch, longer` is given the pre-training's windows too."""
         params, settings = self.params, self.params.finetune
         settings = replace(settings, optimiser=replace(settings.optimiser, lr=lr))
-        if arm == "scratch, longer":
+        if arm == ARMS[1]:
             extra = _windows(params.pretrain) / _windows(settings)
             settings = replace(settings, epochs=settings.epochs + round(extra * settings.epochs))
         split = replace(params.data.split, labels=labels)
@@ -113,11 +109,6 @@ class Study:
     def _train(self, trials: Sequence[Trial], title: str) -> None:
         longest_first = sorted(trials, key=lambda trial: -trial.cost)
         fan_out(_train, longest_first, title)
-
-    def _score(self, trial: Trial) -> dict[str, Any]:
-        sequences = read_sequences(self.test, skeleton=self.params.data.skeleton, fps=self.params.data.fps)
-        predicted = predict(trial.folder / "model", sequences, self.params)
-        return summary(score(predicted, sequences), self.params.data.split.apart)
 
 
 def _settings(params: Params) -> StudySettings:
@@ -134,6 +125,24 @@ def _train(trial: Trial) -> float:
     return run_job(trial.job, trial.folder)
 
 
+def _row(work: tuple[Trial, Params]) -> dict[str, Any]:
+    """Score a trial on the test subjects: its row of the table."""
+    trial, params = work
+    sequences = read_sequences(_test(params), skeleton=params.data.skeleton, fps=params.data.fps)
+    result = summary(score(predict(trial.folder / "model", sequences, params), sequences), params.data.split.apart)
+    state = read_state(trial.folder)
+    row = {"labels": trial.labels, "arm": trial.arm, "seed": trial.seed, "lr": trial.lr, "windows": trial.cost}
+    row |= {"best_epoch": state.best_epoch, "validation_mpjpe": state.best_mpjpe}
+    row |= {**result["frame_mean"], "mpjpe_action_mean": result["action_mean"]["mpjpe"]}
+    for group in ("subjects", "actions", "apart"):
+        row |= {f"{group}.{name}": values["mpjpe"] for name, values in result[group].items()}
+    return row
+
+
+def _test(params: Params) -> tuple[Path, ...]:
+    return tables(str(RIG), [params.data.split.test])
+
+
 def _windows(settings: TrainingSettings) -> int:
     return settings.epochs * (settings.windows_per_epoch or 0)
 
@@ -144,31 +153,15 @@ def _better(trials: Sequence[Trial]) -> dict[tuple[str, str], Trial]:
     return {(trial.labels, trial.arm): trial for trial in by_error}
 
 
-def _row(trial: Trial, result: dict[str, Any]) -> dict[str, Any]:
-    state = read_state(trial.folder)
-    row = {"labels": trial.labels, "arm": trial.arm, "seed": trial.seed, "lr": trial.lr, "windows": trial.cost}
-    row |= {"best_epoch": state.best_epoch, "validation_mpjpe": state.best_mpjpe}
-    row |= {**result["frame_mean"], "mpjpe_action_mean": result["action_mean"]["mpjpe"]}
-    for group in ("subjects", "actions", "apart"):
-        row |= {f"{group}.{name}": values["mpjpe"] for name, values in result[group].items()}
-    return row
-
-
 def main() -> None:
-    """Run the study and write its table and figure."""
+    """Run the study and write its tables and figure."""
     params = load()
     study = Study(params)
-    origin = {"commit": git_state()[0], "test_data": data_hash(list(study.test)), "data": params.data.name}
-    with tracking.run("study", params, data_hash=origin["test_data"], parent="project") as run:
+    test_data = data_hash(list(_test(params)))
+    with tracking.run("study", params, data_hash=test_data, parent="project") as run:
         rows = study.run()
-        kind = "synthetic motion" if params.data.synthetic else f"{params.data.name} motion"
-        with whole_folder(OUTPUT) as folder:
-            write_rows(folder / "trials.csv", rows)
-            with whole_file(folder / "study.json") as partial:
-                partial.write_text(json.dumps({**origin, "trials": rows}, indent=2) + "\n")
-            tuned = [row for row in rows if row["labels"]]
-            note = f"{kind}, simulated detections, commit {origin['commit'][:10]}"
-            drawing.label_efficiency(tuned, folder / "label_efficiency.png", note=note)
+        origin = {"data": params.data.name, "commit": git_state()[0], "test_data": test_data}
+        write_report(OUTPUT, rows, origin, synthetic=params.data.synthetic)
         for path in sorted(OUTPUT.iterdir()):
             run.log_figure(path)
 
