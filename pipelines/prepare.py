@@ -17,8 +17,10 @@ from mixste.captures.trials import Trial, find_trials, read_table
 from mixste.files import whole_file, whole_folder
 from mixste.skeleton import load_joint_map, load_skeleton
 from mixste.table import Metadata, write_table
+from pipelines import tracking
 from pipelines.cluster import fan_out
 from pipelines.params import load
+from pipelines.provenance import data_hash
 from pipelines.settings import DataSettings, SourceSettings
 from pipelines.stage import run
 
@@ -40,13 +42,18 @@ class Subject:
 
 def main() -> None:
     """Write datasets/recordings and reports/prepare.json from params.yaml and the captures."""
-    data = load().data
-    with whole_folder(RECORDINGS) as folder:
-        subjects = find_subjects(data, folder.resolve())
-        rows = [row for rows in fan_out(prepare_subject, subjects, "prepare") for row in rows]
-        report = describe(data, subjects, rows)
-    with whole_file(REPORT) as partial:
-        partial.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    params = load()
+    data = params.data
+    with tracking.run("prepare", params) as run:
+        with whole_folder(RECORDINGS) as folder:
+            subjects = find_subjects(data, folder.resolve())
+            rows = [row for rows in fan_out(prepare_subject, subjects, "prepare") for row in rows]
+            report = describe(data, subjects, rows)
+        with whole_file(REPORT) as partial:
+            partial.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        run.log_dataset(data.name, data_hash(RECORDINGS), RECORDINGS, "recordings")
+        run.log_metrics(report["total"])
+        run.log_figure(REPORT)
     _log(report)
 
 

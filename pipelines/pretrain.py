@@ -12,9 +12,10 @@ OUTPUT = Path("models/pretrained")
 
 
 def pretraining_job(params: Params, *, views: Path = VIEWS) -> TrainingJob:
-    """Every table of random views trains, but the validation subjects'."""
-    validation = tables(str(views), [params.data.split.validation])
-    held_out = {path.stem.split("-", 1)[1] for path in validation}
+    """Every table of random views trains, but the validation and the test subjects'."""
+    split = params.data.split
+    validation = tables(str(views), [split.validation])
+    held_out = {*split.validation.subjects, *split.test.subjects}
     training = tuple(
         path for path in sorted(views.absolute().glob("*.parquet")) if path.stem.split("-", 1)[1] not in held_out
     )

@@ -19,8 +19,10 @@ from mixste.files import whole_folder
 from mixste.projection import FRAME, SCREEN, Trial, View, random_views, rig_views
 from mixste.skeleton import load_skeleton
 from mixste.table import Metadata, read_table, write_table
+from pipelines import tracking
 from pipelines.cluster import fan_out
 from pipelines.params import ProjectSettings, load
+from pipelines.provenance import data_hash
 from pipelines.settings import SplitSettings
 from pipelines.stage import run
 
@@ -49,13 +51,15 @@ def main() -> None:
     params = load()
     kinds = plan(sorted(RECORDINGS.absolute().glob("*.parquet")), params.data.split)
     rig = load_rig(params.project.rig.cameras)
-    with whole_folder(PROJECTIONS.absolute()) as folder:
-        common = (folder, params.data.skeleton, params.data.fps, params.project, rig, params.seed)
-        tasks = [Task(path, kind, *common) for path, kind in kinds.items()]
-        counts = fan_out(project_file, tasks, "project")
-    for kind, detections in DETECTIONS.items():
-        frames = sum(count.get(kind, 0) for count in counts)
-        log.info("project: %s views, %s detections: %d frames", kind, detections, frames)
+    with tracking.run("project", params, data_hash=data_hash(RECORDINGS), parent="prepare") as run:
+        with whole_folder(PROJECTIONS.absolute()) as folder:
+            common = (folder, params.data.skeleton, params.data.fps, params.project, rig, params.seed)
+            tasks = [Task(path, kind, *common) for path, kind in kinds.items()]
+            counts = fan_out(project_file, tasks, "project")
+        for kind, detections in DETECTIONS.items():
+            frames = sum(count.get(kind, 0) for count in counts)
+            log.info("project: %s views, %s detections: %d frames", kind, detections, frames)
+            run.log_metrics({f"{kind}.frames": frames})
 
 
 def plan(paths: Iterable[Path], split: SplitSettings) -> dict[Path, tuple[str, ...]]:
