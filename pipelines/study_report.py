@@ -8,7 +8,7 @@ from typing import Any
 
 from mixste import drawing
 from mixste.files import whole_file, whole_folder
-from pipelines.evaluate import write_rows
+from pipelines.evaluation_report import write_rows
 
 Row = dict[str, Any]
 _HEAD = "| labels | arm | seeds | mean | mean over actions | P-MPJPE |"
