@@ -36,7 +36,9 @@ def main() -> None:
     motion = "synthetic motion" if params.data.synthetic else params.data.name
     console = Console()
     console.print(table(metrics, f"Test subjects, {motion}, simulated detections"))
-    console.print(f"pre-training lowers MPJPE by {metrics['pretraining_gain_mpjpe']:.1f} mm at the same budget")
+    gain = metrics["pretraining_gain_mpjpe"]
+    verb = "lowers" if gain >= 0 else "raises"
+    console.print(f"pre-training {verb} MPJPE by {abs(gain):.1f} mm at the same fine-tuning budget")
     if OUTPUT.is_file():
         console.print(json.loads(OUTPUT.read_text(encoding="utf-8"))["why"])
     console.print(
