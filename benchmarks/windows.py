@@ -38,7 +38,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    rows = [{"frames": t, "batch": b, "frames_per_second": round(measure(t, b))} for t in (27, 81, 243) for b in (8, 64)]
+    rows = [
+        {"frames": t, "batch": b, "frames_per_second": round(measure(t, b))} for t in (27, 81, 243) for b in (8, 64)
+    ]
     print(f"{'T':>5} {'batch':>6} {'M frames/s':>11}   one thread, keypoints and joints")
     for row in rows:
         print(f"{row['frames']:>5} {row['batch']:>6} {row['frames_per_second'] / 1e6:>11.1f}")

@@ -7,10 +7,7 @@ from mixste.corruption import corrupt
 from mixste.models import build_model
 from mixste.recipe import CorruptionSettings, ModelSettings
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
-]
+pytestmark = pytest.mark.gpu
 SETTINGS = ModelSettings(
     architecture="mixste", frames=27, width=64, depth=2, heads=4, mlp_ratio=2.0, drop_path=0.0, channels=3
 )

@@ -1,0 +1,108 @@
+"""What a user runs: `dvc repro` of the whole pipeline, short, in a copy of the checkout; then what users do with it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+SHORT = [
+    *(
+        f"{stage}.{key}"
+        for stage in ("pretrain", "finetune")
+        for key in ("windows_per_epoch=64", "validation_windows=16")
+    ),
+    "pretrain.epochs=1",
+    "finetune.epochs=2",
+    "model.width=16",
+]
+STAGES = ("prepare", "project", "pretrain", "scratch", "finetune", "evaluate", "register")
+
+
+def run(*command, cwd):
+    """Run a command as a user would in a shell of the project's environment; returns what it printed."""
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """A copy of the tracked files, a git repository of its own, its sample and its pipeline run once."""
+    folder = tmp_path_factory.mktemp("user") / "mixste"
+    for name in run("git", "ls-files", cwd=ROOT).split("\n"):
+        if name and (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, folder / name)
+    run("git", "init", "-q", cwd=folder)
+    run("python", "-m", "pipelines.data", cwd=folder)
+    run("python", "-m", "pipelines.params", *SHORT, cwd=folder)
+    run("dvc", "repro", cwd=folder)
+    return folder
+
+
+def locked(checkout, stage):
+    """The hashes of a stage's outputs in dvc.lock."""
+    lock = yaml.safe_load((checkout / "dvc.lock").read_text())
+    return {out["path"]: out["md5"] for out in lock["stages"][stage]["outs"]}
+
+
+def test_every_model_is_scored_in_finite_numbers(checkout):
+    metrics = json.loads((checkout / "reports/evaluation/metrics.json").read_text())
+    for model in ("scratch", "finetuned", "pretrained"):
+        assert 0 < metrics[model]["p_mpjpe"] <= metrics[model]["mpjpe"] < 2000
+
+
+def test_the_figures_and_the_clip_are_there(checkout):
+    names = {path.name for path in (checkout / "reports/evaluation").iterdir()}
+    assert {"learning_curves.png", "per_action.png", "per_joint.png", "clip.gif", "per_subject.csv"} <= names
+
+
+def test_a_second_repro_runs_nothing(checkout):
+    assert "Running stage" not in run("dvc", "repro", cwd=checkout)
+
+
+def test_training_again_ends_in_the_same_weights(checkout):
+    before = locked(checkout, "scratch")
+    shutil.rmtree(checkout / "runs")
+    run("dvc", "repro", "--force", "--single-item", "scratch", cwd=checkout)
+    assert locked(checkout, "scratch") == before
+
+
+def test_projecting_again_writes_the_same_bytes(checkout):
+    before = {**locked(checkout, "prepare"), **locked(checkout, "project")}
+    run("dvc", "repro", "--force", "--single-item", "prepare", "project", cwd=checkout)
+    assert {**locked(checkout, "prepare"), **locked(checkout, "project")} == before
+
+
+def test_dvc_shows_metrics_and_plots(checkout):
+    assert "pretraining_gain_mpjpe" in run("dvc", "metrics", "show", cwd=checkout)
+    run("dvc", "plots", "show", "--out", "plots", cwd=checkout)
+    assert "validation_mpjpe" in (checkout / "plots/index.html").read_text()
+
+
+def test_mlflow_holds_a_run_of_every_stage(checkout):
+    script = """
+import mlflow
+runs = mlflow.search_runs(search_all_experiments=True, output_format="list")
+print(sorted({run.data.tags["stage"] for run in runs}), {run.info.status for run in runs})
+"""
+    printed = run("python", "-c", script, cwd=checkout)
+    assert str(sorted(STAGES)) in printed
+    assert "{'FINISHED'}" in printed
+
+
+def test_the_champion_lifts_from_another_folder(checkout, tmp_path):
+    script = f"""
+import mlflow, numpy as np
+mlflow.set_tracking_uri("sqlite:///{checkout}/mlflow.db")
+model = mlflow.pyfunc.load_model("models:/mixste@champion")
+print("lifted", model.predict(np.zeros((2, 9, 17, 3), np.float32)).shape)
+"""
+    assert "lifted (2, 9, 17, 3)" in run("python", "-c", script, cwd=tmp_path)
