@@ -55,9 +55,8 @@ def main() -> None:
     chosen = parser.parse_args()
     command = chosen.command[1:] if chosen.command[:1] == ["--"] else chosen.command
     found = measure(command)
-    print(
-        f"{' '.join(command)}: {found['seconds']} s, peak memory {found['peak_memory_gib']} GiB, exit status {found['status']}"
-    )
+    figures = f"{found['seconds']} s, peak memory {found['peak_memory_gib']} GiB, exit status {found['status']}"
+    print(f"{' '.join(command)}: {figures}")
     if chosen.json:
         chosen.json.write_text(json.dumps(found, indent=2) + "\n")
 
