@@ -8,15 +8,11 @@ roughly.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
 
 import numpy as np
 
-from mixste.settings import ABOVE_ZERO, SHARE, Rule, Settings, at_least
+from mixste.settings import BelowOne, NotNegative, Positive, Settings, Share
 from mixste.skeleton import Skeleton
-
-NotNegative = Annotated[float, at_least(0)]
-Positive = Annotated[float, ABOVE_ZERO]
 
 # How much harder a joint is to find than the average one: ends of limbs are fast and small, hips wide and slow.
 DIFFICULTY = {"ankle": 1.35, "elbow": 1.2, "head": 0.8, "hip": 0.75, "knee": 1.0, "neck": 0.75, "shoulder": 0.85}
@@ -31,7 +27,7 @@ class DetectorSettings(Settings):
     """How good the simulated detector is; lengths are fractions of the person's box in the image (its longer side)."""
 
     noise: NotNegative = 0.0085
-    correlation: Annotated[float, Rule("0 or more and below 1", lambda value: 0 <= value < 1)] = 0.85
+    correlation: BelowOne = 0.85
     bias: NotNegative = 0.006
     bias_seconds: Positive = 2.0
     dropout_rate: NotNegative = 0.06
@@ -40,7 +36,7 @@ class DetectorSettings(Settings):
     wander: NotNegative = 0.012
     swap_rate: NotNegative = 0.04
     swap_seconds: Positive = 0.16
-    swap_all: Annotated[float, SHARE] = 0.3
+    swap_all: Share = 0.3
     confidence_scale: Positive = 0.1
     confidence_noise: NotNegative = 0.08
 
@@ -129,14 +125,14 @@ def _swap(
     """Exchange left and right joints for the length of some events; also return where (t j)."""
     start = events(settings.swap_rate / fps, settings.swap_seconds * fps, (len(screen),), rng)
     everything = rng.random(len(screen)) < settings.swap_all
-    limbs = _limbs(skeleton)
+    limbs = _limb_pairs(skeleton)
     limb = rng.integers(0, max(limbs.max() + 1, 1), size=len(screen))
     chosen = (limbs == limb[start][:, None]) | everything[start][:, None]
     where = (start >= 0)[:, None] & chosen & (limbs >= 0)
     return np.where(where[..., None], screen[:, list(skeleton.flip)], screen), where
 
 
-def _limbs(skeleton: Skeleton) -> np.ndarray:
+def _limb_pairs(skeleton: Skeleton) -> np.ndarray:
     """Number the pairs of limbs: joints (j,) of both legs have one number, of both arms another, the trunk -1."""
     partner = np.array(skeleton.flip)
     roots = [joint for joint in range(len(partner)) if partner[joint] != joint and _is_limb_root(skeleton, joint)]

@@ -57,11 +57,6 @@ def per_joint(table: Table, path: Path, *, measure: str = "MPJPE", note: str = "
     _bars(table, path, f"{measure} per joint", f"{measure} (mm)", note, ordered=False)
 
 
-def comparison(table: Table, path: Path, *, title: str = "Test error", note: str = "") -> None:
-    """Draw horizontal bars of {model: {measure: error in mm}}, in the order of the measures."""
-    _bars(table, path, title, "error (mm)", note, ordered=False)
-
-
 def label_efficiency(rows: Sequence[Mapping[str, Any]], path: Path, *, note: str = "") -> None:
     """Draw test error against labels: rows have `labels`, `arm`, `mpjpe` (mm); seeds are dots, their mean a line."""
     labels = list(dict.fromkeys(str(row["labels"]) for row in rows))

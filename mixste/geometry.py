@@ -12,6 +12,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+# How tables and models name the frame of their joints and the unit of their keypoints.
+FRAME = "camera, X right, Y down, Z forward"
+SCREEN = "x = u / width * 2 - 1, y = v / width * 2 - height / width"
+
 BLOCK = 1 << 14  # points at a time: what is computed on stays in the cache
 UNDISTORT_STEPS = 25
 
@@ -120,7 +124,10 @@ def denormalise_screen(keypoints: np.ndarray, width: float, height: float) -> np
 
 
 def flip_pose(pose: np.ndarray, permutation: Sequence[int]) -> np.ndarray:
-    """Mirror poses (... j c), 2D or 3D: x changes its sign, left and right joints their places."""
+    """Mirror poses (... j c), 2D or 3D: x changes its sign, left and right joints their places.
+
+    For arrays, float64 too; `mixste.inference.mirror` does the same to tensors, on their device and in autograd.
+    """
     mirrored = pose[..., list(permutation), :]
     mirrored[..., 0] *= -1
     return mirrored

@@ -16,7 +16,10 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager:
 
 
 def mirror(values: Tensor, flip: Tensor) -> Tensor:
-    """Swap left and right: negate x of `... j c` and exchange the joints by the permutation `flip` (j)."""
+    """Swap left and right: negate x of `... j c` and exchange the joints by the permutation `flip` (j).
+
+    For tensors, on their device; `mixste.geometry.flip_pose` does the same to arrays, without torch.
+    """
     mirrored = values.index_select(-2, flip)
     return torch.cat([-mirrored[..., :1], mirrored[..., 1:]], dim=-1)
 

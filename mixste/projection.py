@@ -11,18 +11,14 @@ import numpy as np
 
 from mixste.cameras import Rig
 from mixste.detector import DetectorSettings, detect, seeded
+from mixste.geometry import FRAME as FRAME
+from mixste.geometry import SCREEN as SCREEN
 from mixste.geometry import apply_matrix, project_linear
-from mixste.settings import ABOVE_ZERO, ASCENDING_RANGE, NOT_EMPTY, Settings, at_least
+from mixste.settings import NOT_EMPTY, Count, NotNegative, Positive, Range, Settings
 from mixste.skeleton import Skeleton
 
-FRAME = "camera, X right, Y down, Z forward"
-SCREEN = "x = u / width * 2 - 1, y = v / width * 2 - height / width"
 MARGIN = 0.95  # of half the image's width: a random view keeps every joint inside
 NEAREST = 0.5  # metres from a random camera to the nearest joint
-
-Count = Annotated[int, at_least(1)]
-NotNegative = Annotated[float, at_least(0)]
-Range = Annotated[tuple[float, ...], ASCENDING_RANGE]
 
 
 @dataclass(frozen=True)
@@ -43,7 +39,7 @@ class RigSettings(Settings):
     """The calibrated cameras of fine-tuning, validation and test; radius in metres."""
 
     cameras: Annotated[str, NOT_EMPTY] = "h36m"
-    radius: Annotated[float, ABOVE_ZERO] = 1.5
+    radius: Positive = 1.5
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
-from mixste.settings import ABOVE_ZERO, FRACTION, ODD, SHARE, Problem, Rule, Settings, at_least, one_of
+from mixste.settings import (
+    ODD,
+    BelowOne,
+    Count,
+    Fraction,
+    NotNegative,
+    Positive,
+    Problem,
+    Rule,
+    Settings,
+    Share,
+    one_of,
+)
 
-ARCHITECTURES = ("mixste",)
-Count = Annotated[int, at_least(1)]
-Weight = Annotated[float, at_least(0)]
+ARCHITECTURES = ("mixste",)  # `mixste.models` has a class for each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +33,8 @@ class ModelSettings(Settings):
     width: Count
     depth: Count
     heads: Count
-    mlp_ratio: Annotated[float, ABOVE_ZERO]
-    drop_path: Annotated[float, Rule("at least 0 and below 1", lambda rate: 0 <= rate < 1)]
+    mlp_ratio: Positive
+    drop_path: BelowOne
     channels: Annotated[int, Rule("2 (x, y) or 3 (x, y, confidence)", lambda channels: channels in (2, 3))]
 
     def problems(self) -> Iterator[Problem]:
@@ -37,17 +47,17 @@ class ModelSettings(Settings):
 class CorruptionSettings(Settings):
     """How strongly exact keypoints are corrupted; noise 1 is the published detector, 0 none."""
 
-    noise: Weight
-    joint_mask: Annotated[float, SHARE]
-    frame_mask: Annotated[float, SHARE]
+    noise: NotNegative
+    joint_mask: Share
+    frame_mask: Share
 
 
 @dataclass(frozen=True, kw_only=True)
 class LiftLoss(Settings):
     """Weights beside MPJPE in pre-training (MotionBERT: 0.5 and 20)."""
 
-    n_mpjpe: Weight
-    velocity: Weight
+    n_mpjpe: NotNegative
+    velocity: NotNegative
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +65,8 @@ class SupervisedLoss(Settings):
     """MixSTE's loss: joints weighted or alike, weights of the TC-loss (0.5) and of the velocity error (2.0 as run)."""
 
     weighted: bool
-    temporal: Weight
-    velocity: Weight
+    temporal: NotNegative
+    velocity: NotNegative
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,13 +74,13 @@ class OptimiserSettings(Settings):
     """Optimiser, how its rate rises (warmup: share of all steps) and falls, and the gradient's largest norm."""
 
     name: Annotated[str, one_of("adamw", "adam")]
-    lr: Annotated[float, ABOVE_ZERO]
-    weight_decay: Weight
+    lr: Positive
+    weight_decay: NotNegative
     amsgrad: bool
-    warmup: Annotated[float, SHARE]
+    warmup: Share
     schedule: Annotated[str, one_of("cosine", "decay", "constant")]
-    decay: Annotated[float, FRACTION]
-    clip: Annotated[float, ABOVE_ZERO] | None
+    decay: Fraction
+    clip: Positive | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +94,7 @@ class TrainingSettings(Settings):
     epochs: Count
     windows_per_epoch: Count | None
     batch_size: Count
-    stride: Annotated[float, FRACTION]
+    stride: Fraction
     flip: bool
     validation_windows: Count
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, fields
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from mixste.errors import MixsteError
 
@@ -30,12 +30,27 @@ def one_of(*names: str) -> Rule:
     return Rule("one of " + ", ".join(names), lambda value: value in names)
 
 
+def each(rule: Rule) -> Rule:
+    """Hold every item of a sequence to a rule."""
+    return Rule(f"each {rule.text}", lambda values: all(rule.holds(value) for value in values))
+
+
 ABOVE_ZERO = Rule("above 0", lambda value: value > 0)
+BELOW_ONE = Rule("0 or more and below 1", lambda value: 0 <= value < 1)
 ODD = Rule("an odd number, 1 or more", lambda value: value >= 1 and value % 2 == 1)
 FRACTION = Rule("above 0 and at most 1", lambda value: 0 < value <= 1)
 SHARE = between(0, 1)
 NOT_EMPTY = Rule("not empty", lambda value: len(value) > 0)
+NO_REPEATS = Rule("every one once", lambda values: len(set(values)) == len(values))
 ASCENDING_RANGE = Rule("two numbers above 0, the smaller first", lambda v: len(v) == 2 and 0 < v[0] <= v[1])
+
+Count = Annotated[int, at_least(1)]
+Positive = Annotated[float, ABOVE_ZERO]
+NotNegative = Annotated[float, at_least(0)]
+BelowOne = Annotated[float, BELOW_ONE]
+Share = Annotated[float, SHARE]
+Fraction = Annotated[float, FRACTION]
+Range = Annotated[tuple[float, ...], ASCENDING_RANGE]
 
 
 @dataclass(frozen=True)

@@ -1,29 +1,31 @@
 """The types of params.yaml: one frozen dataclass a section, each checking itself."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated
 
 from mixste.detector import DetectorSettings
 from mixste.projection import RigSettings, ViewSettings
 from mixste.settings import (
     ABOVE_ZERO,
-    FRACTION,
+    NO_REPEATS,
     NOT_EMPTY,
+    Count,
+    Fraction,
+    NotNegative,
+    Positive,
     Problem,
     Rule,
     Settings,
     at_least,
     between,
+    each,
     one_of,
 )
 
 NAME = Rule("letters, digits and underscores", lambda value: value.replace("_", "").isalnum())
-BELOW_ONE = Rule("0 or more and below 1", lambda value: 0 <= value < 1)
-Positive = Annotated[float, ABOVE_ZERO]
-NotNegative = Annotated[float, at_least(0)]
-Count = Annotated[int, at_least(1)]
-Rates = Annotated[tuple[float, ...], NOT_EMPTY]
+Rates = Annotated[tuple[float, ...], NOT_EMPTY, NO_REPEATS, each(ABOVE_ZERO)]
 Names = Annotated[tuple[str, ...], NOT_EMPTY]
 
 
@@ -53,16 +55,15 @@ class GroupSettings(Settings):
     sources: tuple[str, ...] = ()
 
     def shares(self, other: "GroupSettings") -> set[str]:
-        """Return the subjects that are in both groups from the same source."""
-        apart = self.sources and other.sources and not set(self.sources) & set(other.sources)
-        return set() if apart else set(self.subjects) & set(other.subjects)
+        """Return the subjects that are in both groups; sources do not tell people apart."""
+        return set(self.subjects) & set(other.subjects)
 
 
 @dataclass(frozen=True)
 class LabelSettings(GroupSettings):
     """Who has labelled detections: the training data of fine-tuning."""
 
-    fraction: Annotated[float, FRACTION] = 1.0
+    fraction: Fraction = 1.0
 
 
 @dataclass(frozen=True)
@@ -101,10 +102,15 @@ class DataSettings(Settings):
     split: SplitSettings
 
     def problems(self) -> Iterator[Problem]:
-        """Names of sources are unique, and a split names only those."""
+        """Names of sources are unique, a split names only those, and DVC sees a joint map of one's own."""
         names = [source.name for source in self.sources]
-        if len(set(names)) < len(names):
+        if not NO_REPEATS.holds(names):
             yield Problem("sources", names, "every name once")
+        for number, source in enumerate(self.sources):
+            own = source.joint_map.endswith((".yaml", ".yml"))
+            if own and not Path(source.joint_map).is_relative_to(self.folder):
+                key, expected = f"sources.{number}.joint_map", f"a known map's name, or a file below {self.folder}"
+                yield Problem(key, source.joint_map, expected)
         for group in ("labels", "validation", "test"):
             strange = [name for name in getattr(self.split, group).sources if name not in names]
             if strange:
@@ -163,7 +169,7 @@ class RegisterSettings(Settings):
 class NamedLabels(LabelSettings):
     """One set of labels of the label-efficiency study."""
 
-    name: str = ""
+    name: Annotated[str, NOT_EMPTY] = field(kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -185,5 +191,11 @@ class StudySettings(Settings):
     """The label-efficiency study: sets of labels, seeds, and the learning rates that each arm chooses from."""
 
     labels: Annotated[tuple[NamedLabels, ...], NOT_EMPTY]
-    seeds: Annotated[tuple[int, ...], NOT_EMPTY]
+    seeds: Annotated[tuple[int, ...], NOT_EMPTY, NO_REPEATS]
     learning_rates: ArmRates
+
+    def problems(self) -> Iterator[Problem]:
+        """Sets of labels are told apart by their names."""
+        names = [labels.name for labels in self.labels]
+        if not NO_REPEATS.holds(names):
+            yield Problem("labels", names, "every name once")

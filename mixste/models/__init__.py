@@ -5,14 +5,14 @@ from torch import nn
 from mixste.models.mixste import MixSTE
 from mixste.recipe import ModelSettings
 
-__all__ = ["MixSTE", "build_model", "count_parameters"]
+__all__ = ["CLASSES", "MixSTE", "build_model", "count_parameters"]
 
-_ARCHITECTURES = {"mixste": MixSTE}
+CLASSES = {"mixste": MixSTE}
 
 
 def build_model(settings: ModelSettings, *, joints: int) -> MixSTE:
     """A fresh model for a skeleton of so many joints, initialised from torch's global random state."""
-    return _ARCHITECTURES[settings.architecture](settings, joints)
+    return CLASSES[settings.architecture](settings, joints)
 
 
 def count_parameters(model: nn.Module) -> int:

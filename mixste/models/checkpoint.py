@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mixste.errors import MixsteError
 from mixste.files import whole_file
+from mixste.geometry import FRAME, SCREEN
 from mixste.models import MixSTE, build_model
 from mixste.recipe import ModelSettings
 from mixste.skeleton import load_skeleton
@@ -26,9 +27,9 @@ class ModelConfig:
     model: ModelSettings
     skeleton: str
     fps: float
-    screen: str = "x, y divided by half the image's width, origin in its middle; confidence 0..1"
+    screen: str = f"{SCREEN}; confidence 0..1"
     unit: str = "m"
-    frame: str = "camera, X right, Y down, Z forward, root-relative"
+    frame: str = f"{FRAME}, root-relative"
     provenance: dict[str, Any] = field(default_factory=dict)
 
     @property

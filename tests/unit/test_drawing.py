@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mixste.drawing import clip_gif, comparison, label_efficiency, learning_curves, per_action, per_joint
+from mixste.drawing import clip_gif, label_efficiency, learning_curves, per_action, per_joint
 from mixste.skeleton import load_skeleton
 
 HISTORIES = {
@@ -31,7 +31,6 @@ def motion(frames: int = 50) -> np.ndarray:
         (learning_curves, HISTORIES),
         (per_action, TABLE),
         (per_joint, TABLE),
-        (comparison, TABLE),
         (label_efficiency, ROWS),
     ],
 )
@@ -47,8 +46,8 @@ def test_a_figure_has_the_same_bytes_twice_and_names_no_version(draw, numbers, t
 
 
 def test_a_figure_depends_on_its_note(tmp_path):
-    comparison(TABLE, tmp_path / "a", note="")
-    comparison(TABLE, tmp_path / "b", note="synthetic motion")
+    per_joint(TABLE, tmp_path / "a", note="")
+    per_joint(TABLE, tmp_path / "b", note="synthetic motion")
     assert (tmp_path / "a").read_bytes() != (tmp_path / "b").read_bytes()
 
 

@@ -109,12 +109,17 @@ def test_split_of_cmu_shares_no_subject(workplace: Path):
         ("cluster.precision", "fp8", "one of fp32, bf16"),
         ("cluster.workers", None, "a whole number"),
         ("seed", True, "a whole number"),
+        ("study.labels.0.name", "", "not empty"),
+        ("study.labels.1.name", "S1", "every name once"),
+        ("study.seeds", [0, 0], "every one once"),
+        ("study.learning_rates.longer", [0.004, 0.0], "each above 0"),
+        ("study.learning_rates.pretrained", [], "not empty"),
         ("tracking.timeout", 0, "between 1 and 60"),
     ],
 )
 def test_an_impossible_value_is_refused_by_its_key(tree: dict[str, Any], key: str, value: Any, expected: str):
     message = refused(change(tree, key, value))
-    reported = {"model.heads": "model.width", "data.split.test.sources": "data.split.test.sources"}.get(key, key)
+    reported = {"model.heads": "model.width", "study.labels.1.name": "study.labels"}.get(key, key)
     assert reported in message
     assert expected in message
 
@@ -128,7 +133,10 @@ def test_unknown_key_is_refused_with_a_suggestion(tree: dict[str, Any]):
 
 def test_missing_key_is_named(tree: dict[str, Any]):
     del tree["finetune"]["epochs"]
-    assert "finetune.epochs: found 'nothing'" in refused(tree)
+    del tree["study"]["labels"][0]["name"]
+    message = refused(tree)
+    assert "finetune.epochs: found 'nothing'" in message
+    assert "study.labels.0.name: found 'nothing'" in message
 
 
 def test_all_problems_are_reported_at_once(tree: dict[str, Any]):
@@ -147,9 +155,17 @@ def test_a_subject_in_two_splits_is_refused(tree: dict[str, Any]):
     assert "not in labels too" in message
 
 
-def test_the_same_subject_of_different_sources_is_no_overlap(workplace: Path):
+def test_a_subject_is_one_person_whatever_the_source(workplace: Path):
     one, other = "data.split.labels.sources=[amc]", "data.split.validation.sources=[daz]"
-    assert write(["data=cmu", one, other, "data.split.validation.subjects=['07']"])
+    with pytest.raises(MixsteError, match=r"data\.split\.validation\.subjects: found \['07'\].*not in labels too"):
+        write(["data=cmu", one, other, "data.split.validation.subjects=['07']"])
+
+
+def test_a_joint_map_of_ones_own_lies_where_dvc_sees_it(tree: dict[str, Any]):
+    message = refused(change(tree, "data.sources.0.joint_map", "conf/maps/mine.yaml"))
+    assert "data.sources.0.joint_map: found 'conf/maps/mine.yaml'" in message
+    assert "a file below data/sample" in message
+    assert build(Params, change(tree, "data.sources.0.joint_map", "data/sample/joints.yaml"), "params.yaml")
 
 
 def test_amc_needs_a_frame_rate(workplace: Path):

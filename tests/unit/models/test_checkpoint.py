@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mixste.errors import MixsteError
+from mixste.geometry import SCREEN
 from mixste.models.checkpoint import CONFIG, WEIGHTS, ModelConfig, load_model, read_config, save_model
 from tests.unit.factories import FPS, SKELETON, model
 
@@ -40,7 +41,7 @@ def test_the_configuration_says_unit_frame_screen_skeleton_and_fps(saved):
     values = json.loads((saved[2] / CONFIG).read_text())
     assert values["unit"] == "m"
     assert values["frame"].startswith("camera")
-    assert "half the image's width" in values["screen"]
+    assert values["screen"].startswith(SCREEN)
     assert (values["skeleton"], values["fps"]) == (SKELETON, FPS)
 
 
