@@ -21,7 +21,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
         partial.replace(path)
     except OSError as error:
-        _explain(error, path)
+        explain(error, path)
         raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -36,13 +36,14 @@ def whole_file(path: Path) -> Iterator[Path]:
         yield partial
         partial.replace(path)
     except OSError as error:
-        _explain(error, path)
+        explain(error, path)
         raise
     finally:
         partial.unlink(missing_ok=True)
 
 
-def _explain(error: OSError, path: Path) -> None:
+def explain(error: OSError, path: Path) -> None:
+    """Raise a MixsteError for a full disk or a folder that may not be written; return for any other error."""
     if error.errno == errno.ENOSPC:
         raise MixsteError(
             f"cannot write {path}",

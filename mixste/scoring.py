@@ -5,8 +5,9 @@ are one camera of one clip; velocities never cross from one sequence to the next
 frames; the action mean is the unweighted mean of the actions' scores.
 """
 
+import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from mixste.sequences import Sequences
 
 METRICS = ("mpjpe", "p_mpjpe", "n_mpjpe", "mpjve")
 _MM = 1000.0
+PIECE = re.compile(r"\.\d+$")  # of a trial that a defect cut: TRIAL, TRIAL.1, ...
 _CHUNK = 1 << 15
 
 
@@ -30,27 +32,31 @@ class Names:
 
     @property
     def trials(self) -> tuple[str, ...]:
-        """The trial that each clip was cut from."""
-        return tuple(clip.rsplit("/", 1)[0] for clip in self.clips)
+        """The trial that each clip was cut from, as SUBJECT/TRIAL, whatever piece of it a defect left."""
+        trials = (PIECE.sub("", clip.rsplit("/", 1)[0]) for clip in self.clips)
+        return tuple(f"{subject}/{trial}" for subject, trial in zip(self.subjects, trials, strict=True))
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Errors in mm: one row a sequence (`totals (s 4)` summed over frames, `frames (s)`), and `per_joint (j)`."""
+    """Errors in mm, summed over the frames of each sequence: `totals (s 4)` by metric, `joint_totals (s j)`."""
 
     names: Names
     totals: np.ndarray
     frames: np.ndarray
     steps: np.ndarray
-    per_joint: np.ndarray
+    joint_totals: np.ndarray
+
+    @property
+    def per_joint(self) -> np.ndarray:
+        """MPJPE of each joint (j)."""
+        return self.joint_totals.sum(axis=0) / max(1, self.frames.sum())
 
     def only(self, keep: Sequence[int]) -> "Scores":
-        """The scores of some sequences, by number; `per_joint` stays that of all."""
+        """The scores of some sequences, by number."""
         names = {name: tuple(getattr(self.names, name)[i] for i in keep) for name in ("clips", "subjects", "actions")}
-        chosen = list(keep)
-        return replace(
-            self, names=Names(**names), totals=self.totals[chosen], frames=self.frames[chosen], steps=self.steps[chosen]
-        )
+        arrays = ("totals", "frames", "steps", "joint_totals")
+        return Scores(Names(**names), **{array: getattr(self, array)[list(keep)] for array in arrays})
 
     def mean(self) -> dict[str, float]:
         """Mean of each metric over all frames (MPJVE: over all steps from frame to frame)."""
@@ -87,15 +93,20 @@ def score(predicted: Tensor, sequences: Sequences) -> Scores:
     )
     offsets = sequences.offsets.cpu()
     per_frame[offsets[:-1], -1] = 0.0
-    running = torch.cat([per_frame.new_zeros(1, len(METRICS)), per_frame.cumsum(0)])
     frames = np.diff(offsets.numpy())
     return Scores(
         names=Names(sequences.clips, sequences.subjects, sequences.actions),
-        totals=(running[offsets[1:]] - running[offsets[:-1]]).numpy() * _MM,
+        totals=_sums(per_frame, offsets),
         frames=frames,
         steps=frames - 1,
-        per_joint=errors.mean(0).numpy() * _MM,
+        joint_totals=_sums(errors, offsets),
     )
+
+
+def _sums(values: Tensor, offsets: Tensor) -> np.ndarray:
+    """Sums of `n c` over the frames of each sequence, in mm: `s c`."""
+    running = torch.cat([values.new_zeros(1, values.shape[1]), values.cumsum(0)])
+    return (running[offsets[1:]] - running[offsets[:-1]]).numpy() * _MM
 
 
 def _chunked(function: Callable[[Tensor, Tensor], Tensor], predicted: Tensor, target: Tensor) -> Tensor:

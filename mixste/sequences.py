@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mixste.errors import MixsteError
-from mixste.table import read_table
+from mixste.table import Metadata, read_table
 
 NAMES = ("clips", "subjects", "actions", "cameras")
+COLUMNS = ("clip", "subject", "action", "camera", "keypoints", "joints")
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,8 @@ class Sequences:
     """Every frame of a set of sequences, one after the other, and where each sequence begins.
 
     keypoints `n j 3`: x, y in screen units and confidence; joints `n j 3`: metres, camera axes, absolute; offsets
-    (s + 1,): sequence i is frames offsets[i] to offsets[i+1]. One name of each kind per sequence.
+    (s + 1,): sequence i is frames offsets[i] to offsets[i+1]. One name of each kind per sequence. `synthetic` motion is
+    generated; `detections` are exact, simulated or real.
     """
 
     keypoints: Tensor
@@ -31,9 +34,16 @@ class Sequences:
     cameras: tuple[str, ...]
     skeleton: str
     fps: float
+    synthetic: bool = False
+    detections: str = "real"
 
     def __len__(self) -> int:
         return len(self.clips)
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What results must say of these data."""
+        return {"synthetic": self.synthetic, "detections": self.detections}
 
     @property
     def frames(self) -> int:
@@ -64,7 +74,8 @@ def read_sequences(paths: Sequence[Path], *, skeleton: str, fps: float) -> Seque
         raise MixsteError(
             "nothing to read", found="no projection tables", mend="check data.split, then run `dvc repro`"
         )
-    tables = [_read(path, skeleton, fps) for path in paths]
+    read = [_read(path, skeleton, fps) for path in paths]
+    tables = [table for table, _ in read]
     starts = [np.flatnonzero(table["first"]) for table in tables]
     lengths = np.concatenate(
         [np.diff([*begin, len(table["first"])]) for begin, table in zip(starts, tables, strict=True)]
@@ -81,6 +92,8 @@ def read_sequences(paths: Sequence[Path], *, skeleton: str, fps: float) -> Seque
         offsets=torch.from_numpy(np.concatenate([[0], np.cumsum(lengths)])),
         skeleton=skeleton,
         fps=fps,
+        synthetic=any(metadata.synthetic for _, metadata in read),
+        detections=", ".join(sorted({metadata.detections for _, metadata in read})),
         **names,
     )
 
@@ -90,22 +103,23 @@ def choose_fraction(sequences: Sequences, fraction: float, seed: int) -> Sequenc
     if fraction >= 1:
         return sequences
     lengths = np.diff(sequences.offsets.numpy())
-    clips = sorted(set(sequences.clips))
-    chosen: set[str] = set()
+    owned = list(zip(sequences.subjects, sequences.clips, strict=True))
+    clips = sorted(set(owned))
+    chosen: set[tuple[str, str]] = set()
     held = 0
     by_clip = dict.fromkeys(clips, 0)
-    for clip, length in zip(sequences.clips, lengths, strict=True):
+    for clip, length in zip(owned, lengths, strict=True):
         by_clip[clip] += int(length)
     for number in np.random.default_rng(seed).permutation(len(clips)):
         if held >= fraction * sequences.frames:
             break
         chosen.add(clips[number])
         held += by_clip[clips[number]]
-    return sequences.select([i for i, clip in enumerate(sequences.clips) if clip in chosen])
+    return sequences.select([i for i, clip in enumerate(owned) if clip in chosen])
 
 
-def _read(path: Path, skeleton: str, fps: float) -> dict[str, np.ndarray]:
-    table, _ = read_table(path, kind="projections", skeleton=skeleton, fps=fps)
+def _read(path: Path, skeleton: str, fps: float) -> tuple[dict[str, np.ndarray], Metadata]:
+    table, metadata = read_table(path, kind="projections", skeleton=skeleton, fps=fps, columns=COLUMNS)
     for column in ("keypoints", "joints"):
         if not np.isfinite(table[column]).all():
             raise MixsteError(
@@ -113,4 +127,4 @@ def _read(path: Path, skeleton: str, fps: float) -> dict[str, np.ndarray]:
             )
     change = (table["clip"][1:] != table["clip"][:-1]) | (table["camera"][1:] != table["camera"][:-1])
     table["first"] = np.concatenate([[True], change])
-    return table
+    return table, metadata

@@ -130,13 +130,7 @@ class Trainer:
         means = torch.stack(list(totals.values())).double() / self.steps_per_epoch
         self._sum(means)
         parts = dict(zip(totals, (means / self.world).tolist(), strict=True))
-        if not all(math.isfinite(value) for value in parts.values()):
-            raise MixsteError(
-                f"training diverged in epoch {self.state.epoch + 1}",
-                found=f"losses {parts}",
-                expected="finite losses",
-                mend="lower optimiser.lr, or raise optimiser.warmup",
-            )
+        self._refuse_divergence(parts)
         return {
             "lr": learning_rate(self.settings.optimiser, first, *self._schedule()),
             "loss": sum(parts.values()),

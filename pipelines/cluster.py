@@ -43,13 +43,15 @@ def connect(address: str | None = None) -> None:
         ) from error
 
 
-def fan_out(function: Callable[[Item], Output], items: Sequence[Item], title: str) -> list[Output]:
-    """Run `function` on every item as Ray tasks; results in the items' order.
+def fan_out(
+    function: Callable[[Item], Output], items: Sequence[Item], title: str, *, address: str | None = None
+) -> list[Output]:
+    """Run `function` on every item as Ray tasks, here or at the cluster's address; results in the items' order.
 
     No more tasks are in flight than twice the CPUs, so that memory stays bounded. The first MixsteError of a task is
     raised here as it is, and nothing more is started.
     """
-    connect()
+    connect(address)
     import ray
 
     task = ray.remote(num_cpus=1, max_retries=2)(function)
@@ -107,15 +109,22 @@ def train(
         try:
             result = trainer.fit()
         except ray.train.TrainingFailedError as error:
-            raise _user_error(error) from error
-    failure = ray.get(mailbox.failure.remote())
+            raise _failure(mailbox) or _user_error(error) from error
+    failure = _failure(mailbox)
     if failure is not None:
-        raise MixsteError(failure)
+        raise failure
     if result.checkpoint is None:
         raise MixsteError(
             f"training in {folder} left no checkpoint", mend="delete the folder and run `dvc repro` again"
         )
     return Path(result.checkpoint.path)
+
+
+def _failure(mailbox: Any) -> MixsteError | None:
+    import ray
+
+    text = ray.get(mailbox.failure.remote())
+    return None if text is None else MixsteError(text)
 
 
 class _Mailbox:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from mixste import drawing
@@ -22,12 +21,11 @@ TUNED = ("scratch", "finetuned")
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A model folder with its predictions `n j 3` (metres), its means (mm) and the error of each joint (j), mm."""
+    """A model folder with its predictions `n j 3` (metres) and its means, mm."""
 
     folder: Path
     predicted: Tensor
     summary: dict[str, Any]
-    per_joint: np.ndarray
 
 
 def write_report(
@@ -35,7 +33,9 @@ def write_report(
 ) -> None:
     """Write everything into `folder`, whole or not at all; `test_data` is the hash of the test tables."""
     with whole_folder(folder) as partial:
-        _metrics(partial / "metrics.json", models, test_data)
+        _metrics(
+            partial / "metrics.json", models, {**sequences.origin, "data": params.data.name, "test_data": test_data}
+        )
         for group, key in (("actions", "action"), ("subjects", "subject"), ("apart", "trial")):
             rows = [
                 {"model": name, key: member, **values}
@@ -43,8 +43,8 @@ def write_report(
                 for member, values in result.summary[group].items()
             ]
             write_rows(partial / f"per_{key}.csv", rows)
-        _figures(partial, models, params)
-        _clip(partial / "clip.gif", models["finetuned"].predicted, sequences, params)
+        _figures(partial, models, sequences)
+        _clip(partial / "clip.gif", models["finetuned"].predicted, sequences, params.evaluate.clip_seconds)
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -57,31 +57,33 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         writer.writerows([{k: f"{v:.3f}" if isinstance(v, float) else v for k, v in row.items()} for row in rows])
 
 
-def note(params: Params) -> str:
+def note(sequences: Sequences) -> str:
     """What a figure must say of its data."""
-    return "synthetic motion, simulated detections" if params.data.synthetic else "simulated detections"
+    return f"{'synthetic motion, ' if sequences.synthetic else ''}{sequences.detections} detections"
 
 
-def _metrics(path: Path, models: Mapping[str, Evaluated], test_data: str) -> None:
+def _metrics(path: Path, models: Mapping[str, Evaluated], origin: Mapping[str, Any]) -> None:
     means = {name: result.summary["action_mean"] for name, result in models.items()}
     validation = {name: read_config(result.folder).provenance["validation_mpjpe_mm"] for name, result in models.items()}
     gain = means["scratch"]["mpjpe"] - means["finetuned"]["mpjpe"]
-    metrics = {**means, "pretraining_gain_mpjpe": gain, "validation_mpjpe": validation, "test_data": test_data}
+    metrics = {**means, "pretraining_gain_mpjpe": gain, "validation_mpjpe": validation, **origin}
     path.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
 
 
-def _figures(folder: Path, models: Mapping[str, Evaluated], params: Params) -> None:
+def _figures(folder: Path, models: Mapping[str, Evaluated], sequences: Sequences) -> None:
     histories = {name: _history(models[name].folder) for name in TUNED}
-    drawing.learning_curves(histories, folder / "learning_curves.png", note=note(params))
+    drawing.learning_curves(histories, folder / "learning_curves.png", note=note(sequences))
     actions = {
         name: {action: values["mpjpe"] for action, values in result.summary["actions"].items()}
         for name, result in models.items()
     }
-    drawing.per_action(actions, folder / "per_action.png", note=note(params))
-    joints = load_skeleton(params.data.skeleton).joints
-    errors = {name: dict(zip(joints, result.per_joint.tolist(), strict=True)) for name, result in models.items()}
+    drawing.per_action(actions, folder / "per_action.png", note=note(sequences))
+    joints = load_skeleton(sequences.skeleton).joints
+    errors = {
+        name: dict(zip(joints, result.summary["per_joint"].tolist(), strict=True)) for name, result in models.items()
+    }
     write_rows(folder / "per_joint.csv", [{"model": name, **own} for name, own in errors.items()])
-    drawing.per_joint(errors, folder / "per_joint.png", note=note(params))
+    drawing.per_joint(errors, folder / "per_joint.png", note=note(sequences))
 
 
 def _history(folder: Path) -> dict[str, list[float]]:
@@ -90,11 +92,11 @@ def _history(folder: Path) -> dict[str, list[float]]:
     return {column: [float(row[column]) for row in rows] for column in rows[0]}
 
 
-def _clip(path: Path, predicted: Tensor, sequences: Sequences, params: Params) -> None:
+def _clip(path: Path, predicted: Tensor, sequences: Sequences, seconds: float) -> None:
     """Render the start of the sequence in the middle of the test set: neither the best nor the worst by choice."""
     middle = len(sequences) // 2
     low, high = sequences.offsets[middle : middle + 2].tolist()
-    shown = slice(low, min(high, low + round(params.evaluate.clip_seconds * sequences.fps)))
+    shown = slice(low, min(high, low + round(seconds * sequences.fps)))
     drawing.clip_gif(
         sequences.keypoints[shown, :, :2].numpy(),
         predicted[shown].numpy(),
@@ -103,5 +105,5 @@ def _clip(path: Path, predicted: Tensor, sequences: Sequences, params: Params) -
         path,
         fps=sequences.fps,
         title=f"{sequences.clips[middle]}, {sequences.actions[middle]}",
-        note=note(params),
+        note=note(sequences),
     )

@@ -8,22 +8,19 @@ from pathlib import Path
 
 from mixste.jobs import TrainingJob
 from pipelines.params import Params, load
-from pipelines.pretrain import OUTPUT as PRETRAINED
+from pipelines.places import MODELS, RIG, tables
 from pipelines.stage import run
-from pipelines.training import tables, train
-
-RIG = Path("datasets/projections/rig")
-OUTPUTS = {"scratch": Path("models/scratch"), "pretrained": Path("models/finetuned")}
+from pipelines.training import train
 
 
-def finetuning_job(params: Params, *, parent: Path | None, rig: Path = RIG) -> TrainingJob:
+def finetuning_job(params: Params, *, parent: Path | None) -> TrainingJob:
     """The labelled subjects train; the validation subjects choose the epoch."""
     split = params.data.split
     return TrainingJob(
         model=params.model,
         training=params.finetune,
-        train=tables(str(rig), [split.labels]),
-        validation=tables(str(rig), [split.validation]),
+        train=tables(RIG, split.labels),
+        validation=tables(RIG, split.validation),
         skeleton=params.data.skeleton,
         fps=params.data.fps,
         seed=params.seed,
@@ -33,15 +30,15 @@ def finetuning_job(params: Params, *, parent: Path | None, rig: Path = RIG) -> T
 
 
 def main() -> None:
-    """Run the stage named by --from."""
+    """Run the stage `scratch`, or with `--from pretrained` the stage `finetune`."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--from", dest="origin", choices=list(OUTPUTS), required=True)
-    origin = parser.parse_args().origin
+    parser.add_argument("--from", dest="origin", choices=["scratch", "pretrained"], required=True)
     params = load()
-    parent = PRETRAINED if origin == "pretrained" else None
-    stage = "finetune" if parent else "scratch"
-    job = finetuning_job(params, parent=parent)
-    train(stage, job, params, OUTPUTS[origin], parent="pretrain" if parent else "project")
+    if parser.parse_args().origin == "scratch":
+        train("scratch", finetuning_job(params, parent=None), params, MODELS["scratch"], parent="project")
+    else:
+        job = finetuning_job(params, parent=MODELS["pretrained"])
+        train("finetune", job, params, MODELS["finetuned"], parent="pretrain")
 
 
 if __name__ == "__main__":

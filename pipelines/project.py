@@ -22,12 +22,11 @@ from mixste.table import Metadata, read_table, write_table
 from pipelines import tracking
 from pipelines.cluster import fan_out
 from pipelines.params import ProjectSettings, load
+from pipelines.places import PROJECTIONS, RECORDINGS, subject_of
 from pipelines.provenance import data_hash
 from pipelines.settings import SplitSettings
 from pipelines.stage import run
 
-RECORDINGS = Path("datasets/recordings")
-PROJECTIONS = Path("datasets/projections")
 DETECTIONS = {"random": "exact", "rig": "simulated"}
 log = logging.getLogger(__name__)
 
@@ -55,7 +54,7 @@ def main() -> None:
         with whole_folder(PROJECTIONS.absolute()) as folder:
             common = (folder, params.data.skeleton, params.data.fps, params.project, rig, params.seed)
             tasks = [Task(path, kind, *common) for path, kind in kinds.items()]
-            counts = fan_out(project_file, tasks, "project")
+            counts = fan_out(project_file, tasks, "project", address=params.cluster.address)
         for kind, detections in DETECTIONS.items():
             frames = sum(count.get(kind, 0) for count in counts)
             log.info("project: %s views, %s detections: %d frames", kind, detections, frames)
@@ -65,22 +64,12 @@ def main() -> None:
 def plan(paths: Iterable[Path], split: SplitSettings) -> dict[Path, tuple[str, ...]]:
     """Return the kinds of projection that each recordings file SOURCE-SUBJECT.parquet is for.
 
-    Raises MixsteError if a subject of the split has no recordings or two groups, or if none is left to pre-train on.
+    Raises MixsteError if a subject of the split has no recordings.
     """
-    subjects = {path: path.stem.split("-", 1)[1] for path in paths}
+    subjects = {path: subject_of(path) for path in paths}
     groups = {name: _chosen(subjects, name, split) for name in ("labels", "validation", "test")}
-    for one, other in (("labels", "validation"), ("labels", "test"), ("validation", "test")):
-        shared = sorted({subjects[path] for path in groups[one] & groups[other]})
-        if shared:
-            found = f"{', '.join(shared)} in {one} and {other}"
-            raise MixsteError("subjects are in two groups of data.split", found=found, expected="each in one")
     held_out = {*split.validation.subjects, *split.test.subjects}
     pretraining = {path for path, subject in subjects.items() if subject not in held_out}
-    if not pretraining:
-        raise MixsteError(
-            "too few subjects for data.split", found=f"{len(held_out)} subjects, all for validation or test",
-            expected="at least one more, to pre-train on", mend="add captures of other subjects, or shorten the groups",
-        )  # fmt: skip
     users = {"random": pretraining | groups["validation"], "rig": set(subjects)}
     return {path: kinds for path in subjects if (kinds := tuple(kind for kind in users if path in users[kind]))}
 

@@ -24,7 +24,7 @@ def data_hash(paths: Sequence[Path] | Path) -> str:
         return _folder_hash(paths) if paths.is_dir() else _file_hash(paths)
     if len(paths) == 1:
         return data_hash(paths[0])
-    together = "\n".join(f"{path.as_posix()} {data_hash(path)}" for path in sorted(paths))
+    together = "\n".join(f"{path.name} {data_hash(path)}" for path in sorted(paths))
     return hashlib.md5(together.encode(), usedforsecurity=False).hexdigest()
 
 

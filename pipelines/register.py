@@ -10,20 +10,18 @@ from pathlib import Path
 
 import numpy as np
 
+import mixste
 from mixste.errors import MixsteError
 from mixste.files import whole_file
 from mixste.models.checkpoint import WEIGHTS, ModelConfig, read_config
 from mixste.scoring import METRICS as ERRORS
 from mixste.sequences import read_sequences
 from pipelines import registry, store, tracking
-from pipelines.evaluate import REPORTS
-from pipelines.finetune import RIG
 from pipelines.params import Params, load
+from pipelines.places import METRICS, MODELS, REGISTERED, RIG, tables
 from pipelines.provenance import data_hash, git_state
 from pipelines.stage import run
-from pipelines.training import tables
 
-METRICS, OUTPUT, MODELS = REPORTS / "metrics.json", Path("reports/registered.json"), Path("models")
 log = logging.getLogger(__name__)
 
 
@@ -53,19 +51,24 @@ class Candidate:
 
     @property
     def identity(self) -> dict[str, object]:
-        """The tags that two registrations of the same model on the same test share."""
-        return {"weights_hash": data_hash(self.folder / WEIGHTS), "test_data_hash": self.test_hash}
+        """The tags that two registrations of the same model and code on the same test share."""
+        code = sorted(Path(mixste.__file__).parent.rglob("*.py"))
+        return {
+            "weights_hash": data_hash(self.folder / WEIGHTS),
+            "code_hash": data_hash(code),
+            "test_data_hash": self.test_hash,
+        }
 
 
 def candidate(params: Params) -> Candidate:
     """Read the model that conf names, its scores and its test data; MixsteError if one is missing."""
     name = params.register.model
-    test = tables(str(RIG), [params.data.split.test])
-    config = read_config(MODELS / name)
+    test = tables(RIG, params.data.split.test)
+    config = read_config(MODELS[name])
     sequences = read_sequences(test[:1], skeleton=config.skeleton, fps=config.fps)
     example = sequences.keypoints[: config.model.frames, :, : config.model.channels].numpy()[None]
     scores, test_hash = read_scores(METRICS, name)
-    return Candidate(MODELS / name, config, scores, test_hash, example)
+    return Candidate(MODELS[name], config, scores, test_hash, example)
 
 
 def read_scores(path: Path, model: str) -> tuple[dict[str, float], str]:
@@ -112,6 +115,7 @@ def _registered(params: Params, model: Candidate, handle: store.Handle) -> tuple
 def tags(params: Params, model: Candidate) -> dict[str, object]:
     """Return what a version says of itself: commit, data, runs before it, scores, skeleton, unit, frame, licence."""
     config, (commit, dirty) = model.config, git_state()
+    captures = Path(params.data.folder)
     runs = {f"run_{stage}": tracking.last_run(stage) for stage in ("pretrain", "finetune", "scratch", "evaluate")}
     return {
         **model.identity,
@@ -120,6 +124,7 @@ def tags(params: Params, model: Candidate) -> dict[str, object]:
         "git_commit": commit,
         "git_dirty": str(dirty).lower(),
         "data": params.data.name,
+        "captures_hash": data_hash(captures) if captures.exists() else "unknown",
         "data_hash": config.provenance.get("data_hash", "unknown"),
         "synthetic": str(params.data.synthetic).lower(),
         "licence": params.data.licence,
@@ -137,7 +142,7 @@ def main() -> None:
     with tracking.run("register", params, data_hash=model.test_hash, parent="evaluate") as tracked:
         outcome = register(params, model, tracked)
         tracked.log_metrics({f"test_{metric}": value for metric, value in model.scores.items()})
-    with whole_file(OUTPUT) as partial:
+    with whole_file(REGISTERED) as partial:
         partial.write_text(json.dumps(asdict(outcome), indent=2) + "\n", encoding="utf-8")
     version = f"{outcome.name} version {outcome.version}" if outcome.version else outcome.name
     log.info("%s: %s", version, outcome.why)

@@ -9,7 +9,7 @@ from rich.table import Table
 from mixste.errors import MixsteError
 from mixste.scoring import METRICS as ERRORS
 from pipelines.params import load
-from pipelines.register import METRICS, OUTPUT
+from pipelines.places import METRICS, REGISTERED
 from pipelines.stage import run
 
 _TITLES = {"mpjpe": "MPJPE", "p_mpjpe": "P-MPJPE", "n_mpjpe": "N-MPJPE", "mpjve": "MPJVE"}
@@ -39,8 +39,8 @@ def main() -> None:
     gain = metrics["pretraining_gain_mpjpe"]
     verb = "lowers" if gain >= 0 else "raises"
     console.print(f"pre-training {verb} MPJPE by {abs(gain):.1f} mm at the same fine-tuning budget")
-    if OUTPUT.is_file():
-        console.print(json.loads(OUTPUT.read_text(encoding="utf-8"))["why"])
+    if REGISTERED.is_file():
+        console.print(json.loads(REGISTERED.read_text(encoding="utf-8"))["why"])
     console.print(
         f"next: {METRICS.parent}/ (figures, tables, clip.gif), `dvc plots show`, `make ui`, `make params data=cmu`"
     )

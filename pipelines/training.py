@@ -3,7 +3,7 @@
 import fcntl
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -35,11 +35,16 @@ def train(stage: str, job: TrainingJob, params: Params, output: Path, *, parent:
                 train_loop, {"job": job}, folder=folder, settings=params.cluster, on_record=follow
             )
             _keep(checkpoint / FILE, folder / FILE)
-        provenance = {"data": params.data.name, "synthetic": params.data.synthetic, "licence": params.data.licence}
-        write_model(output, folder, job, {**provenance, "stage": stage, "data_hash": data_hash})
+        write_model(output, folder, job, {**provenance(params), "stage": stage, "data_hash": data_hash})
         run.log_figure(output / "config.json")
     state = read_state(folder)
     log.info("%s: best epoch %d, validation MPJPE %.1f mm", output, state.best_epoch, state.best_mpjpe)
+
+
+def provenance(params: Params) -> dict[str, Any]:
+    """Return what a model says of the data it saw."""
+    data = params.data
+    return {"data": data.name, "synthetic": data.synthetic, "licence": data.licence, "detections": "simulated"}
 
 
 def follower(stage: str, epochs: int, run: tracking.Tracked) -> Callable[[dict[str, float]], None]:
@@ -61,26 +66,6 @@ def follower(stage: str, epochs: int, run: tracking.Tracked) -> Callable[[dict[s
         run.log_metrics({key: value for key, value in record.items() if key != "epoch"}, step=epoch)
 
     return follow
-
-
-def tables(folder: str, groups: Sequence[Any]) -> tuple[Path, ...]:
-    """Projection tables of some subjects, in order of their names: absolute paths of files `SOURCE-SUBJECT.parquet`.
-
-    `groups` hold subjects and sources (none: all). Raises MixsteError when a subject has no table.
-    """
-    found = []
-    for group in groups:
-        for subject in group.subjects:
-            sources = group.sources or ("*",)
-            own = [path for source in sources for path in Path(folder).glob(f"{source}-{subject}.parquet")]
-            if not own:
-                raise MixsteError(
-                    f"no projections of subject {subject} in {folder}",
-                    expected=f"{'/'.join(sources)}-{subject}.parquet",
-                    mend="check data.split against the subjects in reports/prepare.json, then run `dvc repro`",
-                )
-            found += own
-    return tuple(path.absolute() for path in sorted(found))
 
 
 @contextmanager

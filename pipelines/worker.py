@@ -7,18 +7,26 @@ from typing import Any
 import torch
 
 from mixste.errors import MixsteError
+from mixste.files import explain
 from mixste.jobs import TrainingJob
 from mixste.training_state import restore_training, save_training
 
 
 def train_loop(config: dict[str, Any]) -> None:
-    """Train `config["job"]`; a user's error goes to the mailbox, because trying again would not mend it."""
+    """Train `config["job"]`; a user's error goes to the mailbox, because trying again would not mend it.
+
+    The worker that met it fails, so that none waits for it; Ray starts all again, and then they end at once.
+    """
     import ray
 
+    mailbox = config["mailbox"]
+    if ray.get(mailbox.failure.remote()) is not None:
+        return
     try:
         _train(config)
     except MixsteError as error:
-        ray.get(config["mailbox"].fail.remote(str(error)))  # delivered before this worker ends
+        ray.get(mailbox.fail.remote(str(error)))  # delivered before this worker ends
+        raise
 
 
 def _train(config: dict[str, Any]) -> None:
@@ -40,6 +48,10 @@ def _train(config: dict[str, Any]) -> None:
             ray.train.report(record)
             continue
         config["mailbox"].put.remote(record)
-        with tempfile.TemporaryDirectory() as folder:
-            save_training(Path(folder), trainer)
-            ray.train.report(record, checkpoint=Checkpoint.from_directory(folder))
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                save_training(Path(folder), trainer)
+                ray.train.report(record, checkpoint=Checkpoint.from_directory(folder))
+        except OSError as error:
+            explain(error, Path(context.get_storage().storage_fs_path))
+            raise

@@ -1,4 +1,4 @@
-"""dvc.yaml: every file and parameter a stage names exists, and every code file it imports of ours is named."""
+"""dvc.yaml: every file and parameter a stage names exists, and all code of ours that it runs is named."""
 
 import ast
 from pathlib import Path
@@ -8,19 +8,36 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
-STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+STAGES: dict[str, Any] = {
+    name: stage
+    for file in ("dvc.yaml", "studies/dvc.yaml")
+    for name, stage in yaml.safe_load((ROOT / file).read_text())["stages"].items()
+}
 # what decides where and how a stage runs or what it logs, not what it writes
 PLUMBING = {"errors", "files", "settings", "cluster", "params", "provenance", "stage", "store", "tracking", "typed"}
+PLUMBING |= {"environment", "registry"}
 
 
 def imported(path: Path) -> set[str]:
-    """Return the modules of ours that a file imports, as paths without .py."""
+    """Return the modules of ours that a file imports, as paths without .py; a package is its __init__."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module:
             modules = [node.module, *(f"{node.module}.{name.name}" for name in node.names)]
             found |= {module.replace(".", "/") for module in modules if module.split(".")[0] in ("mixste", "pipelines")}
-    return {name for name in found if (ROOT / f"{name}.py").is_file()}
+    packages = {f"{name}/__init__" for name in found if (ROOT / name / "__init__.py").is_file() and "/" in name}
+    return packages | {name for name in found if (ROOT / f"{name}.py").is_file()}
+
+
+def reached(verb: str) -> set[str]:
+    """Return every module of ours that a verb runs, through any number of imports, without the plumbing."""
+    seen: set[str] = set()
+    todo = {verb}
+    while todo:
+        name = todo.pop()
+        seen.add(name)
+        todo |= {found for found in imported(ROOT / f"{name}.py") if Path(found).name not in PLUMBING} - seen
+    return seen
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -29,17 +46,14 @@ def test_code_that_a_stage_names_exists(stage: str):
     assert [dep for dep in named if not (ROOT / dep).exists()] == []
 
 
-@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "register"])  # it only copies what it reads
-def test_a_stage_names_what_its_code_imports(stage: str):
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_names_all_code_that_it_runs(stage: str):
     named = {dep.removesuffix(".py") for dep in STAGES[stage]["deps"]}
     verb = STAGES[stage]["cmd"].split()[2].replace(".", "/")
     missing = [
         name
-        for name in sorted(imported(ROOT / f"{verb}.py"))
-        if Path(name).name not in PLUMBING
-        and name not in named
-        and not any(name.startswith(f"{folder}/") for folder in named)
-        and not name.startswith("pipelines/")
+        for name in sorted(reached(verb))
+        if name not in named and not any(name.startswith(f"{folder}/") for folder in named)
     ]
     assert missing == []
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from mixste.metrics import align_to_target, joint_errors
-from mixste.scoring import METRICS, score
+from mixste.scoring import METRICS, Names, score
 from tests.unit.factories import sequences
 
 
@@ -94,4 +94,9 @@ def test_p_mpjpe_is_the_same_however_many_frames_are_aligned_at_a_time(monkeypat
 
 def test_a_clip_names_its_trial():
     data = sequences((4, 4, 4))
-    assert score(truth(data), data).names.trials == ("trial0", "trial0", "trial1")
+    assert score(truth(data), data).names.trials == ("S0/trial0", "S0/trial0", "S0/trial1")
+
+
+def test_pieces_of_a_trial_that_a_defect_cut_are_that_trial():
+    names = Names(("walk/0", "walk.1/0"), ("A", "A"), ("walk", "walk"))
+    assert names.trials == ("A/walk", "A/walk")

@@ -1,0 +1,41 @@
+"""Where every stage finds and leaves its files, below the root of the checkout (DVC's outputs in dvc.yaml)."""
+
+from pathlib import Path
+
+from mixste.errors import MixsteError
+from pipelines.settings import GroupSettings
+
+RECORDINGS = Path("datasets/recordings")
+PROJECTIONS = Path("datasets/projections")
+VIEWS, RIG = PROJECTIONS / "random", PROJECTIONS / "rig"
+MODELS = {name: Path("models") / name for name in ("scratch", "finetuned", "pretrained")}
+EVALUATION = Path("reports/evaluation")
+METRICS = EVALUATION / "metrics.json"
+REGISTERED = Path("reports/registered.json")
+STUDY = Path("reports/study")
+
+
+def subject_of(table: Path) -> str:
+    """Return the subject of a table `SOURCE-SUBJECT.parquet`; a subject's name may contain a dash, a source's not."""
+    return table.stem.split("-", 1)[1]
+
+
+def tables(folder: Path, group: GroupSettings) -> tuple[Path, ...]:
+    """Return the absolute paths of a group's tables `SOURCE-SUBJECT.parquet`, by name; no sources means all.
+
+    Raises MixsteError when a subject has no table.
+    """
+    sources = group.sources or None
+    found = [
+        path.absolute()
+        for path in sorted(folder.glob("*.parquet"))
+        if subject_of(path) in group.subjects and (sources is None or path.stem.split("-", 1)[0] in sources)
+    ]
+    missing = sorted(set(group.subjects) - {subject_of(path) for path in found})
+    if missing:
+        raise MixsteError(
+            f"no projections of subject {', '.join(missing)} in {folder}",
+            expected=f"{'/'.join(sources or ['SOURCE'])}-SUBJECT.parquet",
+            mend="check data.split against the subjects in reports/prepare.json, then run `dvc repro`",
+        )
+    return tuple(found)
