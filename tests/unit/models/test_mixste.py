@@ -5,8 +5,9 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from mixste.errors import MixsteError
-from mixste.models import MixSTE, count_parameters
+from mixste.models import CLASSES, MixSTE, count_parameters
 from mixste.models.layers import LONG, SHORT, DropPath, attend
+from mixste.recipe import ARCHITECTURES
 from tests.unit.factories import model, model_settings
 
 PUBLISHED = {  # frames: parameters, linear MACs, all MACs (MixSTE's size, 17 joints, x and y)
@@ -178,3 +179,7 @@ def test_the_network_is_the_papers_written_out_plainly(frames, given, channels):
     with torch.no_grad():
         expected = plain_mixste(x, network.state_dict(), depth=3, heads=4)
         torch.testing.assert_close(network(x), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_every_architecture_that_settings_allow_has_a_class_and_no_other():
+    assert set(CLASSES) == set(ARCHITECTURES)
