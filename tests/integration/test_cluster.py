@@ -185,10 +185,20 @@ def test_two_workers_give_the_curve_of_one_which_goes_on_in_their_folder(job, tm
     assert read_state(checkpoint).history == curve(first + second)
 
 
-def test_a_users_error_in_a_worker_arrives_as_it_is(job, tmp_path):
-    job.train[0].write_bytes(b"no table")
-    with pytest.raises(MixsteError) as expected:
-        job.trainer(device=CPU)
-    with pytest.raises(MixsteError) as raised:
-        run(train_loop, {"job": job}, tmp_path / "run")
-    assert str(raised.value) == str(expected.value)
+def test_a_disk_that_is_full_for_one_of_two_workers_ends_both(job, tmp_path):
+    def full_disk(config):
+        import errno
+
+        from pipelines import worker
+
+        def save_training(folder, trainer):
+            raise OSError(errno.ENOSPC, "no space left on device")
+
+        plain, worker.save_training = worker.save_training, save_training
+        try:
+            worker.train_loop(config)
+        finally:
+            worker.save_training = plain
+
+    with pytest.raises(MixsteError, match="no space left on the device.*free some space"):
+        run(full_disk, {"job": job}, tmp_path / "run", workers=2)
