@@ -36,7 +36,8 @@ def train(stage: str, job: TrainingJob, params: Params, output: Path, *, parent:
             )
             _keep(checkpoint / FILE, folder / FILE)
         write_model(output, folder, job, {**provenance(params), "stage": stage, "data_hash": data_hash})
-        run.log_figure(output / "config.json")
+        for name in ("config.json", "history.csv"):
+            run.log_figure(output / name)
     state = read_state(folder)
     log.info("%s: best epoch %d, validation MPJPE %.1f mm", output, state.best_epoch, state.best_mpjpe)
 
