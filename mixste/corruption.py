@@ -1,7 +1,8 @@
 """What pre-training does to exact 2D: MotionBERT's synthetic detector (Zhu et al. 2023), then masks.
 
 Differences from the original: every draw is made per sample (the original shares white noise and frame masks over a
-batch), and key frames are 9 frames apart at any length (the original has 27 in 243 frames).
+batch), and there is a key frame for every 9 frames, at least two, spread evenly from the first frame to the last
+(the original has 27 in 243 frames).
 """
 
 import torch

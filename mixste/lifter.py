@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mixste.errors import MixsteError
-from mixste.inference import lift, lift_sequences
+from mixste.inference import lift_sequences
 from mixste.models import MixSTE
 from mixste.models.checkpoint import ModelConfig, load_model
 from mixste.sequences import Sequences
@@ -30,22 +30,27 @@ class Lifter:
         model, config = load_model(Path(folder))
         return cls(model, config, flip=flip, device=device)
 
-    def predict(self, keypoints: np.ndarray) -> np.ndarray:
-        """Lift windows `b t j c` (screen units, t up to the model's frames) to `b t j 3`: metres, camera axes."""
-        return lift(self.model, self._checked(keypoints, 4), flip=self._flip).cpu().numpy()
+    def predict(self, keypoints: np.ndarray, *, overlap: int | None = None) -> np.ndarray:
+        """Lift sequences of one length, `b t j c`, to `b t j 3`: each as `lift` does."""
+        return self._lifted(self._checked(keypoints, 4), overlap)
 
     def lift(self, keypoints: np.ndarray, *, overlap: int | None = None) -> np.ndarray:
         """Lift one sequence of any length, `t j c` in screen units, to `t j 3`: metres, camera axes, root-relative.
 
-        Windows overlap by so many frames, by default half a window, and are blended.
+        Windows overlap by so many frames, by default half a window, and are blended; MixsteError if by a whole one.
         """
-        overlap = self.model.settings.frames // 2 if overlap is None else overlap
-        tensor = self._checked(keypoints, 3)
-        names = ("clip",)
-        sequence = Sequences(
-            keypoints=tensor,
-            joints=tensor,
-            offsets=torch.tensor([0, len(tensor)]),
+        return self._lifted(self._checked(keypoints, 3)[None], overlap)[0]
+
+    def _lifted(self, batch: Tensor, overlap: int | None) -> np.ndarray:
+        frames, names = self.model.settings.frames, ("clip",) * len(batch)
+        overlap = frames // 2 if overlap is None else overlap
+        if overlap not in range(frames):
+            raise MixsteError("cannot overlap windows so", found=overlap, expected=f"0 to {frames - 1} frames")
+        every = batch.flatten(0, 1)
+        sequences = Sequences(
+            keypoints=every,
+            joints=every,
+            offsets=torch.arange(len(batch) + 1) * batch.shape[1],
             clips=names,
             subjects=names,
             actions=names,
@@ -53,7 +58,8 @@ class Lifter:
             skeleton=self.skeleton.name,
             fps=self.config.fps,
         ).to(self.device)
-        return lift_sequences(self.model, sequence, flip=self._flip, overlap=overlap).cpu().numpy()
+        lifted = lift_sequences(self.model, sequences, flip=self._flip, overlap=overlap)
+        return lifted.unflatten(0, batch.shape[:2]).cpu().numpy()
 
     def _checked(self, keypoints: np.ndarray, dimensions: int) -> Tensor:
         array = np.asarray(keypoints, dtype=np.float32)

@@ -18,7 +18,9 @@ from mixste.files import whole_file
 
 KEY = b"mixste"
 ROWS_PER_GROUP = 1 << 16
-KINDS = ("recordings", "projections")
+_POSE = ("subject", "action", "frame", "joints")
+COLUMNS = {"recordings": ("trial", *_POSE), "projections": ("clip", "camera", "keypoints", *_POSE)}
+FRAMES = {"recordings": "world, Z up", "projections": "camera, X right, Y down, Z forward"}
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,8 @@ class Metadata:
     screen: str = ""
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise MixsteError("a table of unknown kind", found=self.kind, expected=" or ".join(KINDS))
+        if self.kind not in COLUMNS:
+            raise MixsteError("a table of unknown kind", found=self.kind, expected=" or ".join(COLUMNS))
 
 
 def write_table(path: Path, columns: Mapping[str, np.ndarray | Sequence[str]], metadata: Metadata) -> None:
@@ -77,16 +79,18 @@ def read_table(
 ) -> tuple[dict[str, np.ndarray], Metadata]:
     """Read a table, or only some of its columns, as numpy arrays: (n j c) float32, str objects, numbers.
 
-    Raises MixsteError naming the file if it is not a whole Parquet file of this kind, skeleton, unit and fps, or if a
-    column is missing.
+    Raises MixsteError naming the file if it is not a whole Parquet file of this kind, of the frame that goes with the
+    kind, of this skeleton, unit and fps, if a column is missing, or if there are projections of nothing.
     """
     metadata = read_metadata(path)
-    expected = {"kind": kind, "skeleton": skeleton, "unit": unit, "fps": metadata.fps if fps is None else float(fps)}
-    found = {key: getattr(metadata, key) for key in expected}
+    expected: dict[str, object] = {"kind": kind, "skeleton": skeleton, "unit": unit, "frame": FRAMES.get(kind, "")}
+    expected |= {} if fps is None else {"fps": float(fps)}
     for key, value in expected.items():
-        if found[key] != value:
-            raise MixsteError(f"cannot use {path}", found=f"{key} {found[key]}", expected=f"{key} {value}", mend=_MEND)
-    table = _read(path, columns)
+        if (found := getattr(metadata, key)) != value:
+            raise MixsteError(f"cannot use {path}", found=f"{key} {found}", expected=f"{key} {value}", mend=_MEND)
+    table = _read(path, COLUMNS[kind] if columns is None else columns, only=columns is not None)
+    if kind == "projections" and not table.num_rows:
+        raise MixsteError(f"cannot use {path}", found="no rows", expected="a frame at least", mend=_MEND)
     return {name: _to_numpy(table.column(name), table.schema.field(name)) for name in table.column_names}, metadata
 
 
@@ -100,9 +104,13 @@ def read_metadata(path: Path) -> Metadata:
         raise MixsteError(
             f"cannot use {path}", found="a Parquet file without mixste metadata", expected=_EXPECTED, mend=_MEND
         )
-    values = json.loads(stored)
-    if set(values) != {field.name for field in fields(Metadata)}:
-        raise MixsteError(f"cannot use {path}", found=f"metadata {sorted(values)}", expected=_EXPECTED, mend=_MEND)
+    try:
+        values = json.loads(stored)
+    except ValueError as error:
+        found = f"broken metadata ({error})"
+        raise MixsteError(f"cannot use {path}", found=found, expected=_EXPECTED, mend=_MEND) from error
+    if not _is_metadata(values):
+        raise MixsteError(f"cannot use {path}", found=f"metadata {values}", expected=_EXPECTED, mend=_MEND)
     return Metadata(**values)
 
 
@@ -110,12 +118,20 @@ _EXPECTED = "a table written by `python -m pipelines.prepare` or `python -m pipe
 _MEND = "delete the file and run `dvc repro`"
 
 
-def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
+def _is_metadata(values: object) -> bool:
+    if not isinstance(values, dict) or set(values) != {field.name for field in fields(Metadata)}:
+        return False
+    types = {field.name: (int, float) if field.type is float else field.type for field in fields(Metadata)}
+    return values["kind"] in COLUMNS and all(isinstance(values[name], kind) for name, kind in types.items())
+
+
+def _read(path: Path, needed: Sequence[str], *, only: bool) -> pa.Table:
+    """Return the columns, `only` the needed ones or all there are; MixsteError if a needed one is missing."""
     try:
         present = pq.read_schema(path).names
-        missing = [name for name in columns or () if name not in present]
+        missing = [name for name in needed if name not in present]
         if not missing:
-            return pq.read_table(path, columns=None if columns is None else list(columns), partitioning=None)
+            return pq.read_table(path, columns=list(needed) if only else None, partitioning=None)
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(path, error) from error
     raise MixsteError(f"cannot use {path}", found=f"columns {present}", expected=f"also {missing}", mend=_MEND)

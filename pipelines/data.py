@@ -1,6 +1,7 @@
 """Before the pipeline: make the sample if it is wanted and absent, and say whether data/ is what data.dvc names."""
 
 import logging
+import os
 from pathlib import Path
 
 import yaml
@@ -10,15 +11,30 @@ from pipelines.params import load
 from pipelines.provenance import data_hash
 from pipelines.stage import run
 
-DATA = Path("data")
+DATA, RECORD = Path("data"), Path("data.dvc")
 log = logging.getLogger(__name__)
 
 
-def committed_hash(path: Path = Path("data.dvc")) -> str | None:
-    """Return the hash of data/ in data.dvc; None without that file."""
+def recorded_hash(path: Path = RECORD) -> str | None:
+    """Return the hash of data/ that data.dvc names as it lies here, committed or not; None without that file."""
     if not path.is_file():
         return None
-    return str(yaml.safe_load(path.read_text(encoding="utf-8"))["outs"][0]["md5"])
+    try:
+        return str(yaml.safe_load(path.read_text(encoding="utf-8"))["outs"][0]["md5"])
+    except (yaml.YAMLError, UnicodeDecodeError, LookupError, TypeError) as error:
+        expected = "what `dvc add data` writes"
+        raise MixsteError(f"cannot read {path}", found=error, expected=expected, mend=f"git checkout {path}") from error
+
+
+def refuse_outside(folder: Path) -> None:
+    """Raise MixsteError if data.dvc names data/, which is absent, and the captures are to be somewhere else."""
+    if RECORD.is_file() and not DATA.exists() and DATA.absolute() not in (place := _absolute(folder), *place.parents):
+        raise MixsteError(
+            f"no folder {DATA}, whose contents {RECORD} names",
+            found=f"data.folder {folder}, which is not below {DATA}",
+            expected=f"captures below {DATA}, so that DVC and the results name the data they are of",
+            mend=f"put them below {DATA}, set data.folder in conf/data and run `make params` and `dvc add {DATA}`",
+        )
 
 
 def provide(folder: Path, *, synthetic: bool) -> None:
@@ -38,10 +54,10 @@ def provide(folder: Path, *, synthetic: bool) -> None:
 
 def difference() -> str | None:
     """Say how data/ differs from data.dvc; None if it does not."""
-    committed = committed_hash()
-    if committed is None:
+    recorded = recorded_hash()
+    if recorded is None:
         return "there is no data.dvc: `dvc add data` lets DVC and the results name the data they are of"
-    if data_hash(DATA) == committed:
+    if data_hash(DATA) == recorded:
         return None
     return (
         "data/ is not what data.dvc names. The results will be of what lies there now, and `dvc repro` will rewrite "
@@ -50,9 +66,14 @@ def difference() -> str | None:
     )
 
 
+def _absolute(folder: Path) -> Path:
+    return Path(os.path.normpath(folder.absolute()))
+
+
 def main() -> None:
     """Run the check."""
     params = load()
+    refuse_outside(Path(params.data.folder))
     provide(Path(params.data.folder), synthetic=params.data.synthetic)
     problem = difference()
     if problem:

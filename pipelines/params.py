@@ -58,15 +58,20 @@ def load(path: Path = PARAMS) -> Params:
 
 
 def read(path: Path) -> object:
-    """Return a YAML file as nested dictionaries; MixsteError if it is missing or is no YAML."""
+    """Return a YAML file as nested dictionaries; MixsteError if it is missing, no YAML, or names an unknown ${key}."""
     from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
     if not path.is_file():
         raise MixsteError(f"cannot read {path}", found="no such file", mend="run `make params` at the repository root")
     try:
         return OmegaConf.to_container(OmegaConf.load(path), resolve=True)
-    except YAMLError as error:
+    except OmegaConfBaseException as error:
+        found = f"{error.full_key or 'a key'}: {(str(error).splitlines() or [''])[0]}"
+        expected, mend = "a value, or ${KEY} of a key of that file", "correct it, or run `make params`"
+        raise MixsteError(f"cannot use {path}", found=found, expected=expected, mend=mend) from error
+    except (YAMLError, UnicodeDecodeError, OSError) as error:
         raise MixsteError(f"cannot read {path}", found=str(error), expected="YAML") from error
 
 

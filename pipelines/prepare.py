@@ -16,7 +16,7 @@ from mixste.captures.resampling import METHOD
 from mixste.captures.trials import Trial, find_trials, read_table
 from mixste.files import whole_file, whole_folder
 from mixste.skeleton import load_joint_map, load_skeleton
-from mixste.table import Metadata, write_table
+from mixste.table import FRAMES, Metadata, write_table
 from pipelines import tracking
 from pipelines.cluster import fan_out
 from pipelines.params import load
@@ -26,7 +26,7 @@ from pipelines.stage import run
 
 RECORDINGS = Path("datasets/recordings")
 REPORT = Path("reports/prepare.json")
-FRAME = "world, Z up"
+FRAME = FRAMES["recordings"]
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,8 @@ def _log(report: dict[str, Any]) -> None:
         log.warning("rejected %s: %s", row["file"], row["reason"])
     if report["trimmed"]:
         log.warning("%d ranges trimmed; %s lists them", len(report["trimmed"]), REPORT)
+    if report["warnings"]:
+        log.warning("%d files are not as the table of trials says; %s lists them", len(report["warnings"]), REPORT)
 
 
 if __name__ == "__main__":

@@ -25,10 +25,7 @@ class ServedLifter(PythonModel):
     ) -> np.ndarray:
         """Lift keypoints `b t j c`, an array or nested lists; MixsteError if their shape is another."""
         keypoints = np.asarray(model_input, dtype=np.float32)
-        lifter = self._lifters[bool((params or {}).get("flip", True))]
-        if keypoints.ndim != 4 or keypoints.shape[1] <= lifter.config.model.frames:
-            return lifter.predict(keypoints)
-        return np.stack([lifter.lift(sequence) for sequence in keypoints])
+        return self._lifters[bool((params or {}).get("flip", True))].predict(keypoints)
 
 
 set_model(ServedLifter())

@@ -20,5 +20,5 @@ def run(main: Callable[[], None]) -> None:
         sys.stderr.write(f"\nerror: {error}\n")
         raise SystemExit(1) from None
     except KeyboardInterrupt:
-        sys.stderr.write("\nstopped; the same command goes on from the last checkpoint\n")
+        sys.stderr.write("\nstopped; run the same command again: a training goes on from its last epoch\n")
         raise SystemExit(130) from None

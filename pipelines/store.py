@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -16,6 +17,7 @@ from pipelines.environment import set_environment
 RUN_FILE = "mlflow-run.json"
 _BATCH = 100
 _DIGEST = 36
+_SILENCE = (requests.RequestException, ConnectionError, TimeoutError, socket.gaierror)
 
 
 @dataclass(frozen=True)
@@ -40,14 +42,27 @@ def client(uri: str) -> Any:
     return MlflowClient(uri, uri)
 
 
+def wait_at_most(timeout: float) -> None:
+    """Let every later request of this process wait `timeout` seconds, unless MLFLOW_HTTP_REQUEST_TIMEOUT is set."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(max(1, round(timeout))))
+
+
 def reach(uri: str, timeout: float) -> None:
     """Raise ConnectionError if `uri` is a server that does not answer within `timeout` seconds."""
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(max(1, round(timeout))))
     if uri.startswith(("http://", "https://")):
         try:
             requests.get(f"{uri.rstrip('/')}/health", timeout=timeout)
         except requests.RequestException as error:
             raise ConnectionError(f"{type(error).__name__} within {timeout:g} seconds") from error
+
+
+def unreachable(error: BaseException | None) -> bool:
+    """Say whether an error, or one that it was raised from, is that of a server that does not answer."""
+    while error is not None:
+        if isinstance(error, _SILENCE):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def open_run(uri: str, experiment: str, name: str, tags: Mapping[str, str], folder: Path | None) -> Handle:

@@ -1,4 +1,4 @@
-"""One MLflow run a stage, and a stage that passes, warned, when the server does not answer.
+"""One MLflow run a stage, and a stage that passes, warned, when the store does not answer or fails.
 
 The store is `sqlite:///ABSOLUTE/mlflow.db` with artifacts in `mlartifacts/`, or the server of MLFLOW_TRACKING_URI.
 Given its folder again, a stage goes on with the run it has there; `runs/tracking/STAGE.json` remembers the last ones.
@@ -126,9 +126,12 @@ def last_run(stage: str) -> str | None:
 
 
 def warn(uri: str, error: Exception) -> None:
-    """Say that the store at `uri` does not answer, and why."""
-    reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
-    log.warning("MLflow at %s does not answer (%s); going on without it", uri, reason)
+    """Say that the store at `uri` does not answer, or that a call to it failed, and why."""
+    reason = (str(error).splitlines() or [""])[0][:160]
+    if store.unreachable(error):
+        log.warning("MLflow at %s does not answer (%s); going on without it", uri, reason or type(error).__name__)
+    else:
+        log.warning("MLflow at %s failed (%s: %s); going on without it", uri, type(error).__name__, reason)
 
 
 def flatten(tree: object, prefix: str = "") -> dict[str, object]:
@@ -155,6 +158,7 @@ def _open(
     above = last_run(parent) if parent else None
     tags |= {} if above is None else {"mlflow.parentRunId": above}
     try:
+        store.wait_at_most(params.tracking.timeout)
         store.reach(uri, params.tracking.timeout)
         return store.open_run(uri, params.tracking.experiment, stage, tags, folder)
     except Exception as error:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import webbrowser
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -18,6 +18,7 @@ from urllib.parse import quote
 from mixste.errors import MixsteError
 from pipelines import store, tracking
 from pipelines.params import load
+from pipelines.settings import TrackingSettings
 from pipelines.stage import run
 
 COMPARED = ("pretrain", "scratch", "finetune")
@@ -77,16 +78,39 @@ def _answering(server: "subprocess.Popen[bytes]", address: str) -> str:
     raise MixsteError("MLflow's server did not start", mend="its own message is above")
 
 
+def chosen_port(arguments: Sequence[str]) -> int:
+    """Return the first argument as a port, 5000 without one; MixsteError if it is none."""
+    text = arguments[0] if arguments else "5000"
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
+        raise MixsteError("no such port", found=text, expected="a number from 1 to 65535", mend="make ui PORT=5000")
+    return int(text)
+
+
+def remote(uri: str, settings: TrackingSettings) -> str:
+    """Return the page to open on the server `uri`; MixsteError if it does not answer or is not MLflow."""
+    store.wait_at_most(settings.timeout)
+    try:
+        store.reach(uri, settings.timeout)
+        return comparison(uri.rstrip("/"), uri, settings.experiment)
+    except Exception as error:  # MLflow raises its own kinds, and what it makes of another server's pages
+        raise MixsteError(
+            f"cannot use MLFLOW_TRACKING_URI {uri}",
+            found=error,
+            expected="an MLflow server that answers",
+            mend="start that server, or unset MLFLOW_TRACKING_URI for the store in this folder",
+        ) from error
+
+
 def main() -> None:
     """Serve the sqlite store, or use the server of MLFLOW_TRACKING_URI, and open the browser."""
-    uri, port = store.tracking_uri(), int(sys.argv[1]) if len(sys.argv) > 1 else 5000
-    experiment = load().tracking.experiment
+    uri, port = store.tracking_uri(), chosen_port(sys.argv[1:])
+    settings = load().tracking
     if uri.startswith("http"):
-        webbrowser.open(comparison(uri.rstrip("/"), uri, experiment))
+        webbrowser.open(remote(uri, settings))
         return
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with served(uri, port) as address:
-        page = comparison(address, uri, experiment)
+        page = comparison(address, uri, settings.experiment)
         log.info("\n%s\n(stop with Ctrl-C)", page)
         webbrowser.open(page)
 

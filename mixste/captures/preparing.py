@@ -38,13 +38,17 @@ class Source:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one file: its recordings, the frames it had, the ranges taken out, why it was rejected, if so."""
+    """What became of one file: its recordings, the frames it had, the ranges taken out, why it was rejected, if so.
+
+    `dropped` frames were left out unseen at its start.
+    """
 
     trial: Trial
     recordings: tuple[Recording, ...] = ()
     frames: int = 0
     defects: tuple[Defect, ...] = ()
     rejected: str = ""
+    dropped: int = 0
 
 
 def prepare(trial: Trial, source: Source, limits: Limits) -> Outcome:
@@ -66,7 +70,8 @@ def prepare(trial: Trial, source: Source, limits: Limits) -> Outcome:
         )
         for name, piece in zip(_names(trial.name, len(pieces)), pieces, strict=True)
     ]
-    return Outcome(trial, tuple(recordings), len(joints), tuple(defects), "" if pieces else _why(defects, len(joints)))
+    why, dropped = "" if pieces else _why(defects, len(joints)), min(limits.drop_frames, len(joints))
+    return Outcome(trial, tuple(recordings), len(joints), tuple(defects), why, dropped)
 
 
 def _mapped(capture: Capture, source: Source, trial: Trial) -> np.ndarray:

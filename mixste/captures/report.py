@@ -9,10 +9,15 @@ from mixste.captures.cleaning import Defect
 from mixste.captures.preparing import Outcome, Source
 from mixste.errors import MixsteError
 
+MISCOUNTED = "another number of frames than the table of trials says"
+
 
 @dataclass(frozen=True)
 class Row:
-    """One file: frames it had, frames `kept` at the target rate in `pieces`, ranges taken out, why it was rejected."""
+    """One file: frames it had, frames `kept` at the target rate in `pieces`, ranges taken out, why it was rejected.
+
+    `dropped` frames were left out at its start; `expected` is how many frames the table of trials says it has.
+    """
 
     source: str
     subject: str
@@ -22,6 +27,13 @@ class Row:
     kept: int
     defects: tuple[Defect, ...]
     rejected: str
+    dropped: int = 0
+    expected: int | None = None
+
+    @property
+    def miscounted(self) -> bool:
+        """Whether the file was read and has another number of frames than the table of trials says."""
+        return self.expected is not None and self.frames > 0 and self.frames != self.expected
 
     @property
     def trimmed(self) -> tuple[Defect, ...]:
@@ -33,8 +45,18 @@ def account(source: Source, outcome: Outcome) -> Row:
     """Return the outcome of one file without its motion."""
     lengths = [len(recording.joints) for recording in outcome.recordings]
     trial = outcome.trial
-    defects, rejected = outcome.defects, outcome.rejected
-    return Row(source.name, trial.subject, trial.path, outcome.frames, len(lengths), sum(lengths), defects, rejected)
+    return Row(
+        source=source.name,
+        subject=trial.subject,
+        path=trial.path,
+        frames=outcome.frames,
+        pieces=len(lengths),
+        kept=sum(lengths),
+        defects=outcome.defects,
+        rejected=outcome.rejected,
+        dropped=outcome.dropped,
+        expected=trial.frames,
+    )
 
 
 def summarise(rows: Sequence[Row], sources: Sequence[Source], folder: Path, fps: float) -> dict[str, Any]:
@@ -54,6 +76,11 @@ def summarise(rows: Sequence[Row], sources: Sequence[Source], folder: Path, fps:
             if row.rejected
         ],
         "trimmed": [{"file": _below(row.path, folder), **asdict(defect)} for row in rows for defect in row.trimmed],
+        "warnings": [
+            {"file": _below(row.path, folder), "warning": MISCOUNTED, "found": row.frames, "expected": row.expected}
+            for row in rows
+            if row.miscounted
+        ],
     }
 
 
@@ -78,6 +105,7 @@ def _count(rows: Sequence[Row], fps: float) -> dict[str, Any]:
         "recordings": sum(row.pieces for row in rows),
         "frames": kept,
         "minutes": round(kept / fps / 60, 2),
+        "dropped_source_frames": sum(row.dropped for row in rows if not row.rejected),
         "trimmed_ranges": len(trimmed),
         "trimmed_source_frames": sum(defect.last - defect.first + 1 for defect in trimmed),
     }

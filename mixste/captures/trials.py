@@ -9,16 +9,21 @@ from pathlib import Path
 from mixste.errors import MixsteError
 
 COLUMNS = ("trial", "subject", "action")
+FRAMES = "frames"
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One capture file, named as the file without its ending, with its subject and action."""
+    """One capture file, named as the file without its ending, with its subject and action.
+
+    `frames` is how many the table of trials says it has, None if it does not say.
+    """
 
     path: Path
     name: str
     subject: str
     action: str
+    frames: int | None = None
 
 
 def find_trials(folder: Path, files: str, table: Path | None = None) -> list[Trial]:
@@ -41,13 +46,16 @@ def find_trials(folder: Path, files: str, table: Path | None = None) -> list[Tri
     return sorted(trials, key=lambda trial: (trial.subject, trial.name))
 
 
-def read_table(table: Path) -> dict[str, tuple[str, str]]:
-    """Return {trial: (subject, action)} of a CSV; MixsteError if it lacks a column or names a trial twice."""
+def read_table(table: Path) -> dict[str, tuple[str, str, int | None]]:
+    """Return {trial: (subject, action, frames)} of a CSV; `frames` is None without such a column or in an empty cell.
+
+    MixsteError if it lacks another column, names a trial twice, or says frames that are no number.
+    """
     try:
         with table.open(newline="", encoding="utf-8-sig") as lines:
             reader = csv.DictReader(lines)
             missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
-            rows = [] if missing else [[(row[column] or "").strip() for column in COLUMNS] for row in reader]
+            rows = [] if missing else [[(row.get(name) or "").strip() for name in (*COLUMNS, FRAMES)] for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise MixsteError(
             f"cannot read {table}", found=error, expected="a CSV of trials", mend="set data.trials"
@@ -55,12 +63,19 @@ def read_table(table: Path) -> dict[str, tuple[str, str]]:
     if missing:
         raise MixsteError(f"cannot use {table}", found=f"no column {', '.join(missing)}", expected=", ".join(COLUMNS))
     for number, row in enumerate(rows):
-        if not all(row):
+        if not all(row[: len(COLUMNS)]):
             raise MixsteError(
                 f"cannot use {table}", found=f"an empty cell in row {number + 1}", expected=", ".join(COLUMNS)
             )
     _unique((row[0] for row in rows), f"trials in {table}")
-    return {trial: (subject, action) for trial, subject, action in rows}
+    return {trial: (subject, action, _frames(text, trial, table)) for trial, subject, action, text in rows}
+
+
+def _frames(text: str, trial: str, table: Path) -> int | None:
+    if text and not (text.isascii() and text.isdigit()):
+        found = f"frames {text} of trial {trial}"
+        raise MixsteError(f"cannot use {table}", found=found, expected="a whole number, or an empty cell")
+    return int(text) if text else None
 
 
 def _from_path(path: Path) -> Trial:

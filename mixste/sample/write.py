@@ -54,11 +54,6 @@ def make_trial(subject: str, action: str, seed: int = 0) -> Bvh:
     return place(body, performance.angles, performance.standing)
 
 
-def _readme() -> str:
-    names = ", ".join(ACTIONS)
-    return README.format(title=_TITLE, subjects=len(SUBJECTS), actions=len(ACTIONS), names=names, fps=FPS)
-
-
 def _refuse_others(folder: Path) -> None:
     """The folder is replaced as a whole, so it must be absent, empty or an earlier sample."""
     readme = folder / "README.txt"

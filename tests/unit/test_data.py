@@ -38,6 +38,31 @@ def test_absent_real_data_is_a_clear_error(workplace: Path):
         data.main()
 
 
+def test_captures_outside_data_are_a_clear_error_where_data_is_recorded(workplace: Path):
+    Path("captures").mkdir()
+    Path("data.dvc").write_text(yaml.safe_dump({"outs": [{"md5": "0" * 32 + ".dir", "path": "data"}]}))
+    write(["data.folder=captures"])
+    with pytest.raises(MixsteError, match=r"no folder data.*data\.folder captures, which is not below data"):
+        data.main()
+    write(["data.folder=data/../captures"])
+    with pytest.raises(MixsteError, match=r"not below data"):
+        data.main()
+
+
+def test_the_hash_of_data_is_what_lies_in_data_dvc_now(tmp_path: Path):
+    path = tmp_path / "data.dvc"
+    assert data.recorded_hash(path) is None
+    path.write_text(yaml.safe_dump({"outs": [{"md5": "1" * 32 + ".dir", "path": "data"}]}))
+    assert data.recorded_hash(path) == "1" * 32 + ".dir"
+
+
+@pytest.mark.parametrize("text", ["", "outs: []", "<<<<<<< HEAD\nouts: [", "outs: [{path: data}]"])
+def test_a_broken_data_dvc_is_a_clear_error(tmp_path: Path, text: str):
+    (tmp_path / "data.dvc").write_text(text)
+    with pytest.raises(MixsteError, match=r"cannot read .*data\.dvc"):
+        data.recorded_hash(tmp_path / "data.dvc")
+
+
 def test_results_are_shown_as_a_table(workplace: Path, capsys: pytest.CaptureFixture[str]):
     scores = {"mpjpe": 101.25, "p_mpjpe": 80.0, "n_mpjpe": 90.0, "mpjve": 5.0}
     metrics = {
@@ -69,3 +94,33 @@ def test_the_ui_opens_at_the_comparison(tracked_workplace: Path):
     page = ui.comparison("http://h", uri, params.tracking.experiment)
     assert page.startswith("http://h/#/compare-runs?runs=")
     assert all(str(tracking.last_run(stage)) in page for stage in ("scratch", "finetune"))
+
+
+@pytest.mark.parametrize("text", ["abc", "0", "65536", "-1", "80.5", ""])
+def test_a_port_that_is_none_is_a_clear_error(text: str):
+    with pytest.raises(MixsteError, match=f"no such port; found: {text}"):
+        ui.chosen_port([text])
+
+
+def test_a_port_may_be_chosen():
+    assert (ui.chosen_port([]), ui.chosen_port(["8080"])) == (5000, 8080)
+
+
+def test_the_ui_of_a_dead_server_is_a_clear_error(workplace: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
+    monkeypatch.setattr("sys.argv", ["ui"])
+    monkeypatch.setattr(ui.webbrowser, "open", lambda page: pytest.fail("opened"))
+    with pytest.raises(MixsteError, match=r"MLFLOW_TRACKING_URI http://127\.0\.0\.1:1.*ConnectionError"):
+        ui.main()
+
+
+def test_the_ui_of_a_server_that_is_not_mlflow_is_a_clear_error(monkeypatch: pytest.MonkeyPatch):
+    def comparison(*_: object) -> str:
+        raise ValueError("not JSON")
+
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
+    monkeypatch.setattr(ui.store, "reach", lambda uri, timeout: None)
+    monkeypatch.setattr(ui, "comparison", comparison)
+    with pytest.raises(MixsteError, match="expected: an MLflow server"):
+        ui.remote("http://h", ui.TrackingSettings(experiment="mixste", timeout=5))

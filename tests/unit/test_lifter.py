@@ -30,7 +30,7 @@ def test_a_saved_model_lifts_as_it_did(tmp_path):
 def test_windows_are_lifted_as_the_model_lifts_them(flip):
     own, x = lifter(flip=flip), keypoints(4, 9, 17, 3)
     expected = lift(own.model, torch.from_numpy(x), flip=torch.tensor(FLIP) if flip else None).numpy()
-    assert np.array_equal(own.predict(x), expected)
+    np.testing.assert_allclose(own.predict(x), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_a_sequence_of_one_window_is_that_window():
@@ -76,9 +76,38 @@ def test_windows_of_another_shape_are_refused_with_what_fits(shape):
         lifter().predict(keypoints(*shape))
 
 
-def test_windows_longer_than_the_models_are_refused():
-    with pytest.raises(MixsteError, match="t <= 9"):
-        lifter().predict(keypoints(1, 10, 17, 3))
+@pytest.mark.parametrize("frames", [1, 4, 8])
+def test_a_short_clip_has_one_answer_however_it_is_lifted(frames):
+    own, x = lifter(), keypoints(2, frames, 17, 3)
+    for sequence, predicted in zip(x, own.predict(x), strict=True):
+        np.testing.assert_allclose(predicted, own.lift(sequence), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("frames", [4, 9, 12])
+@pytest.mark.parametrize("flip", [True, False])
+def test_the_served_model_answers_as_lift_does(tmp_path, frames, flip):
+    from types import SimpleNamespace
+
+    from pipelines.served import ServedLifter
+
+    own, x = lifter(flip=flip), keypoints(2, frames, 17, 3)
+    save_model(tmp_path, own.model.state_dict(), own.config)
+    served = ServedLifter()
+    served.load_context(SimpleNamespace(artifacts={"model": str(tmp_path)}))
+    expected = np.stack([own.lift(sequence) for sequence in x])
+    np.testing.assert_allclose(served.predict(None, x, {"flip": flip}), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("overlap", [-1, 9, 20, 2.5])
+def test_an_overlap_that_no_window_can_have_is_refused(overlap):
+    with pytest.raises(MixsteError, match=f"found: {overlap}; expected: 0 to 8 frames"):
+        lifter().lift(keypoints(30, 17, 3), overlap=overlap)
+
+
+def test_sequences_longer_than_a_window_are_lifted_as_one_is():
+    own, x = lifter(), keypoints(3, 25, 17, 3)
+    for sequence, predicted in zip(x, own.predict(x, overlap=2), strict=True):
+        np.testing.assert_allclose(predicted, own.lift(sequence, overlap=2), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

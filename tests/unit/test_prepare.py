@@ -158,6 +158,38 @@ def test_rows_of_the_table_without_a_file_are_reported(place, monkeypatch, data)
     assert [file.name for file in prepare.RECORDINGS.iterdir()] == ["sample-anna.parquet"]
 
 
+def test_frames_dropped_at_the_start_are_counted(place, monkeypatch, data):
+    prepare.main()
+    report = json.loads(prepare.REPORT.read_text())
+    counts = [report["total"], report["sources"]["sample"], report["subjects"]["sample-S1"]]
+    assert [count["dropped_source_frames"] for count in counts] == [15, 15, 10]
+    set_data(monkeypatch, data, drop_frames=0)
+    prepare.main()
+    assert json.loads(prepare.REPORT.read_text())["total"]["dropped_source_frames"] == 0
+
+
+def test_a_file_with_another_number_of_frames_than_the_table_says_is_used_and_reported(
+    place, monkeypatch, data, caplog
+):
+    rows = ["trial,subject,action,frames", "walking_01,anna,walk,121", "turning_01,anna,turn,200"]
+    Path("data/sample/trials.csv").write_text("\n".join(rows))
+    Path("data/sample/S2/walking_01.bvh").unlink()
+    set_data(monkeypatch, data, trials="trials.csv")
+    with caplog.at_level(logging.WARNING):
+        prepare.main()
+    report = json.loads(prepare.REPORT.read_text())
+    [warning] = report["warnings"]
+    assert (warning["file"], warning["found"], warning["expected"]) == ("S1/walking_01.bvh", 120, 121)
+    assert "number of frames" in warning["warning"]
+    assert report["total"]["recordings"] == 3
+    assert "1 files are not as the table of trials says" in caplog.text
+
+
+def test_without_counts_in_the_table_there_are_no_warnings(place):
+    prepare.main()
+    assert json.loads(prepare.REPORT.read_text())["warnings"] == []
+
+
 def test_a_smaller_skeleton_is_made_with_the_same_map(place, monkeypatch, data):
     set_data(monkeypatch, data, skeleton="humaneva15")
     prepare.main()

@@ -1,6 +1,7 @@
 """Tables keep their numbers and what these are, byte for byte, and refuse what they are not."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mixste import table
+from mixste import projection, table
 from mixste.errors import MixsteError
-from mixste.table import Metadata, read_metadata, read_table, write_table
+from mixste.table import FRAMES, KEY, Metadata, read_metadata, read_table, write_table
 
 METADATA = Metadata("recordings", "h36m17", "m", "world, Z up", 50.0, "sample", "MIT", synthetic=True)
 
@@ -19,8 +20,17 @@ def columns(n=50):
     rng = np.random.default_rng(0)
     return {
         "trial": [f"walk{i // 20}" for i in range(n)],
+        "subject": ["S1"] * n,
+        "action": ["walk"] * n,
         "frame": np.arange(n, dtype=np.int32),
         "joints": rng.normal(size=(n, 17, 3)).astype(np.float32),
+    }
+
+
+def empty(filled):
+    return {
+        name: np.asarray(values, None if isinstance(values, np.ndarray) else object)[:0]
+        for name, values in filled.items()
     }
 
 
@@ -37,7 +47,7 @@ def read(path, **expected):
 def test_what_is_written_is_read(path):
     found, metadata = read(path)
     assert metadata == METADATA
-    assert list(found) == ["trial", "frame", "joints"]
+    assert list(found) == ["trial", "subject", "action", "frame", "joints"]
     for name, values in columns().items():
         np.testing.assert_array_equal(found[name], values)
     assert found["joints"].dtype == np.float32
@@ -77,8 +87,7 @@ def test_only_some_columns(path):
 
 
 def test_empty_table(tmp_path):
-    empty = {"trial": np.empty(0, object), "joints": np.empty((0, 17, 3), np.float32)}
-    write_table(tmp_path / "t.parquet", empty, METADATA)
+    write_table(tmp_path / "t.parquet", empty(columns()), METADATA)
     found, _ = read(tmp_path / "t.parquet")
     assert found["joints"].shape == (0, 17, 3)
     assert len(found["trial"]) == 0
@@ -113,6 +122,60 @@ def test_damage_in_the_middle_is_no_traceback(path):
     path.write_bytes(data)
     with pytest.raises(MixsteError, match=r"t\.parquet"):
         read(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "frame"),
+    [
+        ("recordings", "camera, X right, Y down, Z forward"),
+        ("projections", "world, Z up"),
+        ("recordings", "world, Y up"),
+    ],
+)
+def test_another_frame_than_the_kinds_is_refused_by_name(tmp_path, kind, frame):
+    metadata = replace(METADATA, kind=kind, frame=frame)
+    write_table(tmp_path / "t.parquet", columns(), metadata)
+    with pytest.raises(MixsteError, match=f"t\\.parquet; found: frame {frame}; expected: frame {FRAMES[kind]}"):
+        read(tmp_path / "t.parquet", kind=kind)
+
+
+def test_what_is_projected_is_in_the_frame_that_is_expected():
+    assert FRAMES["projections"] == projection.FRAME
+
+
+def test_a_missing_column_is_named_though_no_column_was_asked_for(tmp_path):
+    whole = columns()
+    del whole["action"]
+    write_table(tmp_path / "t.parquet", whole, METADATA)
+    with pytest.raises(MixsteError, match=r"t\.parquet.*expected: also \['action'\]"):
+        read(tmp_path / "t.parquet")
+
+
+def test_projections_of_nothing_are_refused(tmp_path):
+    nothing = empty({**columns(), "clip": ["a"], "camera": ["b"], "keypoints": np.zeros((1, 17, 3), np.float32)})
+    metadata = replace(METADATA, kind="projections", frame=FRAMES["projections"])
+    write_table(tmp_path / "t.parquet", nothing, metadata)
+    with pytest.raises(MixsteError, match=r"t\.parquet; found: no rows"):
+        read(tmp_path / "t.parquet", kind="projections")
+
+
+def store_metadata(path, stored):
+    table = pq.read_table(path)
+    pq.write_table(table.replace_schema_metadata({KEY: stored}), path)
+
+
+@pytest.mark.parametrize("stored", [b"", b"{", b"[1, 2]", b"null", b"\xff\xfe", b'{"kind": "recordings"}'])
+def test_broken_metadata_is_no_traceback(path, stored):
+    store_metadata(path, stored)
+    with pytest.raises(MixsteError, match=r"cannot use .*t\.parquet.*metadata"):
+        read(path)
+
+
+@pytest.mark.parametrize("wrong", [{"kind": "videos"}, {"fps": "fifty"}, {"skeleton": None}])
+def test_metadata_of_wrong_values_name_the_file(path, wrong):
+    store_metadata(path, json.dumps({**asdict(METADATA), **wrong}).encode())
+    with pytest.raises(MixsteError, match=r"cannot use .*t\.parquet.*metadata"):
+        read(path, fps=None)
 
 
 def test_no_file_and_a_foreign_file(tmp_path):

@@ -3,15 +3,21 @@
 import hashlib
 import json
 import logging
+import os
 import pickle
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import requests
 
 from pipelines import store, tracking
+from pipelines.environment import set_environment
 from pipelines.params import Params, load
 from pipelines.provenance import data_hash, git_state
 
@@ -117,6 +123,75 @@ def test_a_server_that_dies_midway_costs_seconds(params: Params, caplog: pytest.
     assert time.monotonic() - begun < 15
     assert run.missed[0] == "metrics from step 0 on"
     assert "not logged to MLflow" in caplog.text
+
+
+@pytest.fixture
+def no_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "")  # so that what is set below is undone
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_TIMEOUT")
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The address of a server that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_the_timeout_of_the_settings_is_that_of_every_request(params: Params, no_timeout: None):
+    set_environment()
+    assert "MLFLOW_HTTP_REQUEST_TIMEOUT" not in os.environ
+    with tracking.run("pretrain", replace(params, tracking=replace(params.tracking, timeout=7))):
+        assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "7"
+
+
+def test_the_users_own_timeout_stays(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "33")
+    store.wait_at_most(7)
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "33"
+
+
+def test_a_server_that_falls_silent_midway_costs_its_timeout(
+    params: Params, no_timeout: None, silent: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    store.wait_at_most(1)
+    begun = time.monotonic()
+    tracking.Tracked(store.Handle(silent, "0" * 32)).log_metrics({"loss": 1.0})
+    assert time.monotonic() - begun < 10
+    assert f"MLflow at {silent} does not answer" in caplog.text
+
+
+def test_a_fault_of_another_kind_is_not_called_silence(
+    params: Params, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    with caplog.at_level(logging.WARNING), tracking.run("pretrain", params) as run:
+        run.log_figure(Path("none.png"))
+    assert "failed (" in caplog.text
+    assert "none.png" in caplog.text
+    assert "does not answer" not in caplog.text
+    caplog.clear()
+    monkeypatch.setattr(store, "open_run", lambda *_: {}["experiment"])
+    with caplog.at_level(logging.WARNING), tracking.run("pretrain", params) as run:
+        assert run.handle is None
+    assert "failed (KeyError: 'experiment')" in caplog.text
+    assert "does not answer" not in caplog.text
+
+
+def test_silence_is_told_from_other_faults():
+    def raised(cause: Exception) -> Exception:
+        try:
+            try:
+                raise cause
+            except Exception as error:
+                raise RuntimeError("API request failed") from error
+        except RuntimeError as error:
+            return error
+
+    silence = (requests.ReadTimeout(), ConnectionResetError(), TimeoutError(), requests.ConnectionError())
+    assert all(store.unreachable(error) and store.unreachable(raised(error)) for error in silence)
+    others = (OSError(28, "No space left on device"), FileNotFoundError(), KeyError("x"), ValueError("x"))
+    assert not any(store.unreachable(error) or store.unreachable(raised(error)) for error in others)
 
 
 def test_a_tracked_run_can_be_sent_to_another_process(params: Params):

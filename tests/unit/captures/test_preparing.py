@@ -148,8 +148,14 @@ def test_the_report_counts_and_names_what_is_left_out(tmp_path):
     assert report["total"]["files"] == 2
     assert report["total"]["rejected_files"] == 1
     assert report["total"]["trimmed_source_frames"] == 2
+    assert report["total"]["dropped_source_frames"] == 5  # a rejected file is not counted twice
     assert report["rejected"] == [{"file": "cut.bvh", "frames": 200, "reason": "cut short"}]
     assert report["trimmed"][0]["file"] == "walk_01.bvh"
     assert report["sources"]["own"]["joints"]["hip"] == "exact: hip"
     with pytest.raises(MixsteError, match=r"nothing of source own can be used.*cut short"):
         summarise([account(source(), cut)], [source()], tmp_path, 50.0)
+
+
+@pytest.mark.parametrize("frames", [40, 3])
+def test_what_is_dropped_at_the_start_is_counted(tmp_path, frames):
+    assert prepare(write(tmp_path, walk(frames)), source(), LIMITS).dropped == min(5, frames)

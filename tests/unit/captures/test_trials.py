@@ -39,9 +39,15 @@ def test_a_table_names_subject_and_action(captures):
     assert [(trial.subject, trial.action) for trial in trials] == [("anna", "idle"), ("ben", "walk")]
 
 
+def test_a_table_may_say_how_many_frames_a_trial_has(captures):
+    rows = table(captures, "trial,subject,action,frames\nsit-2,anna,idle, 120\nwalking_01,ben,walk,\n")
+    assert [trial.frames for trial in find_trials(captures, "S1/*.bvh", rows)] == [120, None]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("trial,subject,action,frames\nsit-2,a,b,12.5\n", "found: frames 12.5 of trial sit-2"),
         ("trial,subject\nsit-2,a\n", "no column action"),
         ("", "no column trial, subject, action"),
         ("trial,subject,action\nsit-2,a,b\n", "no row for walking_01.bvh"),
