@@ -121,8 +121,9 @@ _MEND = "delete the file and run `dvc repro`"
 def _is_metadata(values: object) -> bool:
     if not isinstance(values, dict) or set(values) != {field.name for field in fields(Metadata)}:
         return False
-    types = {field.name: (int, float) if field.type is float else field.type for field in fields(Metadata)}
-    return values["kind"] in COLUMNS and all(isinstance(values[name], kind) for name, kind in types.items())
+    texts = all(isinstance(values[field.name], str) for field in fields(Metadata) if field.type is str)
+    numbers = isinstance(values["fps"], int | float) and isinstance(values["synthetic"], bool)
+    return texts and numbers and values["kind"] in COLUMNS
 
 
 def _read(path: Path, needed: Sequence[str], *, only: bool) -> pa.Table:

@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from mixste.corruption import corrupt
+from mixste.inference import lift_sequences
 from mixste.models import build_model
 from mixste.recipe import CorruptionSettings, ModelSettings
+from tests.unit import factories
 
 pytestmark = pytest.mark.gpu
 SETTINGS = ModelSettings(
@@ -38,3 +40,30 @@ def test_keypoints_are_corrupted_where_they_are():
     found = corrupt(torch.ones(2, 27, 17, 3, device="cuda"), settings, generator)
     assert found.is_cuda
     assert torch.isfinite(found).all()
+
+
+def history(device: torch.device) -> list[dict[str, float]]:
+    """A short run without random draws: these differ between devices."""
+    settings = factories.finetune_settings(epochs=2)
+    model = factories.model_settings(drop_path=0.0)
+    return list(factories.trainer(settings, model=model, device=device).epochs())
+
+
+def test_training_on_the_gpu_gives_the_losses_of_the_cpu():
+    expected, found = history(torch.device("cpu")), history(torch.device("cuda"))
+    compared = ("lr", "loss", "w_mpjpe", "temporal", "velocity", "validation_mpjpe")
+    for ours, theirs in zip(found, expected, strict=True):
+        assert [ours[name] for name in compared] == pytest.approx(
+            [theirs[name] for name in compared], rel=5e-3, abs=1e-6
+        )
+    assert found[1]["loss"] < found[0]["loss"]
+
+
+@pytest.mark.parametrize("overlap", [0, 4])
+def test_whole_sequences_are_lifted_on_the_gpu_as_on_the_cpu(overlap):
+    sequences, flip = factories.sequences(), torch.tensor(factories.FLIP)
+    expected = lift_sequences(factories.model(), sequences, flip=flip, overlap=overlap)
+    cuda = torch.device("cuda")
+    found = lift_sequences(factories.model().to(cuda), sequences.to(cuda), flip=flip.to(cuda), overlap=overlap)
+    assert found.is_cuda
+    torch.testing.assert_close(found.cpu(), expected, atol=1e-4, rtol=0)

@@ -201,3 +201,18 @@ def test_rates_in_scientific_notation_are_numbers(workplace: Path):
     text = Path("params.yaml").read_text().replace("lr: 0.002", "lr: 2e-3")
     Path("params.yaml").write_text(text)
     assert load().pretrain.optimiser.lr == pytest.approx(0.002)
+
+
+@pytest.mark.parametrize("text", ["${nowhere}", "${data.nowhere}", "${", "${unknown:1}"])
+def test_an_unresolved_reference_is_refused_by_its_key(workplace: Path, text: str):
+    tree = yaml.safe_load(Path("params.yaml").read_text())
+    Path("params.yaml").write_text(yaml.safe_dump(change(tree, "data.licence", text)))
+    with pytest.raises(MixsteError, match=r"cannot use params\.yaml; found: data\.licence: "):
+        load()
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\xfa", b"3", b"a: [", b"- 1"])
+def test_what_is_no_settings_file_is_refused(workplace: Path, content: bytes):
+    Path("params.yaml").write_bytes(content)
+    with pytest.raises(MixsteError, match=r"params\.yaml"):
+        load()
