@@ -13,34 +13,31 @@ from typing import Any
 from mixste.errors import MixsteError
 from mixste.jobs import TrainingJob, run_job
 from mixste.recipe import TrainingSettings
-from mixste.scoring import score
-from mixste.sequences import read_sequences
 from mixste.training_state import read_state
 from pipelines import tracking
 from pipelines.cluster import fan_out
-from pipelines.evaluate import predict, summary
-from pipelines.finetune import RIG, finetuning_job
+from pipelines.finetune import finetuning_job
 from pipelines.params import Params, load
+from pipelines.places import STUDY
 from pipelines.pretrain import pretraining_job
-from pipelines.provenance import data_hash, git_state
 from pipelines.settings import NamedLabels, StudySettings
 from pipelines.stage import run
-from pipelines.study_report import write_report
-from pipelines.training import tables
+from pipelines.study_report import Row, origin, scored, write_report
+from pipelines.training import provenance
 
-OUTPUT = Path("reports/study")
-ARMS = ("scratch", "scratch, longer", PRETRAINED := "pre-trained")
+ARMS = ("scratch", LONGER := "scratch, longer", PRETRAINED := "pre-trained")
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One training of the study: what it is and where it lives."""
+    """One training of the study: what it is, where it lives, and what its model says of its data."""
 
     labels: str
     arm: str
     seed: int
     folder: Path
     job: TrainingJob
+    provenance: dict[str, Any]
 
     @property
     def lr(self) -> float:
@@ -52,6 +49,11 @@ class Trial:
         """Windows seen in training."""
         return _windows(self.job.training)
 
+    @property
+    def row(self) -> Row:
+        """What is known of it before it is scored."""
+        return {"labels": self.labels, "arm": self.arm, "seed": self.seed, "lr": self.lr, "windows": self.cost}
+
 
 class Study:
     """The trials of `params.study`, made of the same jobs as the stages."""
@@ -61,7 +63,7 @@ class Study:
         self.settings = _settings(params)
         self.folder = Path(params.cluster.storage).absolute() / "study"
 
-    def run(self) -> list[dict[str, Any]]:
+    def run(self) -> list[Row]:
         """Train and score everything; one row for each set of labels, arm and seed."""
         seeds = self.settings.seeds
         pretrained = [self._pretraining(seed) for seed in seeds]
@@ -79,8 +81,8 @@ class Study:
         ]
         self._train(rest, "the other seeds")
         tunings = [chosen[labels.name, arm] for labels in self.settings.labels for arm in ARMS]
-        trials = [*pretrained, *tunings, *rest]
-        return fan_out(_row, [(trial, self.params) for trial in trials], "scoring")
+        work = [(trial.row, trial.folder, self.params) for trial in (*pretrained, *tunings, *rest)]
+        return fan_out(scored, work, "scoring", address=self.params.cluster.address)
 
     def _keys(self) -> Iterable[tuple[NamedLabels, str, float]]:
         for labels in self.settings.labels:
@@ -95,7 +97,7 @@ class Study:
         """One fine-tuning; `scratch, longer` is given the pre-training's windows too."""
         params, settings = self.params, self.params.finetune
         settings = replace(settings, optimiser=replace(settings.optimiser, lr=lr))
-        if arm == ARMS[1]:
+        if arm == LONGER:
             extra = _windows(params.pretrain) / _windows(settings)
             settings = replace(settings, epochs=settings.epochs + round(extra * settings.epochs))
         split = replace(params.data.split, labels=labels)
@@ -104,43 +106,37 @@ class Study:
 
     def _trial(self, labels: str, arm: str, seed: int, job: TrainingJob) -> Trial:
         job = replace(job, precision=self.params.cluster.precision)
-        return Trial(labels, arm, seed, self.folder / job.fingerprint(), job)
+        origin = {**provenance(self.params), "stage": f"study: {arm}", "labels": labels, "data_hash": job.data_hash()}
+        return Trial(labels, arm, seed, self.folder / job.fingerprint(), job, origin)
 
     def _train(self, trials: Sequence[Trial], title: str) -> None:
-        longest_first = sorted(trials, key=lambda trial: -trial.cost)
-        fan_out(_train, longest_first, title)
+        each_once = {trial.folder: trial for trial in trials}  # sets of labels may be alike but for their names
+        longest_first = sorted(each_once.values(), key=lambda trial: -trial.cost)
+        fan_out(_train, longest_first, title, address=self.params.cluster.address)
 
 
 def _settings(params: Params) -> StudySettings:
+    """Return the settings of the study; MixsteError if there are none, or if budgets cannot be compared."""
     if params.study is None:
         raise MixsteError(
             f"no study of data {params.data.name}",
             expected=f"the section study of params.yaml, from conf/study/{params.data.name}.yaml",
             mend="write that file like conf/study/sample.yaml, then run `make params`",
         )
+    budgets = {name: getattr(params, name).windows_per_epoch for name in ("pretrain", "finetune")}
+    endless = [f"{name}.windows_per_epoch" for name, windows in budgets.items() if windows is None]
+    if endless:
+        raise MixsteError(
+            "the study cannot compare budgets",
+            found=f"{' and '.join(endless)}: null",
+            expected="a number of windows, the same for every set of labels",
+            mend=f"run `make params {' '.join(f'{key}=2048' for key in endless)}`, or choose other recipes",
+        )
     return params.study
 
 
 def _train(trial: Trial) -> float:
-    return run_job(trial.job, trial.folder)
-
-
-def _row(work: tuple[Trial, Params]) -> dict[str, Any]:
-    """Score a trial on the test subjects: its row of the table."""
-    trial, params = work
-    sequences = read_sequences(_test(params), skeleton=params.data.skeleton, fps=params.data.fps)
-    result = summary(score(predict(trial.folder / "model", sequences, params), sequences), params.data.split.apart)
-    state = read_state(trial.folder)
-    row = {"labels": trial.labels, "arm": trial.arm, "seed": trial.seed, "lr": trial.lr, "windows": trial.cost}
-    row |= {"best_epoch": state.best_epoch, "validation_mpjpe": state.best_mpjpe}
-    row |= {**result["frame_mean"], "mpjpe_action_mean": result["action_mean"]["mpjpe"]}
-    for group in ("subjects", "actions", "apart"):
-        row |= {f"{group}.{name}": values["mpjpe"] for name, values in result[group].items()}
-    return row
-
-
-def _test(params: Params) -> tuple[Path, ...]:
-    return tables(str(RIG), [params.data.split.test])
+    return run_job(trial.job, trial.folder, trial.provenance)
 
 
 def _windows(settings: TrainingSettings) -> int:
@@ -156,13 +152,10 @@ def _better(trials: Sequence[Trial]) -> dict[tuple[str, str], Trial]:
 def main() -> None:
     """Run the study and write its tables and figure."""
     params = load()
-    study = Study(params)
-    test_data = data_hash(list(_test(params)))
-    with tracking.run("study", params, data_hash=test_data, parent="project") as run:
-        rows = study.run()
-        origin = {"data": params.data.name, "commit": git_state()[0], "test_data": test_data}
-        write_report(OUTPUT, rows, origin, synthetic=params.data.synthetic)
-        for path in sorted(OUTPUT.iterdir()):
+    study, about = Study(params), origin(params)
+    with tracking.run("study", params, data_hash=about["test_data"], parent="project") as run:
+        write_report(STUDY, study.run(), about)
+        for path in sorted(STUDY.iterdir()):
             run.log_figure(path)
 
 

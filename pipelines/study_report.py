@@ -1,30 +1,73 @@
-"""The label-efficiency study's report: every trial as CSV and JSON, the table for a README, the figure."""
+"""The label-efficiency study's report: every trial scored, as CSV and JSON, the table for a README, the figure."""
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 from mixste import drawing
 from mixste.files import whole_file, whole_folder
+from mixste.scoring import score
+from mixste.sequences import read_sequences
+from mixste.training_state import read_state
+from pipelines.evaluate import predict, summary, test_hash
 from pipelines.evaluation_report import write_rows
+from pipelines.params import Params
+from pipelines.places import RIG, tables
+from pipelines.provenance import git_state
 
 Row = dict[str, Any]
 _HEAD = "| labels | arm | seeds | mean | mean over actions | P-MPJPE |"
+_SETTINGS = ("study", "model", "pretrain", "finetune")
 
 
-def write_report(folder: Path, rows: Sequence[Row], origin: Mapping[str, str], *, synthetic: bool) -> None:
-    """Write trials.csv, study.json, table.md and label_efficiency.png into `folder`; errors are in mm."""
-    kind = "synthetic motion" if synthetic else f"{origin['data']} motion"
-    note = f"{kind}, simulated detections, commit {origin['commit'][:10]}"
+def origin(params: Params) -> Row:
+    """Return what the study's results rest on: code, data, precision, settings; read before the trainings start."""
+    commit, dirty = git_state()
+    return {
+        "data": params.data.name,
+        "synthetic": params.data.synthetic,
+        "detections": "simulated",
+        "test_data": test_hash(tables(RIG, params.data.split.test), params),
+        "commit": commit,
+        "dirty": dirty,
+        "precision": params.cluster.precision,
+        "settings": {name: asdict(getattr(params, name)) for name in _SETTINGS},
+    }
+
+
+def scored(work: tuple[Row, Path, Params]) -> Row:
+    """Score a trial on the test subjects, in mm: `work` is what is known of it, its folder, and the parameters."""
+    row, folder, params = work
+    split, data = params.data.split, params.data
+    sequences = read_sequences(tables(RIG, split.test), skeleton=data.skeleton, fps=data.fps)
+    result = summary(score(predict(folder / "model", sequences, params), sequences), split.apart)
+    state = read_state(folder)
+    row = {**row, "best_epoch": state.best_epoch, "validation_mpjpe": state.best_mpjpe}
+    row |= {**result["frame_mean"], "mpjpe_action_mean": result["action_mean"]["mpjpe"]}
+    for group in ("subjects", "actions", "apart"):
+        row |= {f"{group}.{name}": values["mpjpe"] for name, values in result[group].items()}
+    return row
+
+
+def write_report(folder: Path, rows: Sequence[Row], about: Mapping[str, Any]) -> None:
+    """Write trials.csv, study.json, table.md and label_efficiency.png into `folder`; errors are in mm.
+
+    `about` is what `origin` returned.
+    """
+    motion = "synthetic" if about["synthetic"] else about["data"]
+    kind = f"{motion} motion, {about['detections']} detections"
     with whole_folder(folder) as partial:
-        write_rows(partial / "trials.csv", rows)
+        # A learning rate needs more than the three decimals of an error.
+        write_rows(partial / "trials.csv", [{**row, "lr": f"{row['lr']:g}"} for row in rows])
         with whole_file(partial / "study.json") as path:
-            path.write_text(json.dumps({**origin, "trials": rows}, indent=2) + "\n", encoding="utf-8")
+            path.write_text(json.dumps({**about, "trials": rows}, indent=2) + "\n", encoding="utf-8")
         with whole_file(partial / "table.md") as path:
-            path.write_text(f"{table(rows)}\n\n{kind}, simulated detections, MPJPE in mm; {origin}\n", encoding="utf-8")
+            path.write_text(f"{table(rows)}\n\nMPJPE in mm; {kind}; {_source(about)}.\n", encoding="utf-8")
         tuned = [row for row in rows if row["labels"]]
+        note = f"{kind}, commit {about['commit'][:10]}"
         drawing.label_efficiency(tuned, partial / "label_efficiency.png", note=note)
 
 
@@ -37,11 +80,15 @@ def table(rows: Sequence[Row]) -> str:
         own = [row for row in rows if (row["labels"], row["arm"]) == (labels, arm)]
         seeds = ", ".join(f"{row['mpjpe']:.1f}" for row in own)
         keys = ["mpjpe", "mpjpe_action_mean", "p_mpjpe", *groups]
-        cells = [
-            labels or "none",
-            f"{arm} (lr {own[0]['lr']:g})",
-            seeds,
-            *(f"{mean(r[k] for r in own):.1f}" for k in keys),
-        ]
+        means = [f"{mean(row[key] for row in own):.1f}" for key in keys]
+        cells = [labels or "none", f"{arm} (lr {own[0]['lr']:g})", seeds, *means]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _source(about: Mapping[str, Any]) -> str:
+    changed = " with uncommitted changes" if about["dirty"] else ""
+    return (
+        f"data {about['data']}, commit {about['commit'][:10]}{changed}, "
+        f"test data {about['test_data']}, {about['precision']}"
+    )
