@@ -11,8 +11,6 @@ import numpy as np
 
 from mixste.cameras import Rig
 from mixste.detector import DetectorSettings, detect, seeded
-from mixste.geometry import FRAME as FRAME
-from mixste.geometry import SCREEN as SCREEN
 from mixste.geometry import apply_matrix, project_linear
 from mixste.settings import NOT_EMPTY, Count, NotNegative, Positive, Range, Settings
 from mixste.skeleton import Skeleton

@@ -16,7 +16,8 @@ import numpy as np
 from mixste.cameras import Rig, load_rig
 from mixste.errors import MixsteError
 from mixste.files import whole_folder
-from mixste.projection import FRAME, SCREEN, Trial, View, random_views, rig_views
+from mixste.geometry import FRAME, SCREEN
+from mixste.projection import Trial, View, random_views, rig_views
 from mixste.skeleton import load_skeleton
 from mixste.table import Metadata, read_table, write_table
 from pipelines import tracking
