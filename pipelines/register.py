@@ -94,7 +94,7 @@ def register(params: Params, model: Candidate, tracked: tracking.Tracked) -> Out
             return replace(blank, version=version, champion=champion, why=why)
         except Exception as error:
             tracking.warn(tracked.handle.uri, error)
-    return replace(blank, why="not registered, because MLflow does not answer; `dvc repro -f register` tries again")
+    return replace(blank, why="not registered, see the warning above; `dvc repro -f register` tries again")
 
 
 def _registered(params: Params, model: Candidate, handle: store.Handle) -> tuple[str, bool, str]:

@@ -200,5 +200,5 @@ def test_a_disk_that_is_full_for_one_of_two_workers_ends_both(job, tmp_path):
         finally:
             worker.save_training = plain
 
-    with pytest.raises(MixsteError, match="no space left on the device.*free some space"):
+    with pytest.raises(MixsteError, match=r"no space left on the device.*free some space"):
         run(full_disk, {"job": job}, tmp_path / "run", workers=2)
