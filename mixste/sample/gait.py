@@ -1,7 +1,7 @@
 """Walking and running: published joint-angle curves over the stride, a heading to follow, and feet that stay put.
 
-The curves are read off at every 5 % of the stride from published means and kept as six harmonics: walking at natural
-cadence after Winter (1991), The Biomechanics and Motor Control of Human Gait; running after Novacheck (1998), The
+The curves approximate published means at every 5 % of the stride, by eye, kept as six harmonics: walking at natural
+cadence like Winter (1991), The Biomechanics and Motor Control of Human Gait; running like Novacheck (1998), The
 biomechanics of running, Gait and Posture 7. Foot contact is at 0 %; flexion and dorsiflexion are positive, degrees.
 """
 
