@@ -21,6 +21,7 @@ SHORT = [
     "finetune.epochs=2",
     "model.width=16",
 ]
+pytestmark = pytest.mark.timeout(900)  # the first test waits for the whole pipeline
 STAGES = ("prepare", "project", "pretrain", "scratch", "finetune", "evaluate", "register")
 
 
