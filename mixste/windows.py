@@ -13,12 +13,11 @@ from mixste.errors import MixsteError
 class Windows:
     """Where windows of `frames` frames lie: `index (w t)` into the frames of `Sequences`.
 
-    A window that sticks out of its sequence repeats the sequence's first or last frame.
+    A window that sticks out of its sequence repeats the sequence's `last` frame.
     """
 
     starts: Tensor
-    low: Tensor
-    high: Tensor
+    last: Tensor
     frames: int
 
     def __len__(self) -> int:
@@ -27,8 +26,7 @@ class Windows:
     def index(self, which: Tensor) -> Tensor:
         """Frame numbers of some windows: `(w,) -> (w t)`."""
         steps = torch.arange(self.frames, device=self.starts.device)
-        index = self.starts[which, None] + steps
-        return index.clamp(self.low[which, None], self.high[which, None] - 1)
+        return torch.minimum(self.starts[which, None] + steps, self.last[which, None])
 
 
 def cut(offsets: Tensor, frames: int, stride: int) -> Windows:
@@ -40,16 +38,15 @@ def cut(offsets: Tensor, frames: int, stride: int) -> Windows:
         raise MixsteError(
             "cannot cut windows", found=f"{frames} frames, stride {stride}", expected="at least 1 of each"
         )
-    starts, low, high = [], [], []
+    starts: list[int] = []
+    last: list[int] = []
     for begin, end in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
-        last = max(begin, end - frames)
-        own = [*range(begin, last, stride), last]
+        final = max(begin, end - frames)
+        own = [*range(begin, final, stride), final]
         starts += own
-        low += [begin] * len(own)
-        high += [end] * len(own)
-    placed = {"starts": starts, "low": low, "high": high}
-    tensors = {name: torch.tensor(values, device=offsets.device) for name, values in placed.items()}
-    return Windows(**tensors, frames=frames)
+        last += [end - 1] * len(own)
+    device = offsets.device
+    return Windows(torch.tensor(starts, device=device), torch.tensor(last, device=device), frames)
 
 
 def gather(values: Tensor, index: Tensor) -> Tensor:
