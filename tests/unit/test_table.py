@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mixste import projection, table
+from mixste import geometry, table
 from mixste.errors import MixsteError
 from mixste.table import FRAMES, KEY, Metadata, read_metadata, read_table, write_table
 
@@ -140,7 +140,7 @@ def test_another_frame_than_the_kinds_is_refused_by_name(tmp_path, kind, frame):
 
 
 def test_what_is_projected_is_in_the_frame_that_is_expected():
-    assert FRAMES["projections"] == projection.FRAME
+    assert FRAMES["projections"] == geometry.FRAME
 
 
 def test_a_missing_column_is_named_though_no_column_was_asked_for(tmp_path):
