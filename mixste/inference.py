@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor
 
-from mixste.models import MixSTE
+from mixste.models import PoseModel
 from mixste.sequences import Sequences
 from mixste.windows import cut, gather, stitch
 
@@ -24,7 +24,7 @@ def mirror(values: Tensor, flip: Tensor) -> Tensor:
     return torch.cat([-mirrored[..., :1], mirrored[..., 1:]], dim=-1)
 
 
-def lift(model: MixSTE, keypoints: Tensor, *, flip: Tensor | None = None, precision: str = "fp32") -> Tensor:
+def lift(model: PoseModel, keypoints: Tensor, *, flip: Tensor | None = None, precision: str = "fp32") -> Tensor:
     """Lift windows `b t j 3` to `b t j 3`, metres, float32; with `flip`, the mean with the mirrored input's result."""
     inputs = keypoints[..., : model.settings.channels]
     with torch.inference_mode(), autocast(inputs.device, precision):
@@ -35,7 +35,7 @@ def lift(model: MixSTE, keypoints: Tensor, *, flip: Tensor | None = None, precis
 
 
 def lift_sequences(
-    model: MixSTE,
+    model: PoseModel,
     sequences: Sequences,
     *,
     flip: Tensor | None,

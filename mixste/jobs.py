@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from mixste.errors import MixsteError
 from mixste.files import whole_file, whole_folder
 from mixste.models import build_model
 from mixste.models.checkpoint import WEIGHTS, ModelConfig, load_weights, read_config, read_tensors, save_model
@@ -100,8 +101,10 @@ class TrainingJob:
         return hashlib.md5((self.parent / WEIGHTS).read_bytes(), usedforsecurity=False).hexdigest()
 
     def _objective(self, joints: int) -> Objective:
-        if isinstance(self.training, PretrainSettings):
+        if isinstance(self.training, PretrainSettings) and self.training.corruption and self.training.loss:
             return Lift(self.training.corruption, self.training.loss)
+        if isinstance(self.training, PretrainSettings):
+            raise MixsteError("masked pose modelling is not there yet")
         return Supervised(self.training.loss, skeleton=self.skeleton, joints=joints)
 
 

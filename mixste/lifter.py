@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mixste.errors import MixsteError
 from mixste.inference import lift_sequences
-from mixste.models import MixSTE
+from mixste.models import PoseModel
 from mixste.models.checkpoint import ModelConfig, load_model
 from mixste.sequences import Sequences
 from mixste.skeleton import load_skeleton
@@ -17,7 +17,7 @@ from mixste.skeleton import load_skeleton
 class Lifter:
     """A trained model that lifts keypoints of its own skeleton, fps and screen units (`config` says which)."""
 
-    def __init__(self, model: MixSTE, config: ModelConfig, *, flip: bool = True, device: str = "cpu") -> None:
+    def __init__(self, model: PoseModel, config: ModelConfig, *, flip: bool = True, device: str = "cpu") -> None:
         self.model = model.to(device).eval()
         self.config = config
         self.skeleton = load_skeleton(config.skeleton)

@@ -18,29 +18,51 @@ from mixste.settings import (
     Rule,
     Settings,
     Share,
+    at_least,
     one_of,
 )
 
-ARCHITECTURES = ("mixste",)  # `mixste.models` has a class for each
+ARCHITECTURES = ("mixste", "pstmo", "stcformer", "stcformer_3dhp")  # `mixste.models` has a class for each
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSettings(Settings):
-    """Architecture and size; depth, width and heads are the papers' L, C and H."""
+    """Architecture and size; depth, width and heads are the papers' L, C and H.
+
+    A window is `frames` frames, each `step` after the one before. `output` is what is kept of a window when lifting:
+    the whole sequence, or its centre frame, of one window for every frame.
+    """
 
     architecture: Annotated[str, one_of(*ARCHITECTURES)]
     frames: Annotated[int, ODD]
+    step: Count
     width: Count
     depth: Count
     heads: Count
     mlp_ratio: Positive
+    dropout: BelowOne
     drop_path: BelowOne
     channels: Annotated[int, Rule("2 (x, y) or 3 (x, y, confidence)", lambda channels: channels in (2, 3))]
+    output: Annotated[str, one_of("sequence", "centre")]
+
+    @property
+    def span(self) -> int:
+        """Frames from the first to the last of a window, both included."""
+        return (self.frames - 1) * self.step + 1
 
     def problems(self) -> Iterator[Problem]:
         """Yield the sizes that do not fit together."""
-        if self.width % self.heads:
-            yield Problem("width", self.width, f"a multiple of heads ({self.heads})")
+        parts = 2 * self.heads if self.architecture.startswith("stcformer") else self.heads
+        if self.width % parts:
+            yield Problem("width", self.width, f"a multiple of {parts}")
+        if self.architecture == "mixste" and self.dropout:
+            yield Problem("dropout", self.dropout, "0: MixSTE has stochastic depth (drop_path) instead")
+        if self.architecture != "mixste" and self.drop_path:
+            yield Problem("drop_path", self.drop_path, f"0: {self.architecture} has dropout instead")
+        if self.architecture == "pstmo" and self.output != "centre":
+            yield Problem("output", self.output, "centre: P-STMO lifts the centre frame of a window")
+        if self.output == "sequence" and self.step > 1:
+            yield Problem("step", self.step, "1, or output centre: a window that skips frames cannot lift them all")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +75,14 @@ class CorruptionSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MaskSettings(Settings):
+    """P-STMO's masks: joints hidden in every frame, and the share of frames that is hidden whole."""
+
+    joints: Annotated[int, at_least(0)]
+    frames: BelowOne
+
+
+@dataclass(frozen=True, kw_only=True)
 class LiftLoss(Settings):
     """Weights beside MPJPE in pre-training (MotionBERT: 0.5 and 20)."""
 
@@ -62,11 +92,15 @@ class LiftLoss(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class SupervisedLoss(Settings):
-    """MixSTE's loss: joints weighted or alike, weights of the TC-loss (0.5) and of the velocity error (2.0 as run)."""
+    """MixSTE's loss: joints weighted or alike, weights of the TC-loss (0.5) and of the velocity error (2.0 as run).
+
+    `squared` minimises half the loss's square, as MixSTE's code does: its gradient is multiplied by the loss.
+    """
 
     weighted: bool
     temporal: NotNegative
     velocity: NotNegative
+    squared: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,24 +121,36 @@ class OptimiserSettings(Settings):
 class TrainingSettings(Settings):
     """How long, how much at once and how: the part of pre-training and fine-tuning that is the same.
 
-    `stride` is the step between the windows that training draws from, as a share of a window.
+    `stride` is the step between the windows that training draws from, as a share of a window; 0: one for every frame.
+    `keep` is the epoch whose weights are kept: the one that validates best, or the last.
     """
 
     optimiser: OptimiserSettings
     epochs: Count
     windows_per_epoch: Count | None
     batch_size: Count
-    stride: Fraction
+    stride: Share
     flip: bool
+    keep: Annotated[str, one_of("best", "last")]
     validation_windows: Count
 
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainSettings(TrainingSettings):
-    """Pre-training: recover 3D from corrupted exact projections."""
+    """Pre-training on `views`: `lift` recovers 3D from corrupted keypoints, `mpm` the keypoints that masks hide."""
 
-    corruption: CorruptionSettings
-    loss: LiftLoss
+    objective: Annotated[str, one_of("lift", "mpm")]
+    views: Annotated[str, one_of("random", "rig")]
+    corruption: CorruptionSettings | None
+    loss: LiftLoss | None
+    masks: MaskSettings | None
+
+    def problems(self) -> Iterator[Problem]:
+        """Each objective has its own settings."""
+        for key, owner in (("corruption", "lift"), ("loss", "lift"), ("masks", "mpm")):
+            if (getattr(self, key) is not None) != (owner == self.objective):
+                expected = f"its settings for objective {owner}" if owner == self.objective else "null"
+                yield Problem(key, getattr(self, key), f"{expected}, because objective is {self.objective}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from mixste.errors import MixsteError
+from mixste.skeleton import load_skeleton
 from mixste.table import Metadata, read_table
 
+PER_FRAME = ("keypoints", "joints", "valid", "scale")
 NAMES = ("clips", "subjects", "actions", "cameras")
 COLUMNS = ("clip", "subject", "action", "camera", "keypoints", "joints")
 
@@ -20,9 +22,10 @@ COLUMNS = ("clip", "subject", "action", "camera", "keypoints", "joints")
 class Sequences:
     """Every frame of a set of sequences, one after the other, and where each sequence begins.
 
-    keypoints `n j 3`: x, y in screen units and confidence; joints `n j 3`: metres, camera axes, absolute; offsets
+    keypoints `n j 3`: x, y in screen units and confidence; joints `n j 3`: `unit`, camera axes, absolute; offsets
     (s + 1,): sequence i is frames offsets[i] to offsets[i+1]. One name of each kind per sequence. `synthetic` motion is
-    generated; `detections` are exact, simulated or real.
+    generated; `detections` are exact, simulated, or the name of a real detector. Frames that are not `valid` (n,) are
+    not scored; `scale` (n,) is metres per unit of joints where that changes from frame to frame.
     """
 
     keypoints: Tensor
@@ -36,6 +39,9 @@ class Sequences:
     fps: float
     synthetic: bool = False
     detections: str = "real"
+    unit: str = "m"
+    valid: Tensor | None = None
+    scale: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -46,13 +52,18 @@ class Sequences:
         return {"synthetic": self.synthetic, "detections": self.detections}
 
     @property
+    def root(self) -> int:
+        """The joint that poses are relative to."""
+        return load_skeleton(self.skeleton).root
+
+    @property
     def frames(self) -> int:
         """Frames of all sequences together."""
         return int(self.offsets[-1])
 
     def to(self, device: torch.device) -> "Sequences":
         """The same sequences with their arrays on a device."""
-        moved = {name: getattr(self, name).to(device) for name in ("keypoints", "joints", "offsets")}
+        moved = {name: value.to(device) for name, value in self.__dict__.items() if isinstance(value, Tensor)}
         return Sequences(**{**self.__dict__, **moved})
 
     def select(self, keep: Sequence[int]) -> "Sequences":
@@ -61,8 +72,9 @@ class Sequences:
         frames = torch.cat([torch.arange(low, high) for low, high in bounds] or [torch.arange(0)])
         lengths = torch.tensor([0] + [high - low for low, high in bounds])
         names = {name: tuple(getattr(self, name)[i] for i in keep) for name in NAMES}
-        arrays = {"keypoints": self.keypoints[frames], "joints": self.joints[frames], "offsets": lengths.cumsum(0)}
-        return Sequences(**{**self.__dict__, **names, **arrays})
+        arrays = {name: getattr(self, name) for name in PER_FRAME}
+        chosen = {name: None if values is None else values[frames] for name, values in arrays.items()}
+        return Sequences(**{**self.__dict__, **names, **chosen, "offsets": lengths.cumsum(0)})
 
 
 def read_sequences(paths: Sequence[Path], *, skeleton: str, fps: float) -> Sequences:

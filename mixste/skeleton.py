@@ -24,6 +24,11 @@ class Skeleton:
     right: tuple[int, ...]
 
     @property
+    def root(self) -> int:
+        """The joint that poses are relative to."""
+        return self.parents.index(-1)
+
+    @property
     def flip(self) -> tuple[int, ...]:
         """The permutation of joints that swaps left and right."""
         swap = dict(zip(self.left + self.right, self.right + self.left, strict=True))

@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mixste.errors import MixsteError
 from mixste.inference import autocast, lift, mirror
-from mixste.models import MixSTE
+from mixste.models import PoseModel
 from mixste.objectives import Objective
 from mixste.optimisation import build_optimiser, learning_rate
 from mixste.recipe import TrainingSettings
@@ -45,7 +45,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: MixSTE,
+        model: PoseModel,
         objective: Objective,
         data: Sequences,
         validation: Sequences,
@@ -220,5 +220,5 @@ def _mixed(*parts: object) -> int:
     return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=7).digest(), "big")
 
 
-def _copy(model: MixSTE) -> dict[str, Tensor]:
+def _copy(model: PoseModel) -> dict[str, Tensor]:
     return {name: value.detach().to("cpu", copy=True) for name, value in model.state_dict().items()}

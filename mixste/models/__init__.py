@@ -2,15 +2,16 @@
 
 from torch import nn
 
+from mixste.models.base import PoseModel
 from mixste.models.mixste import MixSTE
 from mixste.recipe import ModelSettings
 
-__all__ = ["CLASSES", "MixSTE", "build_model", "count_parameters"]
+__all__ = ["CLASSES", "MixSTE", "PoseModel", "build_model", "count_parameters"]
 
-CLASSES = {"mixste": MixSTE}
+CLASSES: dict[str, type[PoseModel]] = {"mixste": MixSTE}
 
 
-def build_model(settings: ModelSettings, *, joints: int) -> MixSTE:
+def build_model(settings: ModelSettings, *, joints: int) -> PoseModel:
     """A fresh model for a skeleton of so many joints, initialised from torch's global random state."""
     return CLASSES[settings.architecture](settings, joints)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from mixste.errors import MixsteError
 from mixste.files import whole_file
 from mixste.geometry import FRAME, SCREEN
-from mixste.models import MixSTE, build_model
+from mixste.models import PoseModel, build_model
 from mixste.recipe import ModelSettings
 from mixste.skeleton import load_skeleton
 
@@ -45,7 +45,7 @@ def save_model(folder: Path, weights: dict[str, Tensor], config: ModelConfig) ->
         partial.write_text(json.dumps(asdict(config), indent=2, sort_keys=True) + "\n")
 
 
-def load_model(folder: Path) -> tuple[MixSTE, ModelConfig]:
+def load_model(folder: Path) -> tuple[PoseModel, ModelConfig]:
     """Read a model folder, in evaluation mode on the CPU; every key and shape must fit.
 
     Raises MixsteError naming the file and what does not fit.

@@ -12,18 +12,18 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from mixste.errors import MixsteError
+from mixste.models.base import PoseModel
 from mixste.models.layers import Block
 from mixste.recipe import ModelSettings
 
 
-class MixSTE(nn.Module):
+class MixSTE(PoseModel):
     """2D keypoints `b t j c` (screen units, c = 2 or 3) to 3D joints `b t j 3` (metres, camera axes)."""
 
+    head_prefixes = ("head_norm.", "head.")
+
     def __init__(self, settings: ModelSettings, joints: int) -> None:
-        super().__init__()
-        self.settings = settings
-        self.joints = joints
+        super().__init__(settings, joints)
         width = settings.width
         rates = np.linspace(0, settings.drop_path, settings.depth).tolist()
 
@@ -45,24 +45,18 @@ class MixSTE(nn.Module):
 
     def forward(self, keypoints: Tensor) -> Tensor:
         """Lift `b t j c` to `b t j 3`, for any t up to the model's number of frames."""
-        self._check(keypoints)
+        return self.head(self.head_norm(self.features(keypoints)))
+
+    def features(self, keypoints: Tensor) -> Tensor:
+        """Encode `b t j c` as `b t j width`."""
+        self.check(keypoints)
         x = self.embed(keypoints) + self.joint_position
         for depth, (spatial, temporal) in enumerate(zip(self.spatial_blocks, self.temporal_blocks, strict=True)):
             x = self.spatial_norm(spatial(x))
             if depth == 0:
                 x = x + rearrange(self.frame_position[:, : x.shape[1]], "one t c -> one t 1 c")
             x = self.temporal_norm(temporal(x))
-        return self.head(self.head_norm(x))
-
-    def _check(self, keypoints: Tensor) -> None:
-        wanted = (self.joints, self.settings.channels)
-        if keypoints.ndim != 4 or tuple(keypoints.shape[2:]) != wanted or keypoints.shape[1] > self.settings.frames:
-            raise MixsteError(
-                "cannot lift these keypoints",
-                found=f"shape {tuple(keypoints.shape)}",
-                expected=f"(b, t <= {self.settings.frames}, {wanted[0]}, {wanted[1]})",
-                mend="cut long sequences into windows (mixste.windows) and give the model's own joints and channels",
-            )
+        return x
 
     def linear_macs(self, frames: int) -> int:
         """Multiply-adds of the linear layers for one sequence: what the literature calls this network's FLOPs."""
