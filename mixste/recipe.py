@@ -52,9 +52,10 @@ class ModelSettings(Settings):
 
     def problems(self) -> Iterator[Problem]:
         """Yield the sizes that do not fit together."""
-        parts = 2 * self.heads if self.architecture.startswith("stcformer") else self.heads
+        halves = self.architecture.startswith("stcformer")  # half of the width for space, half for time
+        parts = 2 * self.heads if halves else self.heads
         if self.width % parts:
-            yield Problem("width", self.width, f"a multiple of {parts}")
+            yield Problem("width", self.width, f"a multiple of {'twice the ' if halves else ''}heads ({parts})")
         if self.architecture == "mixste" and self.dropout:
             yield Problem("dropout", self.dropout, "0: MixSTE has stochastic depth (drop_path) instead")
         if self.architecture != "mixste" and self.drop_path:

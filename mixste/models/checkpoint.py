@@ -22,11 +22,15 @@ WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """What a model's numbers mean: skeleton, fps, units and frames of input and output, and where it comes from."""
+    """What a model's numbers mean: skeleton, fps, units and frames of input and output, and where it comes from.
+
+    `kind` is "lifter", or "masked" for the network of masked pre-training, which recovers 2D and cannot lift.
+    """
 
     model: ModelSettings
     skeleton: str
     fps: float
+    kind: str = "lifter"
     screen: str = f"{SCREEN}; confidence 0..1"
     unit: str = "m"
     frame: str = f"{FRAME}, root-relative"
@@ -46,11 +50,18 @@ def save_model(folder: Path, weights: dict[str, Tensor], config: ModelConfig) ->
 
 
 def load_model(folder: Path) -> tuple[PoseModel, ModelConfig]:
-    """Read a model folder, in evaluation mode on the CPU; every key and shape must fit.
+    """Read a lifter's folder, in evaluation mode on the CPU; every key and shape must fit.
 
-    Raises MixsteError naming the file and what does not fit.
+    Raises MixsteError naming the file and what does not fit, also for the folder of a masked network.
     """
     config = read_config(folder)
+    if config.kind != "lifter":
+        raise MixsteError(
+            f"the model in {folder} cannot lift",
+            found=f"a {config.kind} network, which recovers hidden 2D keypoints",
+            expected="a lifter",
+            mend="fine-tune from it: models/finetuned lifts",
+        )
     model = build_model(config.model, joints=config.joints)
     load_weights(model, read_tensors(folder / WEIGHTS), folder / WEIGHTS)
     return model.eval(), config

@@ -30,8 +30,12 @@ FLIP = load_skeleton(SKELETON).flip
 
 
 def model_settings(**changes: Any) -> ModelSettings:
-    size = {"frames": 9, "width": 16, "depth": 2, "heads": 2, "mlp_ratio": 2.0}
-    return ModelSettings(**{"architecture": "mixste", **size, "drop_path": 0.1, "channels": 3, **changes})
+    """MixSTE, or another `architecture`, of a size for tests."""
+    architecture = changes.get("architecture", "mixste")
+    size = {"frames": 9, "step": 1, "width": 16, "depth": 2, "heads": 2, "mlp_ratio": 2.0, "channels": 3}
+    drops = {"dropout": 0.0, "drop_path": 0.1 if architecture == "mixste" else 0.0}
+    output = "centre" if architecture == "pstmo" else "sequence"
+    return ModelSettings(**{"architecture": architecture, **size, **drops, "output": output, **changes})
 
 
 def model(seed: int = 0, *, joints: int = 17, **changes: Any) -> MixSTE:
@@ -50,19 +54,23 @@ def optimiser_settings(**changes: Any) -> OptimiserSettings:
 
 
 def pretrain_settings(**changes: Any) -> PretrainSettings:
+    """MotionBERT's objective, three epochs."""
     corruption = CorruptionSettings(noise=1.0, joint_mask=0.05, frame_mask=0.1)
-    loss = LiftLoss(n_mpjpe=0.5, velocity=2.0)
-    return PretrainSettings(**{**_short(), "flip": True, "corruption": corruption, "loss": loss, **changes})
+    lift = {"objective": "lift", "views": "random", "corruption": corruption, "masks": None}
+    return PretrainSettings(
+        **{**_short(), **lift, "flip": True, "loss": LiftLoss(n_mpjpe=0.5, velocity=2.0), **changes}
+    )
 
 
 def finetune_settings(**changes: Any) -> FinetuneSettings:
-    loss = SupervisedLoss(weighted=True, temporal=0.5, velocity=2.0)
+    """MixSTE's loss, three epochs."""
+    loss = SupervisedLoss(weighted=True, temporal=0.5, velocity=2.0, squared=False)
     return FinetuneSettings(**{**_short(), "flip": False, "loss": loss, **changes})
 
 
 def _short() -> dict[str, Any]:
     amount = {"epochs": 3, "windows_per_epoch": None, "batch_size": 4, "stride": 1.0, "validation_windows": 8}
-    return {**amount, "optimiser": optimiser_settings()}
+    return {**amount, "optimiser": optimiser_settings(), "keep": "best"}
 
 
 def sequences(lengths: Sequence[int] = (30, 21, 5), *, seed: int = 0, joints: int = 17) -> Sequences:

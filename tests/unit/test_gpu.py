@@ -6,13 +6,11 @@ import torch
 from mixste.corruption import corrupt
 from mixste.inference import lift_sequences
 from mixste.models import build_model
-from mixste.recipe import CorruptionSettings, ModelSettings
+from mixste.recipe import CorruptionSettings
 from tests.unit import factories
 
 pytestmark = pytest.mark.gpu
-SETTINGS = ModelSettings(
-    architecture="mixste", frames=27, width=64, depth=2, heads=4, mlp_ratio=2.0, drop_path=0.0, channels=3
-)
+SETTINGS = factories.model_settings(frames=27, width=64, heads=4, drop_path=0.0)
 
 
 def test_the_gpu_lifts_as_the_cpu_does():

@@ -19,7 +19,7 @@ def pair():
 
 
 def supervised(*, weighted):
-    settings = SupervisedLoss(weighted=weighted, temporal=0.5, velocity=2.0)
+    settings = SupervisedLoss(weighted=weighted, temporal=0.5, velocity=2.0, squared=False)
     return Supervised(settings, skeleton="h36m17", joints=17)
 
 

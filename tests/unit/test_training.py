@@ -44,7 +44,9 @@ class Recorder(Supervised):
     """Fine-tuning that remembers which windows it was given in training: their keypoints' first number."""
 
     def __init__(self):
-        super().__init__(SupervisedLoss(weighted=False, temporal=0.0, velocity=0.0), skeleton="h36m17", joints=17)
+        super().__init__(
+            SupervisedLoss(weighted=False, temporal=0.0, velocity=0.0, squared=False), skeleton="h36m17", joints=17
+        )
         self.steps = []
 
     def inputs(self, keypoints, generator):

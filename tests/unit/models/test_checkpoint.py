@@ -114,6 +114,15 @@ def test_a_full_disk_is_explained_and_nothing_half_written_is_kept(saved, tmp_pa
     assert list((tmp_path / "full").iterdir()) == []
 
 
+def test_a_masked_network_does_not_lift_and_says_what_to_do(saved):
+    values = json.loads((saved[2] / CONFIG).read_text())
+    assert values["kind"] == "lifter"
+    (saved[2] / CONFIG).write_text(json.dumps({**values, "kind": "masked"}))
+    assert read_config(saved[2]).kind == "masked"
+    with pytest.raises(MixsteError, match=r"cannot lift.*masked.*fine-tune from it"):
+        load_model(saved[2])
+
+
 def test_a_folder_without_a_model_is_named(tmp_path):
     with pytest.raises(MixsteError, match=str(tmp_path / "nowhere")):
         load_model(tmp_path / "nowhere")
