@@ -87,26 +87,25 @@ def read_sequences(paths: Sequence[Path], *, skeleton: str, fps: float) -> Seque
             "nothing to read", found="no projection tables", mend="check data.split, then run `dvc repro`"
         )
     read = [_read(path, skeleton, fps) for path in paths]
-    tables = [table for table, _ in read]
-    starts = [np.flatnonzero(table["first"]) for table in tables]
-    lengths = np.concatenate(
-        [np.diff([*begin, len(table["first"])]) for begin, table in zip(starts, tables, strict=True)]
-    )
-    names = {
-        f"{column}s": tuple(
-            str(name) for table, begin in zip(tables, starts, strict=True) for name in table[column][begin]
-        )
-        for column in ("clip", "subject", "action", "camera")
-    }
+    tables, metadata = [table for table, _ in read], [about for _, about in read]
+    lengths = np.concatenate([np.diff([*np.flatnonzero(table["first"]), len(table["first"])]) for table in tables])
+    clips, subjects, actions, cameras = (_names(tables, name) for name in ("clip", "subject", "action", "camera"))
+    unit = _unit(metadata, paths)
     return Sequences(
-        keypoints=torch.from_numpy(np.concatenate([table["keypoints"] for table in tables])),
-        joints=torch.from_numpy(np.concatenate([table["joints"] for table in tables])),
+        keypoints=_joined([table["keypoints"] for table in tables]),
+        joints=_joined([table["joints"] for table in tables]),
         offsets=torch.from_numpy(np.concatenate([[0], np.cumsum(lengths)])),
+        clips=clips,
+        subjects=subjects,
+        actions=actions,
+        cameras=cameras,
         skeleton=skeleton,
         fps=fps,
-        synthetic=any(metadata.synthetic for _, metadata in read),
-        detections=", ".join(sorted({metadata.detections for _, metadata in read})),
-        **names,
+        synthetic=any(about.synthetic for about in metadata),
+        detections=", ".join(sorted({about.detections for about in metadata})),
+        unit=unit,
+        valid=_optional(tables, "valid", np.bool_(True)),
+        scale=_optional(tables, "scale", np.float32(1) if unit == "m" else None),
     )
 
 
@@ -132,7 +131,7 @@ def choose_fraction(sequences: Sequences, fraction: float, seed: int) -> Sequenc
 
 def _read(path: Path, skeleton: str, fps: float) -> tuple[dict[str, np.ndarray], Metadata]:
     table, metadata = read_table(path, kind="projections", skeleton=skeleton, fps=fps, columns=COLUMNS)
-    for column in ("keypoints", "joints"):
+    for column in table.keys() & {"keypoints", "joints", "scale"}:
         if not np.isfinite(table[column]).all():
             raise MixsteError(
                 f"cannot train on {path}", found=f"{column} that are NaN or infinite", mend="run `dvc repro`"
@@ -140,3 +139,32 @@ def _read(path: Path, skeleton: str, fps: float) -> tuple[dict[str, np.ndarray],
     change = (table["clip"][1:] != table["clip"][:-1]) | (table["camera"][1:] != table["camera"][:-1])
     table["first"] = np.concatenate([[True], change])
     return table, metadata
+
+
+def _names(tables: Sequence[dict[str, np.ndarray]], column: str) -> tuple[str, ...]:
+    return tuple(str(name) for table in tables for name in table[column][table["first"]])
+
+
+def _joined(arrays: Sequence[np.ndarray]) -> Tensor:
+    return torch.from_numpy(np.concatenate(arrays))
+
+
+def _optional(
+    tables: Sequence[dict[str, np.ndarray]], column: str, default: np.bool_ | np.float32 | None
+) -> Tensor | None:
+    """Join a column that some tables have, with `default` for the others; None if none has it."""
+    having = [column in table for table in tables]
+    if not any(having):
+        return None
+    if default is None and not all(having):
+        found = f"{having.count(False)} of {len(having)} without the column {column}"
+        raise MixsteError("cannot use these tables together", found=found, expected=f"{column} in all, or in none")
+    return _joined([table.get(column, np.full(len(table["first"]), default)) for table in tables])
+
+
+def _unit(metadata: Sequence[Metadata], paths: Sequence[Path]) -> str:
+    units = {about.unit: path for about, path in zip(metadata, paths, strict=True)}
+    if len(units) > 1:
+        found = ", ".join(f"{unit} in {path.name}" for unit, path in units.items())
+        raise MixsteError("cannot use these tables together", found=f"joints in {found}", expected="one unit")
+    return next(iter(units))

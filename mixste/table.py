@@ -20,12 +20,17 @@ KEY = b"mixste"
 ROWS_PER_GROUP = 1 << 16
 _POSE = ("subject", "action", "frame", "joints")
 COLUMNS = {"recordings": ("trial", *_POSE), "projections": ("clip", "camera", "keypoints", *_POSE)}
+OPTIONAL = {"recordings": (), "projections": ("valid", "scale")}
 FRAMES = {"recordings": "world, Z up", "projections": "camera, X right, Y down, Z forward"}
+UNITS = {"recordings": ("m",), "projections": ("m", "screen")}
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What the numbers of a table are; stored as JSON in the Parquet schema under the key `mixste`."""
+    """What the numbers of a table are; stored as JSON in the Parquet schema under the key `mixste`.
+
+    `unit` is that of the joints: metres, or screen units where only their projection is known, depth on its scale.
+    """
 
     kind: str
     skeleton: str
@@ -74,21 +79,24 @@ def read_table(
     kind: str,
     skeleton: str,
     fps: float | None = None,
-    unit: str = "m",
+    unit: str | None = None,
     columns: Sequence[str] | None = None,
 ) -> tuple[dict[str, np.ndarray], Metadata]:
     """Read a table, or only some of its columns, as numpy arrays: (n j c) float32, str objects, numbers.
 
-    Raises MixsteError naming the file if it is not a whole Parquet file of this kind, of the frame that goes with the
-    kind, of this skeleton, unit and fps, if a column is missing, or if there are projections of nothing.
+    Columns that the kind may have come along where they are. Raises MixsteError naming the file if it is not a whole
+    Parquet file of this kind, of the frame and a unit that go with the kind, of this skeleton, unit and fps, if a
+    column is missing, or if there are projections of nothing.
     """
     metadata = read_metadata(path)
-    expected: dict[str, object] = {"kind": kind, "skeleton": skeleton, "unit": unit, "frame": FRAMES.get(kind, "")}
-    expected |= {} if fps is None else {"fps": float(fps)}
-    for key, value in expected.items():
-        if (found := getattr(metadata, key)) != value:
-            raise MixsteError(f"cannot use {path}", found=f"{key} {found}", expected=f"{key} {value}", mend=_MEND)
-    table = _read(path, COLUMNS[kind] if columns is None else columns, only=columns is not None)
+    expected: dict[str, tuple[object, ...]] = {"kind": (kind,), "skeleton": (skeleton,)}
+    expected |= {"unit": UNITS[kind] if unit is None else (unit,), "frame": (FRAMES[kind],)}
+    expected |= {} if fps is None else {"fps": (float(fps),)}
+    for key, values in expected.items():
+        if (found := getattr(metadata, key)) not in values:
+            wanted = f"{key} {' or '.join(map(str, values))}"
+            raise MixsteError(f"cannot use {path}", found=f"{key} {found}", expected=wanted, mend=_MEND)
+    table = _read(path, COLUMNS[kind] if columns is None else columns, None if columns is None else OPTIONAL[kind])
     if kind == "projections" and not table.num_rows:
         raise MixsteError(f"cannot use {path}", found="no rows", expected="a frame at least", mend=_MEND)
     return {name: _to_numpy(table.column(name), table.schema.field(name)) for name in table.column_names}, metadata
@@ -126,13 +134,14 @@ def _is_metadata(values: object) -> bool:
     return texts and numbers and values["kind"] in COLUMNS
 
 
-def _read(path: Path, needed: Sequence[str], *, only: bool) -> pa.Table:
-    """Return the columns, `only` the needed ones or all there are; MixsteError if a needed one is missing."""
+def _read(path: Path, needed: Sequence[str], optional: Sequence[str] | None) -> pa.Table:
+    """Return the needed columns and what there is of `optional`, None: all; MixsteError if a needed one is missing."""
     try:
         present = pq.read_schema(path).names
         missing = [name for name in needed if name not in present]
         if not missing:
-            return pq.read_table(path, columns=list(needed) if only else None, partitioning=None)
+            also = () if optional is None else [name for name in optional if name in present]
+            return pq.read_table(path, columns=None if optional is None else [*needed, *also], partitioning=None)
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(path, error) from error
     raise MixsteError(f"cannot use {path}", found=f"columns {present}", expected=f"also {missing}", mend=_MEND)

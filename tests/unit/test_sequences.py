@@ -4,6 +4,7 @@ import torch
 
 from mixste.errors import MixsteError
 from mixste.sequences import NAMES, choose_fraction, read_sequences
+from mixste.table import read_table, write_table
 from tests.unit.factories import CPU, FPS, SKELETON, sequences, write_projections
 
 
@@ -91,3 +92,50 @@ def test_a_larger_fraction_holds_the_smaller_one():
 def test_the_whole_is_the_whole():
     data = sequences()
     assert choose_fraction(data, 1.0, seed=0) is data
+
+
+def write(path, data, valid=None, scale=None, **metadata):
+    """A projections table with the columns that only some data sets have."""
+    write_projections(path, data, **metadata)
+    columns, about = read_table(path, kind="projections", skeleton=SKELETON)
+    extra = {name: values for name, values in (("valid", valid), ("scale", scale)) if values is not None}
+    write_table(path, {**columns, **extra}, about)
+    return path
+
+
+def test_validity_scale_and_unit_come_with_the_frames(tmp_path):
+    valid, scale = np.arange(19) % 3 > 0, np.linspace(2, 3, 19, dtype=np.float32)
+    path = write(tmp_path / "a.parquet", sequences((8, 6, 5)), valid, scale, unit="screen")
+    data = read([path])
+    assert data.unit == "screen"
+    assert data.valid.tolist() == valid.tolist()
+    assert data.scale.tolist() == scale.tolist()
+    chosen = data.select([2])
+    assert (chosen.valid.tolist(), chosen.scale.tolist()) == (valid[14:].tolist(), scale[14:].tolist())
+
+
+def test_tables_without_those_columns_hold_valid_metres(tmp_path, tables):
+    path = write(tmp_path / "a.parquet", sequences((3,)), np.array([True, False, True]), np.full(3, 2, np.float32))
+    both = read([tables[2][1], path])
+    assert both.valid.tolist() == [True] * 8 + [False, True]
+    assert both.scale.tolist() == [1.0] * 7 + [2.0] * 3
+    assert (read(tables[2]).valid, read(tables[2]).scale) == (None, None)
+
+
+def test_units_are_not_mixed(tmp_path, tables):
+    path = write_projections(tmp_path / "screen.parquet", sequences(), unit="screen")
+    with pytest.raises(MixsteError, match=r"joints in m in 0\.parquet, screen in screen\.parquet"):
+        read([tables[2][0], path])
+
+
+def test_screen_units_have_a_scale_in_all_tables_or_in_none(tmp_path):
+    scaled = write(tmp_path / "a.parquet", sequences((3,)), scale=np.full(3, 2, np.float32), unit="screen")
+    bare = write(tmp_path / "b.parquet", sequences((3,)), unit="screen")
+    with pytest.raises(MixsteError, match="1 of 2 without the column scale"):
+        read([scaled, bare])
+
+
+def test_a_scale_that_is_not_finite_is_refused(tmp_path):
+    path = write(tmp_path / "a.parquet", sequences((3,)), scale=np.array([1, np.nan, 1], np.float32))
+    with pytest.raises(MixsteError, match=r"a\.parquet.*scale"):
+        read([path])

@@ -109,6 +109,19 @@ def test_another_kind_of_table_is_refused_by_name(path, key, expected, found):
         assert part in str(error.value)
 
 
+def test_projections_may_be_in_screen_units_and_recordings_not(tmp_path):
+    seen = {**columns(), "clip": ["a"] * 50, "camera": ["b"] * 50, "keypoints": columns()["joints"]}
+    seen |= {"valid": np.arange(50) > 3, "scale": np.ones(50, np.float32)}
+    about = replace(METADATA, kind="projections", frame=FRAMES["projections"], unit="screen")
+    write_table(tmp_path / "seen.parquet", seen, about)
+    found, _ = read(tmp_path / "seen.parquet", kind="projections", columns=["clip"])
+    assert list(found) == ["clip", "valid", "scale"]
+    assert found["valid"].tolist() == seen["valid"].tolist()
+    write_table(tmp_path / "t.parquet", columns(), replace(METADATA, unit="screen"))
+    with pytest.raises(MixsteError, match=r"t\.parquet; found: unit screen; expected: unit m"):
+        read(tmp_path / "t.parquet")
+
+
 @pytest.mark.parametrize("kept", [0, 3, 100, 2000])
 def test_a_truncated_file_is_refused(path, kept):
     path.write_bytes(path.read_bytes()[:kept])
