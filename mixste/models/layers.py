@@ -13,43 +13,48 @@ from torch.nn import functional
 
 Axis = Literal["space", "time"]
 SHORT, LONG = 64, 128
-_SPLIT = {
+SPLIT = {
     "space": "b t j (n h d) -> n b t h j d",
     "time": "b t j (n h d) -> n b j h t d",
 }
-_JOIN = {"space": "b t h j d -> b t j (h d)", "time": "b j h t d -> b t j (h d)"}
+JOIN = {"space": "b t h j d -> b t j (h d)", "time": "b j h t d -> b t j (h d)"}
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-    """Softmax attention over the second last axis of `... n d`.
+def attend(query: Tensor, key: Tensor, value: Tensor, scale: float, dropout: float = 0.0) -> Tensor:
+    """Softmax attention over the second last axis of `... n d`; `dropout` is the share of its weights that is dropped.
 
     The fused kernel wins on a GPU and on long fp32 sequences. Elsewhere explicit products do: over few tokens in fp32
     whatever the precision, because a CPU's bf16 softmax costs more than its products save.
     """
     tokens = query.shape[-2]
     if query.device.type != "cpu" or (tokens > LONG and query.dtype == torch.float32):
-        return functional.scaled_dot_product_attention(query, key, value, scale=scale)
+        return functional.scaled_dot_product_attention(query, key, value, scale=scale, dropout_p=dropout)
     with torch.autocast("cpu", enabled=False):
         if tokens <= SHORT:
             query, key, value = query.float(), key.float(), value.float()
-        return ((query * scale) @ key.mT).softmax(dim=-1) @ value
+        return functional.dropout(((query * scale) @ key.mT).softmax(dim=-1), dropout, dropout > 0) @ value
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention over joints or over frames: `b t j c -> b t j c`."""
+    """Multi-head self-attention over joints or over frames: `b t j c -> b t j c`.
 
-    def __init__(self, width: int, heads: int, axis: Axis) -> None:
+    `dropout` is the share of attention weights that is dropped in training.
+    """
+
+    def __init__(self, width: int, heads: int, axis: Axis, dropout: float = 0.0) -> None:
         super().__init__()
         self.heads = heads
         self.axis = axis
+        self.dropout = dropout
         self.scale = (width // heads) ** -0.5
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Mix `b t j c` along the layer's axis."""
-        query, key, value = rearrange(self.qkv(x), _SPLIT[self.axis], n=3, h=self.heads)
-        return self.proj(rearrange(attend(query, key, value, self.scale), _JOIN[self.axis]))
+        query, key, value = rearrange(self.qkv(x), SPLIT[self.axis], n=3, h=self.heads)
+        mixed = attend(query, key, value, self.scale, self.dropout if self.training else 0.0)
+        return self.proj(rearrange(mixed, JOIN[self.axis]))
 
 
 class Mlp(nn.Module):
