@@ -52,7 +52,8 @@ class ModelSettings(Settings):
 
     def problems(self) -> Iterator[Problem]:
         """Yield the sizes that do not fit together."""
-        halves = self.architecture.startswith("stcformer")  # half of the width for space, half for time
+        # STCFormer has half of the width for space and half for time, P-STMO's decoder has half the width.
+        halves = self.architecture != "mixste"
         parts = 2 * self.heads if halves else self.heads
         if self.width % parts:
             yield Problem("width", self.width, f"a multiple of {'twice the ' if halves else ''}heads ({parts})")
