@@ -1,12 +1,13 @@
-"""Skeletons and joint maps, both data: `skeletons/NAME.yaml` and `skeletons/maps/NAME.yaml`, or a user's own file."""
+"""Skeletons, which are data: `skeletons/NAME.yaml`.
 
-from collections.abc import Sequence
+A joint's name says where it is: the same name is the same place in all of them, but for CMU's, which have their files'
+names. `mixste.joint_maps` rests on that.
+"""
+
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from mixste.errors import MixsteError
 
@@ -52,141 +53,29 @@ class Skeleton:
         return self.joints.index(name)
 
 
-@dataclass(frozen=True)
-class JointSource:
-    """Where one joint comes from: the mean of `joints`, moved along the line from `along[0]` to `along[1]`.
-
-    It is moved by `metres`, and by `times` the line's length.
-    """
-
-    joints: tuple[str, ...]
-    along: tuple[str, str] | None = None
-    metres: float = 0.0
-    times: float = 0.0
-
-    @property
-    def needs(self) -> set[str]:
-        """The names of all joints it is made of."""
-        return {*self.joints, *(self.along or ())}
-
-    def place(self, joints: Sequence[str], positions: np.ndarray) -> np.ndarray:
-        """Return its positions (t 3) from the named joints' (t k 3), metres; a line without length gives NaN."""
-        place: np.ndarray = positions[:, [joints.index(name) for name in self.joints]].mean(axis=1)
-        if self.along is None:
-            return place
-        start, end = (positions[:, joints.index(name)] for name in self.along)
-        length = np.linalg.norm(end - start, axis=1, keepdims=True)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            moved: np.ndarray = place + (end - start) * (self.metres / length + self.times)
-        return moved
-
-    def __str__(self) -> str:
-        names = " and ".join(self.joints)
-        if self.along is None:
-            return f"exact: {names}" if len(self.joints) == 1 else f"averaged: {names}"
-        amount = f"{self.metres:g} m along" if self.metres else f"{self.times:g} times"
-        return f"synthesised: {names} moved by {amount} {self.along[0]} to {self.along[1]}"
-
-
-@dataclass(frozen=True)
-class JointMap:
-    """How a capture's joints become those of `skeleton`: one source a target joint, in the skeleton's order."""
-
-    name: str
-    skeleton: Skeleton
-    sources: tuple[JointSource, ...]
-
-    def apply(self, joints: Sequence[str], positions: np.ndarray) -> np.ndarray:
-        """Return (t j 3) from the capture's named joints (t k 3), both metres; MixsteError if one is not there."""
-        missing = sorted(set().union(*(source.needs for source in self.sources)) - set(joints))
-        if missing:
-            raise MixsteError(
-                f"joint map {self.name} does not fit",
-                found=f"no joint {', '.join(missing)} among {', '.join(joints)}",
-                expected="every joint that the map names",
-                mend="name another map in joint_map, or write your own (see mixste/skeletons/maps/README.md)",
-            )
-        return np.stack([source.place(joints, positions) for source in self.sources], axis=1)
-
-    def onto(self, skeleton: Skeleton) -> "JointMap":
-        """Return the map for a skeleton whose joints are among its own; MixsteError if one is not."""
-        missing = [joint for joint in skeleton.joints if joint not in self.skeleton.joints]
-        if missing:
-            found = f"no {', '.join(missing)} in the map"
-            raise MixsteError(
-                f"joint map {self.name} cannot make {skeleton.name}", found=found, mend="complete the map"
-            )
-        return JointMap(self.name, skeleton, tuple(self.sources[self.skeleton.index(name)] for name in skeleton.joints))
-
-    def report(self) -> dict[str, str]:
-        """Return for every joint whether it is exact, averaged or synthesised, and from what."""
-        return {joint: str(source) for joint, source in zip(self.skeleton.joints, self.sources, strict=True)}
-
-
 @cache
 def load_skeleton(name: str) -> Skeleton:
     """Return `mixste/skeletons/NAME.yaml`; MixsteError if there is none."""
-    tree = _read(name, FOLDER)
+    tree = read_data(name, FOLDER)
     joints = tuple(tree["joints"])
     parents = tuple(joints.index(parent) if parent else -1 for parent in tree["joints"].values())
     left, right = (tuple(joints.index(joint) for joint in tree[side]) for side in ("left", "right"))
     return Skeleton(name, joints, parents, left, right)
 
 
-def load_joint_map(name: str | Path) -> JointMap:
-    """Return `mixste/skeletons/maps/NAME.yaml`, or the map in a YAML file; MixsteError if it is missing or wrong."""
-    own = str(name).endswith((".yaml", ".yml"))
-    tree = _read_file(Path(name)) if own else _read(str(name), FOLDER / "maps")
-    short = Path(name).stem if own else str(name)
-    if set(tree) != {"skeleton", "joints"} or not isinstance(tree["joints"], dict):
-        raise MixsteError(f"joint map {name} is wrong", found=", ".join(tree), expected="the keys skeleton and joints")
-    skeleton = load_skeleton(tree["skeleton"])
-    if set(tree["joints"]) != set(skeleton.joints):
-        wrong = sorted(map(str, set(tree["joints"]) ^ set(skeleton.joints)))
-        raise MixsteError(
-            f"joint map {name} is wrong", found=f"missing or unknown: {', '.join(wrong)}", expected=skeleton.joints
-        )
-    return JointMap(short, skeleton, tuple(_source(name, joint, tree["joints"][joint]) for joint in skeleton.joints))
-
-
-def _source(name: str | Path, joint: str, tree: Any) -> JointSource:
-    match tree:
-        case str() | {"joint": str()}:
-            return JointSource((tree if isinstance(tree, str) else tree["joint"],))
-        case {"mean": [str(), str(), *_] as names, **rest} if not rest:
-            return JointSource(tuple(names))
-        case {
-            "from": str() as start,
-            "along": [str() as one, str() as two],
-            "metres": float() | int() as metres,
-            **rest,
-        } if not rest:
-            return JointSource((start,), (one, two), metres=float(metres))
-        case {
-            "from": str() as start,
-            "along": [str() as one, str() as two],
-            "times": float() | int() as times,
-            **rest,
-        } if not rest:
-            return JointSource((start,), (one, two), times=float(times))
-    raise MixsteError(
-        f"joint map {name} is wrong at {joint}",
-        found=tree,
-        expected="NAME, {mean: [NAME, NAME]}, or {from: NAME, along: [NAME, NAME], metres: NUMBER or times: NUMBER}",
-    )
-
-
-def _read(name: str, folder: Path) -> dict[str, Any]:
+def read_data(name: str, folder: Path) -> dict[str, Any]:
+    """Return what `folder/NAME.yaml` holds; MixsteError if there is none."""
     path = folder / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
         raise MixsteError(
             f"there is no {name} in {folder}", found=name, expected=f"one of {known}, or a path to a .yaml file"
         )
-    return _read_file(path)
+    return read_yaml(path)
 
 
-def _read_file(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return what a YAML file holds; MixsteError if it is not there, or not keys and values."""
     import yaml
 
     try:

@@ -15,7 +15,8 @@ from mixste.captures.report import Row, account, summarise
 from mixste.captures.resampling import METHOD
 from mixste.captures.trials import Trial, find_trials, read_table
 from mixste.files import whole_file, whole_folder
-from mixste.skeleton import load_joint_map, load_skeleton
+from mixste.joint_maps import load_joint_map
+from mixste.skeleton import load_skeleton
 from mixste.table import FRAMES, Metadata, write_table
 from pipelines import tracking
 from pipelines.cluster import fan_out

@@ -9,7 +9,8 @@ from mixste.captures.cleaning import Defect, Limits, clean
 from mixste.captures.resampling import resample
 from mixste.captures.trials import Trial
 from mixste.errors import MixsteError
-from mixste.skeleton import JointMap, Skeleton
+from mixste.joint_maps import JointMap
+from mixste.skeleton import Skeleton
 
 UPRIGHT = {"y": np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]), "z": np.eye(3)}
 PERSON = (1.5, 8.0)

@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 
 from mixste.errors import MixsteError
-from mixste.skeleton import load_joint_map, load_skeleton
+from mixste.geometry import flip_pose
+from mixste.skeleton import FOLDER, load_skeleton
 
-MAPS = ("cmu_amc", "cmu_cgspeed", "cmu_daz", "sample")
+NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+OWN_NAMES = ("cmu_amc", "cmu_cgspeed", "cmu_daz")  # their files' names, not ours
 
 
 def test_h36m17_is_the_fields_order():
@@ -24,14 +26,94 @@ def test_humaneva15_is_the_fields_order():
     assert skeleton.right == (5, 6, 7, 11, 12, 13)
 
 
-@pytest.mark.parametrize("name", ["h36m17", "h36m16", "humaneva15"])
-def test_a_skeleton_is_sound(name):
+def test_mpi17_is_the_data_sets_order():
+    skeleton = load_skeleton("mpi17")
+    assert skeleton.root == 14
+    assert skeleton.parents == (16, 15, 1, 2, 3, 1, 5, 6, 14, 8, 9, 14, 11, 12, -1, 14, 1)
+    assert skeleton.left == (5, 6, 7, 11, 12, 13)
+    assert skeleton.right == (2, 3, 4, 8, 9, 10)
+
+
+@pytest.mark.parametrize(
+    ("name", "joints"),
+    [("coco17", 17), ("halpe26", 26), ("body25", 25), ("blazepose33", 33), ("mpi28", 28), ("smpl24", 24)]
+    + [("smplh52", 52), ("cmu_amc", 31), ("cmu_cgspeed", 38), ("cmu_daz", 57)],
+)
+def test_a_layout_has_its_number_of_joints(name, joints):
+    assert len(load_skeleton(name).joints) == joints
+
+
+@pytest.mark.parametrize(
+    ("name", "places"),
+    [
+        ("coco17", {"nose": 0, "r_ear": 4, "l_shoulder": 5, "r_wrist": 10, "l_hip": 11, "r_ankle": 16}),
+        ("halpe26", {"head": 17, "thorax": 18, "hip": 19, "l_big_toe": 20, "r_small_toe": 23, "r_heel": 25}),
+        ("body25", {"thorax": 1, "r_wrist": 4, "l_wrist": 7, "hip": 8, "l_ankle": 14, "r_eye": 15, "r_heel": 24}),
+        ("blazepose33", {"r_eye_outer": 6, "l_mouth": 9, "l_thumb": 21, "l_hip": 23, "r_foot_index": 32}),
+        ("mpi28", {"hip": 4, "head": 7, "l_shoulder": 9, "r_wrist": 16, "l_hip": 18, "r_toe": 27}),
+        ("smpl24", {"thorax": 12, "neck": 15, "l_wrist": 20, "r_hand": 23}),
+        ("smplh52", {"r_wrist": 21, "l_index1": 22, "l_thumb3": 36, "r_index1": 37, "r_thumb3": 51}),
+    ],
+)
+def test_joints_are_where_the_layouts_documents_say(name, places):
+    assert {joint: load_skeleton(name).index(joint) for joint in places} == places
+
+
+def test_smpl_and_smplh_share_the_body():
+    assert load_skeleton("smpl24").parents[:22] == load_skeleton("smplh52").parents[:22]
+    assert load_skeleton("smpl24").joints[:22] == load_skeleton("smplh52").joints[:22]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parents_are_a_tree(name):
     skeleton = load_skeleton(name)
-    assert all(parent < child for parent, child in skeleton.bones)
-    assert [skeleton.flip[joint] for joint in skeleton.flip] == list(range(len(skeleton.joints)))
+    assert skeleton.parents.count(-1) == 1
+    for joint in range(len(skeleton.joints)):
+        path = [joint]
+        while skeleton.parents[path[-1]] >= 0:
+            path.append(skeleton.parents[path[-1]])
+            assert len(path) <= len(skeleton.joints), "a circle"
+        assert path[-1] == skeleton.root
+    assert len(skeleton.bones) == len(skeleton.joints) - 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_two_flips_are_none_and_the_root_stays(name):
+    skeleton = load_skeleton(name)
+    pose = np.random.default_rng(0).normal(size=(2, len(skeleton.joints), 3))
+    np.testing.assert_array_equal(flip_pose(flip_pose(pose, skeleton.flip), skeleton.flip), pose)
+    assert skeleton.flip[skeleton.root] == skeleton.root
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_flip_keeps_the_tree(name):
+    skeleton = load_skeleton(name)
+    flipped = {(skeleton.flip[parent], skeleton.flip[child]) for parent, child in skeleton.bones}
+    assert flipped == set(skeleton.bones)
+
+
+@pytest.mark.parametrize("name", set(NAMES) - set(OWN_NAMES))
+def test_left_and_right_pair_up_by_name(name):
+    skeleton = load_skeleton(name)
     for left, right in zip(skeleton.left, skeleton.right, strict=True):
-        assert skeleton.joints[left].removeprefix("l_") == skeleton.joints[right].removeprefix("r_")
-    assert len(skeleton.limbs) == 8
+        assert skeleton.joints[left].startswith("l_")
+        assert skeleton.joints[right] == "r_" + skeleton.joints[left][2:]
+    sided = {joint for joint, name in enumerate(skeleton.joints) if name[:2] in ("l_", "r_")}
+    assert sided == {*skeleton.left, *skeleton.right}
+
+
+@pytest.mark.parametrize("name", OWN_NAMES)
+def test_left_and_right_of_the_cmu_files_pair_up(name):
+    skeleton = load_skeleton(name)
+    for left, right in zip(skeleton.left, skeleton.right, strict=True):
+        one, other = skeleton.joints[left], skeleton.joints[right]
+        assert other in {"r" + one[1:], one.replace("Left", "Right").replace("left", "right"), one.replace("L", "R", 1)}
+    assert len({*skeleton.left, *skeleton.right}) == 2 * len(skeleton.left)
+
+
+@pytest.mark.parametrize("name", ["h36m17", "h36m16", "humaneva15", "mpi17"])
+def test_arms_and_legs_have_eight_rigid_bones(name):
+    assert len(load_skeleton(name).limbs) == 8
 
 
 def test_an_unknown_skeleton_or_joint_is_named():
@@ -39,82 +121,3 @@ def test_an_unknown_skeleton_or_joint_is_named():
         load_skeleton("coco99")
     with pytest.raises(MixsteError, match="tail"):
         load_skeleton("h36m17").index("tail")
-
-
-@pytest.mark.parametrize("name", MAPS)
-@pytest.mark.parametrize("target", ["h36m17", "h36m16", "humaneva15"])
-def test_every_map_makes_every_skeleton(name, target):
-    joint_map = load_joint_map(name).onto(load_skeleton(target))
-    assert list(joint_map.report()) == list(load_skeleton(target).joints)
-    names = sorted(set().union(*(source.needs for source in joint_map.sources)))
-    positions = np.random.default_rng(0).normal(size=(2, len(names), 3))
-    assert joint_map.apply(names, positions).shape == (2, len(load_skeleton(target).joints), 3)
-
-
-def write_map(folder, **changed):
-    names = {joint: joint for joint in load_skeleton("h36m17").joints} | changed
-    path = folder / "own.yaml"
-    path.write_text(
-        "skeleton: h36m17\njoints:\n" + "".join(f"  {joint}: {source}\n" for joint, source in names.items())
-    )
-    return path
-
-
-def test_a_users_map_averages_and_synthesises(tmp_path):
-    path = write_map(
-        tmp_path,
-        hip="{mean: [l_hip, r_hip]}",
-        head="{from: neck, along: [thorax, neck], metres: 0.1}",
-        l_wrist="{from: l_elbow, along: [l_shoulder, l_elbow], times: 0.5}",
-    )
-    joint_map, skeleton = load_joint_map(path), load_skeleton("h36m17")
-    positions = np.zeros((1, 17, 3))
-    positions[0, skeleton.index("l_hip")] = 1, 2, 3
-    positions[0, skeleton.index("neck")] = 0, 0, 2
-    positions[0, skeleton.index("l_elbow")] = 4, 0, 0
-    mapped = joint_map.apply(skeleton.joints, positions)[0]
-    np.testing.assert_allclose(mapped[0], [0.5, 1, 1.5])
-    np.testing.assert_allclose(mapped[skeleton.index("head")], [0, 0, 2.1])
-    np.testing.assert_allclose(mapped[skeleton.index("l_wrist")], [6, 0, 0])
-    report = joint_map.report()
-    assert report["hip"] == "averaged: l_hip and r_hip"
-    assert report["head"] == "synthesised: neck moved by 0.1 m along thorax to neck"
-    assert report["l_wrist"].startswith("synthesised: l_elbow moved by 0.5 times")
-    assert report["spine"] == "exact: spine"
-
-
-def test_a_direction_without_length_is_not_a_number(tmp_path):
-    joint_map = load_joint_map(write_map(tmp_path, head="{from: neck, along: [thorax, neck], metres: 0.1}"))
-    mapped = joint_map.apply(load_skeleton("h36m17").joints, np.zeros((1, 17, 3)))
-    assert np.isnan(mapped[0, 10]).all()
-    assert np.isfinite(mapped[0, :10]).all()
-
-
-def test_a_joint_that_the_file_lacks_is_named(tmp_path):
-    joint_map = load_joint_map(write_map(tmp_path, hip="Pelvis"))
-    with pytest.raises(MixsteError, match=r"own does not fit.*no joint Pelvis.*joint_map"):
-        joint_map.apply(load_skeleton("h36m17").joints, np.zeros((1, 17, 3)))
-
-
-@pytest.mark.parametrize("source", ["{mean: [one]}", "{from: a, along: [b, c]}", "12", "{mean: [a, b], metres: 1}"])
-def test_a_wrong_source_is_refused(tmp_path, source):
-    with pytest.raises(MixsteError, match="wrong at hip"):
-        load_joint_map(write_map(tmp_path, hip=source))
-
-
-def test_a_map_without_a_joint_is_refused(tmp_path):
-    path = tmp_path / "own.yaml"
-    path.write_text("skeleton: h36m17\njoints: {hip: Hips}\n")
-    with pytest.raises(MixsteError, match=r"missing or unknown: .*l_wrist"):
-        load_joint_map(path)
-    path.write_text("joints: [")
-    with pytest.raises(MixsteError, match="YAML"):
-        load_joint_map(path)
-    with pytest.raises(MixsteError, match="cannot read"):
-        load_joint_map(tmp_path / "none.yaml")
-
-
-def test_a_map_to_a_smaller_skeleton_cannot_make_a_larger(tmp_path):
-    small = load_joint_map("sample").onto(load_skeleton("humaneva15"))
-    with pytest.raises(MixsteError, match=r"cannot make h36m17"):
-        small.onto(load_skeleton("h36m17"))

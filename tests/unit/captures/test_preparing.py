@@ -9,7 +9,8 @@ from mixste.captures.preparing import Source, prepare
 from mixste.captures.report import account, summarise
 from mixste.captures.trials import Trial
 from mixste.errors import MixsteError
-from mixste.skeleton import load_joint_map, load_skeleton
+from mixste.joint_maps import load_joint_map
+from mixste.skeleton import load_skeleton
 
 SKELETON = load_skeleton("h36m17")
 LIMITS = Limits(fps=50.0)

@@ -1,0 +1,200 @@
+"""Joint maps, which are data: `skeletons/maps/NAME.yaml` says how the joints of the layout NAME become h36m17's.
+
+A map of one's own is such a file anywhere. Every map reports of each joint whether it is exact, another joint near it,
+averaged, synthesised or missing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mixste.errors import MixsteError
+from mixste.skeleton import FOLDER, Skeleton, load_skeleton, read_data, read_yaml
+
+MAPS = FOLDER / "maps"
+
+Names = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class JointSource:
+    """Where one joint comes from: the mean of `joints`, moved along the line between the means of `along`.
+
+    It is moved by `metres`, and by `times` the line's length. `near`: the one joint is close by. No joints: missing.
+    """
+
+    joints: Names
+    along: tuple[Names, Names] | None = None
+    metres: float = 0.0
+    times: float = 0.0
+    near: bool = False
+
+    @property
+    def needs(self) -> set[str]:
+        """The names of all joints it is made of."""
+        return {*self.joints, *(name for end in self.along or () for name in end)}
+
+    def place(self, joints: Sequence[str], positions: np.ndarray) -> np.ndarray:
+        """Return its positions (t c) from the named joints' (t k c): NaN if it is missing or a line has no length."""
+        if not self.joints:
+            return np.full_like(positions[:, 0], np.nan)
+        place = _mean(self.joints, joints, positions)
+        if self.along is None:
+            return place
+        start, end = (_mean(names, joints, positions) for names in self.along)
+        if self.metres:
+            length = np.linalg.norm(end - start, axis=1, keepdims=True)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                place = place + (end - start) * (self.metres / length)
+        return place + (end - start) * self.times
+
+    def __str__(self) -> str:
+        names = " and ".join(self.joints)
+        if not self.joints:
+            return "missing"
+        if self.along is None:
+            kind = "near" if self.near else "exact" if len(self.joints) == 1 else "averaged"
+            return f"{kind}: {names}"
+        amount = f"{self.metres:g} m along" if self.metres else f"{self.times:g} times"
+        start, end = (" and ".join(names) for names in self.along)
+        return f"synthesised: {names} moved by {amount} {start} to {end}"
+
+
+def _mean(names: Names, joints: Sequence[str], positions: np.ndarray) -> np.ndarray:
+    mean: np.ndarray = positions[:, [joints.index(name) for name in names]].mean(axis=1)
+    return mean
+
+
+@dataclass(frozen=True)
+class JointMap:
+    """How named joints become those of `skeleton`: one source a target joint, in the skeleton's order."""
+
+    name: str
+    skeleton: Skeleton
+    sources: tuple[JointSource, ...]
+
+    @property
+    def missing(self) -> Names:
+        """The skeleton's joints that nothing is there for."""
+        return tuple(
+            joint for joint, source in zip(self.skeleton.joints, self.sources, strict=True) if not source.joints
+        )
+
+    def apply(self, joints: Sequence[str], positions: np.ndarray) -> np.ndarray:
+        """Return (t j 3) from named joints' positions (t k 3), both metres; a missing joint is NaN.
+
+        MixsteError if a joint that the map names is not among them.
+        """
+        self._check(joints, positions)
+        return np.stack([source.place(joints, positions) for source in self.sources], axis=1)
+
+    def apply_keypoints(self, joints: Sequence[str], keypoints: np.ndarray) -> np.ndarray:
+        """Return (t j 3) from detections (t k 3) of x, y, confidence, in any unit of the image.
+
+        A joint is as sure as the least sure of those it is made of; a missing one is 0, 0 with confidence 0.
+        MixsteError if a joint that the map names is not among them, or if the map moves one by metres.
+        """
+        self._check(joints, keypoints)
+        metric = [joint for joint, made in zip(self.skeleton.joints, self.sources, strict=True) if made.metres]
+        if metric:
+            found, expected = f"{', '.join(metric)} moved by metres", "moves by times a length: an image has no metres"
+            raise MixsteError(f"joint map {self.name} does not fit detections", found=found, expected=expected)
+        columns = [self._keypoint(source, joints, keypoints) for source in self.sources]
+        return np.stack(columns, axis=1)
+
+    @staticmethod
+    def _keypoint(source: JointSource, joints: Sequence[str], keypoints: np.ndarray) -> np.ndarray:
+        if not source.joints:
+            return np.zeros_like(keypoints[:, 0])
+        least = keypoints[:, [joints.index(name) for name in sorted(source.needs)], 2].min(axis=1)
+        return np.concatenate([source.place(joints, keypoints[..., :2]), least[:, None]], axis=1)
+
+    def _check(self, joints: Sequence[str], positions: np.ndarray) -> None:
+        absent = sorted(set().union(*(source.needs for source in self.sources)) - set(joints))
+        if absent:
+            raise MixsteError(
+                f"joint map {self.name} does not fit",
+                found=f"no joint {', '.join(absent)} among {', '.join(joints)}",
+                expected="every joint that the map names",
+                mend="name another map in joint_map, or write your own (see mixste/skeletons/maps/README.md)",
+            )
+        if positions.ndim != 3 or positions.shape[1:] != (len(joints), 3):
+            expected = f"frames x {len(joints)} joints x 3: {', '.join(joints)}"
+            raise MixsteError(f"joint map {self.name} does not fit", found=positions.shape, expected=expected)
+
+    def onto(self, skeleton: Skeleton) -> "JointMap":
+        """Return the map for a skeleton whose joints are among its own; MixsteError if one is not."""
+        absent = [joint for joint in skeleton.joints if joint not in self.skeleton.joints]
+        if absent:
+            found = f"no {', '.join(absent)} in the map"
+            raise MixsteError(
+                f"joint map {self.name} cannot make {skeleton.name}", found=found, mend="complete the map"
+            )
+        return JointMap(self.name, skeleton, tuple(self.sources[self.skeleton.index(name)] for name in skeleton.joints))
+
+    def report(self) -> dict[str, str]:
+        """Return of every joint whether it is exact, near, averaged, synthesised or missing, and from what."""
+        return {joint: str(source) for joint, source in zip(self.skeleton.joints, self.sources, strict=True)}
+
+
+def map_skeleton(source: str, target: str) -> JointMap:
+    """Return the map between any two layouts `skeletons/NAME.yaml`; what the source has nothing for is missing.
+
+    A joint comes from the source's own map where that has it, else from the joint of the same name.
+    """
+    start, end = load_skeleton(source), load_skeleton(target)
+    known = {joint: JointSource((joint,)) for joint in start.joints}
+    if source != target and (MAPS / f"{source}.yaml").is_file():
+        own = load_joint_map(source)
+        known |= dict(zip(own.skeleton.joints, own.sources, strict=True))
+    return JointMap(f"{source} to {target}", end, tuple(known.get(joint, JointSource(())) for joint in end.joints))
+
+
+def load_joint_map(name: str | Path) -> JointMap:
+    """Return `mixste/skeletons/maps/NAME.yaml`, or the map in a YAML file; MixsteError if it is missing or wrong."""
+    own = str(name).endswith((".yaml", ".yml"))
+    tree = read_yaml(Path(name)) if own else read_data(str(name), MAPS)
+    short = Path(name).stem if own else str(name)
+    if set(tree) != {"skeleton", "joints"} or not isinstance(tree["joints"], dict):
+        raise MixsteError(f"joint map {name} is wrong", found=", ".join(tree), expected="the keys skeleton and joints")
+    skeleton = load_skeleton(tree["skeleton"])
+    if set(tree["joints"]) != set(skeleton.joints):
+        wrong = sorted(map(str, set(tree["joints"]) ^ set(skeleton.joints)))
+        raise MixsteError(
+            f"joint map {name} is wrong", found=f"missing or unknown: {', '.join(wrong)}", expected=skeleton.joints
+        )
+    return JointMap(short, skeleton, tuple(_source(name, joint, tree["joints"][joint]) for joint in skeleton.joints))
+
+
+def _source(name: str | Path, joint: str, tree: Any) -> JointSource:
+    match tree:
+        case None:
+            return JointSource(())
+        case str():
+            return JointSource((tree,))
+        case {"near": str() as other, **rest} if not rest:
+            return JointSource((other,), near=True)
+        case {"mean": [str(), str(), *_] as names, **rest} if not rest and _names(names):
+            return JointSource(_names(names))
+        case {"from": start, "along": [one, two], **amount} if _names(start) and _names(one) and _names(two):
+            match amount:
+                case {"metres": float() | int() as metres, **rest} if not rest:
+                    return JointSource(_names(start), (_names(one), _names(two)), metres=float(metres))
+                case {"times": float() | int() as times, **rest} if not rest:
+                    return JointSource(_names(start), (_names(one), _names(two)), times=float(times))
+    raise MixsteError(
+        f"joint map {name} is wrong at {joint}",
+        found=tree,
+        expected="NAME, null, {near: NAME}, {mean: [NAME, NAME]}, or "
+        "{from: NAMES, along: [NAMES, NAMES], metres: NUMBER or times: NUMBER}",
+    )
+
+
+def _names(value: Any) -> Names:
+    """Return the names of one joint or of a list of them; none if it is neither."""
+    names = [value] if isinstance(value, str) else value
+    good = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return tuple(names) if good else ()
