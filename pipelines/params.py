@@ -44,12 +44,17 @@ class Params(Settings):
     study: StudySettings | None = None
 
     def problems(self) -> Iterator[Problem]:
-        """A window fits into a clip, and windows overlap by less than their length."""
+        """A window fits into a clip, windows overlap by less than their length, and who trains chooses nothing."""
         frames, clip, overlap = self.model.frames, self.project.views.clip_frames, self.evaluate.overlap
         if clip < frames:
             yield Problem("project.views.clip_frames", clip, f"model.frames or more, which is {frames}")
         if overlap >= frames:
             yield Problem("evaluate.overlap", overlap, f"less than model.frames, which is {frames}")
+        for stage in ("pretrain", "finetune") if self.data.split.validation.seen else ():
+            if (keep := getattr(self, stage).keep) != "last":
+                yield Problem(
+                    f"{stage}.keep", keep, "last, because data.split.validation.seen says that they train, too"
+                )
 
 
 def load(path: Path = PARAMS) -> Params:

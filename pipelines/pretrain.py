@@ -10,12 +10,11 @@ from pipelines.training import train
 def pretraining_job(params: Params) -> TrainingJob:
     """Every table of random views trains, but the validation and the test subjects'."""
     split = params.data.split
-    held_out = {*split.validation.subjects, *split.test.subjects}
     views = sorted(VIEWS.absolute().glob("*.parquet"))
     return TrainingJob(
         model=params.model,
         training=params.pretrain,
-        train=tuple(path for path in views if subject_of(path) not in held_out),
+        train=tuple(path for path in views if subject_of(path) not in split.held_out),
         validation=tables(VIEWS, split.validation),
         skeleton=params.data.skeleton,
         fps=params.data.fps,

@@ -69,8 +69,7 @@ def plan(paths: Iterable[Path], split: SplitSettings) -> dict[Path, tuple[str, .
     """
     subjects = {path: subject_of(path) for path in paths}
     groups = {name: _chosen(subjects, name, split) for name in ("labels", "validation", "test")}
-    held_out = {*split.validation.subjects, *split.test.subjects}
-    pretraining = {path for path, subject in subjects.items() if subject not in held_out}
+    pretraining = {path for path, subject in subjects.items() if subject not in split.held_out}
     users = {"random": pretraining | groups["validation"], "rig": set(subjects)}
     return {path: kinds for path in subjects if (kinds := tuple(kind for kind in users if path in users[kind]))}
 

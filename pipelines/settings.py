@@ -1,10 +1,12 @@
 """The types of params.yaml: one frozen dataclass a section, each checking itself."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
+from mixste.datasets import FORMATS
 from mixste.detector import DetectorSettings
 from mixste.projection import RigSettings, ViewSettings
 from mixste.settings import (
@@ -25,6 +27,7 @@ from mixste.settings import (
 )
 
 NAME = Rule("letters, digits and underscores", lambda value: value.replace("_", "").isalnum())
+FILE_NAME = Rule("letters, digits, or any of _ . + -", lambda value: re.fullmatch(r"[\w.+-]+", value) is not None)
 Rates = Annotated[tuple[float, ...], NOT_EMPTY, NO_REPEATS, each(ABOVE_ZERO)]
 Names = Annotated[tuple[str, ...], NOT_EMPTY]
 
@@ -48,6 +51,25 @@ class SourceSettings(Settings):
 
 
 @dataclass(frozen=True)
+class LabelledSettings(Settings):
+    """A data set that brings its own 2D: `files` below `data.folder`, in the order that its format in FORMATS lists.
+
+    `detections` is what every result says of its 2D: the detector's name, or `ground truth`.
+    """
+
+    name: Annotated[str, NAME]
+    format: Annotated[str, one_of(*FORMATS)]
+    files: Annotated[tuple[str, ...], NOT_EMPTY]
+    detections: Annotated[str, NOT_EMPTY]
+
+    def problems(self) -> Iterator[Problem]:
+        """A format has its number of files."""
+        wanted = FORMATS[self.format].files
+        if len(self.files) != len(wanted):
+            yield Problem("files", self.files, f"{len(wanted)} for {self.format}: {', '.join(wanted)}")
+
+
+@dataclass(frozen=True)
 class GroupSettings(Settings):
     """Subjects, and the sources they are taken from (none named: all)."""
 
@@ -67,25 +89,48 @@ class LabelSettings(GroupSettings):
 
 
 @dataclass(frozen=True)
+class ValidationSettings(GroupSettings):
+    """Who is scored after every epoch; `seen`: they train, too, so that nothing may be chosen by them."""
+
+    seen: bool = False
+
+
+@dataclass(frozen=True)
 class SplitSettings(Settings):
     """Subjects of fine-tuning, validation and test, the rest is for pre-training; test trials that are scored apart."""
 
     labels: LabelSettings
-    validation: GroupSettings
+    validation: ValidationSettings
     test: GroupSettings
     apart: tuple[str, ...] = ()
 
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Everyone who is named, once."""
+        groups = (self.labels, self.validation, self.test)
+        return tuple(dict.fromkeys(subject for group in groups for subject in group.subjects))
+
+    @property
+    def held_out(self) -> frozenset[str]:
+        """Who no model trains on."""
+        return frozenset(self.test.subjects) | frozenset(() if self.validation.seen else self.validation.subjects)
+
     def problems(self) -> Iterator[Problem]:
-        """No subject may be in two of the three."""
+        """No subject may be in two of the three, but in labels and a validation that says so."""
         for one, other in (("validation", "labels"), ("test", "labels"), ("test", "validation")):
             shared = getattr(self, one).shares(getattr(self, other))
-            if shared:
+            allowed = self.validation.seen and (one, other) == ("validation", "labels")
+            if shared and not allowed:
                 yield Problem(f"{one}.subjects", sorted(shared), f"subjects that are not in {other} too")
 
 
 @dataclass(frozen=True)
 class DataSettings(Settings):
-    """The captures: where they are, what they are, what of them is kept and who is in which split."""
+    """The captures: where they are, what they are, what of them is kept and who is in which split.
+
+    With `labelled`, fine-tuning and test are on its own 2D and `sources`, if any, are for pre-training; without it the
+    rig's simulated detections of `sources` take its place. `protocol` is how test scores are computed.
+    """
 
     name: Annotated[str, NAME]
     folder: Annotated[str, NOT_EMPTY]
@@ -98,23 +143,45 @@ class DataSettings(Settings):
     max_speed: Positive
     bone_tolerance: Positive
     min_frames: Annotated[int, at_least(2)]
-    sources: Annotated[tuple[SourceSettings, ...], NOT_EMPTY]
+    sources: tuple[SourceSettings, ...]
+    labelled: LabelledSettings | None
+    protocol: Annotated[str, one_of("h36m", "mpi_inf_3dhp", "humaneva")]
     split: SplitSettings
 
     def problems(self) -> Iterator[Problem]:
-        """Names of sources are unique, a split names only those, and DVC sees a joint map of one's own."""
-        names = [source.name for source in self.sources]
+        """There are data, under names that differ, and what is said of them fits together."""
+        names = [source.name for source in self.sources] + ([self.labelled.name] if self.labelled else [])
+        if not names:
+            yield Problem("sources", [], "one at least, or labelled")
         if not NO_REPEATS.holds(names):
-            yield Problem("sources", names, "every name once")
+            yield Problem("sources", names, "every name once, that of labelled too")
+        yield from self._maps_out_of_sight()
+        yield from self._misfits()
+        for group in ("labels", "validation", "test"):
+            strange = [name for name in getattr(self.split, group).sources if name not in names]
+            if strange:
+                yield Problem(f"split.{group}.sources", strange, "names from " + ", ".join(names))
+
+    def _maps_out_of_sight(self) -> Iterator[Problem]:
+        """DVC sees a joint map of one's own only below the folder."""
         for number, source in enumerate(self.sources):
             own = source.joint_map.endswith((".yaml", ".yml"))
             if own and not Path(source.joint_map).is_relative_to(self.folder):
                 key, expected = f"sources.{number}.joint_map", f"a known map's name, or a file below {self.folder}"
                 yield Problem(key, source.joint_map, expected)
-        for group in ("labels", "validation", "test"):
-            strange = [name for name in getattr(self.split, group).sources if name not in names]
-            if strange:
-                yield Problem(f"split.{group}.sources", strange, "names from " + ", ".join(names))
+
+    def _misfits(self) -> Iterator[Problem]:
+        """A labelled data set has its own rate and skeletons, and its subjects become names of files."""
+        if self.labelled is None:
+            return
+        about = FORMATS[self.labelled.format]
+        if self.fps != about.fps:
+            yield Problem("fps", self.fps, f"{about.fps:g}, the rate of {self.labelled.format}")
+        if self.skeleton not in about.skeletons:
+            yield Problem("skeleton", self.skeleton, f"{' or '.join(about.skeletons)} for {self.labelled.format}")
+        wrong = [name for name in self.split.subjects if not FILE_NAME.holds(name)]
+        if wrong:
+            yield Problem("split", wrong, f"subjects of {FILE_NAME.text}; / of the data set is written _")
 
 
 @dataclass(frozen=True)

@@ -41,8 +41,11 @@ def refused(tree: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize(("group", "name"), GROUPS, ids="/".join)
 def test_every_file_of_conf_composes_and_is_valid(workplace: Path, group: str, name: str):
-    assert isinstance(write([f"{group}={name}"]), Params)
-    assert load() == write([f"{group}={name}"])
+    choices = [f"{group}={name}"]
+    if group == "data" and compose(choices).data.split.validation.seen:
+        choices += ["pretrain.keep=last", "finetune.keep=last"]
+    assert isinstance(write(choices), Params)
+    assert load() == write(choices)
 
 
 def test_committed_params_are_what_conf_composes(root: Path, workplace: Path):
@@ -101,7 +104,9 @@ def test_split_of_cmu_shares_no_subject(workplace: Path):
         ("data.sources.0.up", "x", "one of y, z"),
         ("data.sources.0.format", "fbx", "one of bvh, asfamc"),
         ("data.sources.0.metres_per_unit", "furlong", "a number"),
-        ("data.sources", [], "not empty"),
+        ("data.sources", [], "one at least, or labelled"),
+        ("data.protocol", "pck", "one of h36m, mpi_inf_3dhp, humaneva"),
+        ("data.split.validation.seen", "no", "true or false"),
         ("project.views.distance", [6.0, 3.0], "smaller first"),
         ("project.views.clip_frames", 3, "model.frames or more"),
         ("project.detector.correlation", 1.0, "below 1"),
@@ -166,6 +171,57 @@ def test_a_joint_map_of_ones_own_lies_where_dvc_sees_it(tree: dict[str, Any]):
     assert "data.sources.0.joint_map: found 'conf/maps/mine.yaml'" in message
     assert "a file below data/sample" in message
     assert build(Params, change(tree, "data.sources.0.joint_map", "data/sample/joints.yaml"), "params.yaml")
+
+
+LABELLED = {"name": "h36m", "format": "h36m", "files": ["3d.npz", "2d.npz"], "detections": "CPN"}
+
+
+def test_a_labelled_data_set_needs_no_sources(tree: dict[str, Any]):
+    tree["data"] |= {"labelled": LABELLED, "sources": []}
+    tree["data"]["split"]["labels"]["sources"] = ["h36m"]
+    assert build(Params, tree, "params.yaml").data.labelled.detections == "CPN"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("labelled.format", "ntu", "one of h36m, motionbert, mpi_inf_3dhp, humaneva"),
+        ("labelled.files", ["3d.npz"], "2 for h36m: data_3d_h36m.npz, data_2d_h36m_*.npz"),
+        ("labelled.name", "h36m-cpn", "letters, digits and underscores"),
+        ("labelled.detections", "", "not empty"),
+        ("fps", 60, "50, the rate of h36m"),
+        ("skeleton", "humaneva15", "h36m17 or h36m16 for h36m"),
+        ("split.test.subjects", ["Validate/S1"], "/ of the data set is written _"),
+    ],
+)
+def test_what_does_not_fit_a_labelled_data_set_is_refused(tree: dict[str, Any], key: str, value: Any, expected: str):
+    tree["data"] |= {"labelled": {**LABELLED}, "sources": []}
+    message = refused(change(tree, f"data.{key}", value))
+    assert f"data.{key.removesuffix('.test.subjects')}" in message
+    assert expected in message
+
+
+def test_a_labelled_data_set_and_sources_have_their_own_names(tree: dict[str, Any]):
+    tree["data"]["labelled"] = {**LABELLED, "name": "sample"}
+    assert "data.sources: found ['sample', 'sample']" in refused(tree)
+
+
+def test_validation_subjects_that_train_choose_nothing(tree: dict[str, Any]):
+    tree["data"]["split"]["validation"] |= {"subjects": ["S1"], "seen": True}
+    message = refused(tree)
+    assert "pretrain.keep: found 'best', expected last" in message
+    assert "finetune.keep: found 'best', expected last" in message
+    tree["pretrain"]["keep"] = tree["finetune"]["keep"] = "last"
+    split = build(Params, tree, "params.yaml").data.split
+    assert (split.held_out, split.subjects) == ({"S7", "S8"}, ("S1", "S7", "S8"))
+
+
+def test_a_test_subject_is_never_seen(tree: dict[str, Any]):
+    tree["data"]["split"]["validation"] |= {"subjects": ["S1"], "seen": True}
+    tree["data"]["split"]["test"]["subjects"] = ["S1"]
+    message = refused(tree)
+    assert "not in labels too" in message
+    assert "not in validation too" in message
 
 
 def test_amc_needs_a_frame_rate(workplace: Path):

@@ -12,7 +12,7 @@ from mixste.errors import MixsteError
 from mixste.projection import RigSettings, ViewSettings
 from mixste.table import Metadata, read_table, write_table
 from pipelines import project
-from pipelines.settings import GroupSettings, LabelSettings, SplitSettings
+from pipelines.settings import GroupSettings, LabelSettings, SplitSettings, ValidationSettings
 
 SUBJECTS = ("s1", "s2", "s3", "s4")
 SPLIT = {"labels": {"subjects": ["s1"]}, "validation": {"subjects": ["s2"]}, "test": {"subjects": ["s3"]}}
@@ -144,7 +144,8 @@ def group(*subjects, sources=()):
     return GroupSettings(subjects, sources)
 
 
-def planned(names, labels, validation, test):
+def planned(names, labels, validation, test, *, seen=False):
+    validation = ValidationSettings(validation.subjects, validation.sources, seen=seen)
     split = SplitSettings(LabelSettings(labels.subjects, labels.sources), validation, test)
     return {
         path.stem: kinds for path, kinds in project.plan([Path(f"{name}.parquet") for name in names], split).items()
@@ -167,6 +168,11 @@ def test_no_random_views_of_a_test_subject_from_any_source():
 def test_a_subject_of_a_source_that_has_no_recordings_of_it():
     with pytest.raises(MixsteError, match=r"data\.split\.labels.*07.*subjects from 10"):
         planned(["amc-07", "bvh-10", "amc-1", "amc-2"], group("07", sources=("bvh",)), group("1"), group("2"))
+
+
+def test_random_views_of_validation_subjects_that_train():
+    found = planned(["a-1", "a-2", "a-3"], group("1", "2"), group("2"), group("3"), seen=True)
+    assert found == {"a-1": ("random", "rig"), "a-2": ("random", "rig"), "a-3": ("rig",)}
 
 
 def test_one_file_in_two_groups():

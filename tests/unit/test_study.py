@@ -20,7 +20,15 @@ from mixste.training import State
 from mixste.training_state import FILE
 from pipelines import study, study_report
 from pipelines.params import load
-from pipelines.settings import ArmRates, GroupSettings, LabelSettings, NamedLabels, SplitSettings, StudySettings
+from pipelines.settings import (
+    ArmRates,
+    GroupSettings,
+    LabelSettings,
+    NamedLabels,
+    SplitSettings,
+    StudySettings,
+    ValidationSettings,
+)
 from tests.unit.factories import (
     finetune_settings,
     model_settings,
@@ -49,7 +57,7 @@ def params(workplace, monkeypatch):
             write_projections(path, data, detections=detections)
     monkeypatch.setattr(study, "fan_out", in_process)
     plain = load()
-    labels, validation, test = LabelSettings(("S1",)), GroupSettings(("S3",)), GroupSettings(("S4",))
+    labels, validation, test = LabelSettings(("S1",)), ValidationSettings(("S3",)), GroupSettings(("S4",))
     amount = {"batch_size": 2, "validation_windows": 2}
     return replace(
         plain,
