@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from mixste.models import PoseModel
+from mixste.recipe import ModelSettings
 from mixste.sequences import Sequences
-from mixste.windows import cut, gather, stitch
+from mixste.windows import Windows, centre, cut, gather, stitch
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
@@ -25,13 +26,26 @@ def mirror(values: Tensor, flip: Tensor) -> Tensor:
 
 
 def lift(model: PoseModel, keypoints: Tensor, *, flip: Tensor | None = None, precision: str = "fp32") -> Tensor:
-    """Lift windows `b t j 3` to `b t j 3`, metres, float32; with `flip`, the mean with the mirrored input's result."""
+    """Lift windows `b t j 3`: metres, float32, what the model's `output` keeps of them, `b t j 3` or `b 1 j 3`.
+
+    With `flip`, the mean with the mirrored input's result.
+    """
     inputs = keypoints[..., : model.settings.channels]
     with torch.inference_mode(), autocast(inputs.device, precision):
         predicted = model(inputs).float()
         if flip is not None:
             predicted = (predicted + mirror(model(mirror(inputs, flip)).float(), flip)) / 2
-    return predicted
+    return keep(predicted, model.settings)
+
+
+def keep(windows: Tensor, settings: ModelSettings) -> Tensor:
+    """What lifting keeps of windows `w t ...`: every frame, or the centre."""
+    return centre(windows) if settings.output == "centre" else windows
+
+
+def cut_for(settings: ModelSettings, offsets: Tensor, *, stride: int) -> Windows:
+    """Windows as a model of these settings is given them: around frames if it keeps the centre, else side by side."""
+    return cut(offsets, settings.frames, stride, step=settings.step, centred=settings.output == "centre")
 
 
 def lift_sequences(
@@ -45,14 +59,18 @@ def lift_sequences(
 ) -> Tensor:
     """Lift every frame of every sequence once: `n j 3`, metres, camera axes, relative to the root as predicted.
 
-    `overlap` is the number of frames of a window that the next one covers again; their predictions are blended.
+    `overlap` is the number of frames of a window that the next one covers again; their predictions are blended. A model
+    that keeps the centre frame is given a window for every frame instead. Memory holds one batch of windows at a time.
     """
-    frames = model.settings.frames
-    windows = cut(sequences.offsets, frames, max(1, frames - overlap))
+    settings = model.settings
+    stride = 1 if settings.output == "centre" else max(1, settings.frames - overlap)
+    windows = cut_for(settings, sequences.offsets, stride=stride)
     model.eval()
-    predicted, indices = [], []
-    for which in torch.arange(len(windows), device=windows.starts.device).split(batch_size):
+
+    def lifted(which: Tensor) -> tuple[Tensor, Tensor]:
         index = windows.index(which)
-        predicted.append(lift(model, gather(sequences.keypoints, index), flip=flip, precision=precision))
-        indices.append(index)
-    return stitch(torch.cat(predicted), torch.cat(indices), sequences.frames)
+        predicted = lift(model, gather(sequences.keypoints, index), flip=flip, precision=precision)
+        return predicted, keep(index, settings)
+
+    numbers = torch.arange(len(windows), device=windows.starts.device)
+    return stitch(map(lifted, numbers.split(batch_size)), sequences.frames)

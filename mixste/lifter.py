@@ -37,7 +37,8 @@ class Lifter:
     def lift(self, keypoints: np.ndarray, *, overlap: int | None = None) -> np.ndarray:
         """Lift one sequence of any length, `t j c` in screen units, to `t j 3`: metres, camera axes, root-relative.
 
-        Windows overlap by so many frames, by default half a window, and are blended; MixsteError if by a whole one.
+        Windows overlap by so many frames, by default half a window, and are blended; MixsteError if by a whole one. A
+        model that keeps the centre frame has a window around every frame, whatever the overlap.
         """
         return self._lifted(self._checked(keypoints, 3)[None], overlap)[0]
 

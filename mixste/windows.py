@@ -1,5 +1,6 @@
 """Long sequences to windows of a fixed number of frames, and predictions of windows back to sequences."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -11,42 +12,56 @@ from mixste.errors import MixsteError
 
 @dataclass(frozen=True)
 class Windows:
-    """Where windows of `frames` frames lie: `index (w t)` into the frames of `Sequences`.
+    """Where windows of `frames` frames, `step` apart, lie: `index (w t)` into the frames of `Sequences`.
 
-    A window that sticks out of its sequence repeats the sequence's `last` frame.
+    A window that sticks out of its sequence, before it, after it or both, repeats the sequence's `first` and `last`
+    frame: every window has all of its frames.
     """
 
     starts: Tensor
+    first: Tensor
     last: Tensor
     frames: int
+    step: int = 1
 
     def __len__(self) -> int:
         return len(self.starts)
 
     def index(self, which: Tensor) -> Tensor:
         """Frame numbers of some windows: `(w,) -> (w t)`."""
-        steps = torch.arange(self.frames, device=self.starts.device)
-        return torch.minimum(self.starts[which, None] + steps, self.last[which, None])
+        steps = torch.arange(self.frames, device=self.starts.device) * self.step
+        inside = torch.maximum(self.starts[which, None] + steps, self.first[which, None])
+        return torch.minimum(inside, self.last[which, None])
 
 
-def cut(offsets: Tensor, frames: int, stride: int) -> Windows:
-    """Cut sequences into windows that start every `stride` frames; the last one ends with its sequence.
+def cut(offsets: Tensor, frames: int, stride: int, *, step: int = 1, centred: bool = False) -> Windows:
+    """Cut sequences into windows of `frames` frames, `step` apart, a window for every `stride` frames.
 
-    A sequence shorter than a window becomes one window, with its last frame repeated.
+    Windows lie inside their sequence and the last one ends with it; a sequence shorter than a window becomes one window
+    that repeats the last frame. `centred` windows lie around the sequence's frames 0, stride, 2 stride, ... instead.
     """
-    if frames < 1 or stride < 1:
-        raise MixsteError(
-            "cannot cut windows", found=f"{frames} frames, stride {stride}", expected="at least 1 of each"
-        )
-    starts: list[int] = []
-    last: list[int] = []
-    for begin, end in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
-        final = max(begin, end - frames)
-        own = [*range(begin, final, stride), final]
-        starts += own
-        last += [end - 1] * len(own)
-    device = offsets.device
-    return Windows(torch.tensor(starts, device=device), torch.tensor(last, device=device), frames)
+    if min(frames, stride, step) < 1:
+        found = f"{frames} frames, stride {stride}, step {step}"
+        raise MixsteError("cannot cut windows", found=found, expected="at least 1 of each")
+    half, span = frames // 2 * step, (frames - 1) * step + 1
+    bounds = list(zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True))
+    if centred:
+        starts = [torch.arange(begin, end, stride) - half for begin, end in bounds]
+    else:
+        finals = [max(begin, end - span) for begin, end in bounds]
+        starts = [
+            torch.tensor([*range(begin, final, stride), final])
+            for (begin, _), final in zip(bounds, finals, strict=True)
+        ]
+    counts = torch.tensor([len(own) for own in starts], device=offsets.device)
+    edges = (offsets[:-1].repeat_interleave(counts), offsets[1:].repeat_interleave(counts) - 1)
+    return Windows(torch.cat([*starts, torch.arange(0)]).to(offsets.device), *edges, frames, step)
+
+
+def centre(windows: Tensor) -> Tensor:
+    """The centre frame of windows of an odd number of frames: `w t ... -> w 1 ...`."""
+    middle = windows.shape[1] // 2
+    return windows[:, middle : middle + 1]
 
 
 def gather(values: Tensor, index: Tensor) -> Tensor:
@@ -55,16 +70,27 @@ def gather(values: Tensor, index: Tensor) -> Tensor:
     return flat.reshape(*index.shape, *values.shape[1:])
 
 
-def stitch(predicted: Tensor, index: Tensor, total: int) -> Tensor:
-    """Windows `w t j c` back to frames `n j c`: every frame once, the mean of the windows that cover it.
+def stitch(parts: Iterable[tuple[Tensor, Tensor]], total: int) -> Tensor:
+    """Windows `w t j c` at `index (w t)`, batch after batch, back to frames `n j c`: every frame once.
 
-    Where windows overlap, a prediction counts less the nearer it is to its window's border.
+    Where windows overlap, a frame is the mean of the windows that cover it; a prediction counts less the nearer it is
+    to its window's border. Raises MixsteError for no windows at all.
     """
-    frames = index.shape[1]
-    distance = torch.arange(1, frames + 1, device=predicted.device, dtype=predicted.dtype)
-    weight = torch.minimum(distance, distance.flip(0)).expand(index.shape).reshape(-1, 1)
-    weighted = rearrange(predicted, "w t j c -> (w t) (j c)") * weight
-    joints, channels = predicted.shape[2:]
-    summed = predicted.new_zeros(total, joints * channels).index_add_(0, index.flatten(), weighted)
-    counted = predicted.new_zeros(total, 1).index_add_(0, index.flatten(), weight)
-    return (summed / counted.clamp_min(torch.finfo(predicted.dtype).tiny)).reshape(total, joints, channels)
+    summed = counted = None
+    for predicted, index in parts:
+        if summed is None or counted is None:
+            summed = predicted.new_zeros(total, *predicted.shape[2:])
+            counted = predicted.new_zeros(total)
+        weight = _weights(predicted).expand(index.shape).flatten()
+        weighted = rearrange(predicted, "w t j c -> (w t) j c") * weight[:, None, None]
+        summed.index_add_(0, index.flatten(), weighted)
+        counted.index_add_(0, index.flatten(), weight)
+    if summed is None or counted is None:
+        raise MixsteError("nothing to stitch", found="no windows")
+    return summed / counted.clamp_min(torch.finfo(summed.dtype).tiny)[:, None, None]
+
+
+def _weights(predicted: Tensor) -> Tensor:
+    """How much each frame of a window counts: 1 at the border, 2 beside it, ... (t)."""
+    distance = torch.arange(1, predicted.shape[1] + 1, device=predicted.device, dtype=predicted.dtype)
+    return torch.minimum(distance, distance.flip(0))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mixste.models import MixSTE, build_model
+from mixste.models import PoseModel, build_model
 from mixste.objectives import Lift, Supervised
 from mixste.recipe import (
     CorruptionSettings,
@@ -38,7 +38,7 @@ def model_settings(**changes: Any) -> ModelSettings:
     return ModelSettings(**{"architecture": architecture, **size, **drops, "output": output, **changes})
 
 
-def model(seed: int = 0, *, joints: int = 17, **changes: Any) -> MixSTE:
+def model(seed: int = 0, *, joints: int = 17, **changes: Any) -> PoseModel:
     """A tiny model whose positions and norms are not at their trivial start, so that they matter."""
     torch.manual_seed(seed)
     built = build_model(model_settings(**changes), joints=joints)

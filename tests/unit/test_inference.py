@@ -87,6 +87,43 @@ def test_overlapping_windows_blend_two_predictions():
     torch.testing.assert_close(blended[4], (5 * first[4] + 1 * last[0]) / 6)
 
 
+CENTRE = [
+    {"architecture": "pstmo"},
+    {"architecture": "pstmo", "step": 2},
+    {"architecture": "stcformer", "output": "centre", "step": 3},
+    {"architecture": "mixste", "output": "centre"},
+]
+
+
+@pytest.mark.parametrize("settings", CENTRE)
+def test_a_model_that_keeps_the_centre_is_given_a_window_around_every_frame(settings):
+    data, network = sequences((12, 5)), model(**settings)
+    expected, reach, step = [], 4 * network.settings.step, network.settings.step
+    for low, high in data.offsets.unfold(0, 2, 1).tolist():
+        own = data.keypoints[low:high]
+        padded = torch.cat([own[:1].expand(reach, -1, -1), own, own[-1:].expand(reach, -1, -1)])
+        for frame in range(len(own)):
+            with torch.no_grad():
+                lifted = network(padded[None, frame : frame + 2 * reach + 1 : step])[0]
+            expected.append(lifted[len(lifted) // 2])
+    found = lift_sequences(network, data, flip=None, batch_size=5)
+    torch.testing.assert_close(found, torch.stack(expected), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("settings", [{}, *CENTRE])
+def test_a_window_of_one_frame_is_lifted_frame_by_frame(settings):
+    data, network = sequences((5, 1)), model(**{**settings, "frames": 1})
+    expected = lift(network, data.keypoints[:, None])[:, 0]
+    torch.testing.assert_close(lift_sequences(network, data, flip=None, batch_size=4), expected)
+
+
+def test_memory_holds_a_batch_of_windows_and_not_all_of_them():
+    data, network, batches = sequences((40,)), model(architecture="pstmo"), []
+    network.register_forward_hook(lambda _, args, output: batches.append((len(args[0]), len(output))))
+    assert lift_sequences(network, data, flip=None, batch_size=7).shape == (40, 17, 3)
+    assert batches == [(7, 7)] * 5 + [(5, 5)]
+
+
 def test_a_model_left_in_training_mode_is_evaluated():
     data, network = sequences((9,)), model(drop_path=0.5)
     expected = lift_sequences(network, data, flip=None)

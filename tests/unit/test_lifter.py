@@ -51,6 +51,13 @@ def test_windows_overlap_by_half_unless_told_otherwise():
     assert not np.allclose(own.lift(x), own.lift(x, overlap=0), atol=1e-4)
 
 
+@pytest.mark.parametrize("frames", [1, 4, 20])
+def test_a_model_of_the_centre_frame_lifts_any_length_whatever_the_overlap(frames):
+    own, x = lifter(architecture="pstmo", step=2), keypoints(frames, 17, 3)
+    assert own.lift(x).shape == (frames, 17, 3)
+    assert np.array_equal(own.lift(x), own.lift(x, overlap=0))
+
+
 def test_lists_and_float64_are_taken_and_not_changed():
     own, x = lifter(), keypoints(9, 17, 3)
     assert np.array_equal(own.lift(x.tolist()), own.lift(x))

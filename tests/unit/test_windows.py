@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixste.errors import MixsteError
-from mixste.windows import cut, gather, stitch
+from mixste.windows import centre, cut, gather, stitch
 
 
 def offsets(lengths):
@@ -63,7 +63,52 @@ def test_stitching_gathered_windows_gives_the_frames_back(cutting, seed):
     lengths, frames, stride = cutting
     values = torch.randn((sum(lengths), 3, 2), generator=torch.Generator().manual_seed(seed))
     index = everything(cut(offsets(lengths), frames, stride))
-    torch.testing.assert_close(stitch(gather(values, index), index, len(values)), values, rtol=1e-5, atol=1e-6)
+    batches = ((gather(values, some), some) for some in index.split(3))
+    torch.testing.assert_close(stitch(batches, len(values)), values, rtol=1e-5, atol=1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(cuttings(), st.integers(1, 4))
+def test_a_centred_window_is_its_frame_and_its_neighbours_edges_repeated(cutting, step):
+    lengths, frames, stride = cutting
+    frames += 1 - frames % 2
+    index = everything(cut(offsets(lengths), frames, stride, step=step, centred=True))
+    expected, begin = [], 0
+    for length in lengths:
+        padded = [begin] * 1000 + list(range(begin, begin + length)) + [begin + length - 1] * 1000
+        reach = frames // 2 * step
+        middles = range(1000, 1000 + length, stride)
+        expected += [padded[middle - reach : middle + reach + 1 : step] for middle in middles]
+        begin += length
+    assert index.tolist() == expected
+
+
+@settings(max_examples=40, deadline=None)
+@given(cuttings(), st.integers(1, 4), st.integers(0, 2**31))
+def test_the_centres_of_centred_windows_stitched_are_the_sequence(cutting, step, seed):
+    lengths, frames, _ = cutting
+    frames += 1 - frames % 2
+    values = torch.randn((sum(lengths), 3, 2), generator=torch.Generator().manual_seed(seed))
+    index = everything(cut(offsets(lengths), frames, 1, step=step, centred=True))
+    assert torch.equal(stitch([(centre(gather(values, index)), centre(index))], len(values)), values)
+
+
+def test_a_sequence_shorter_than_the_window_on_both_sides_gives_whole_windows():
+    """P-STMO's code pads one side only, so such a window comes out short there."""
+    index = everything(cut(offsets([4, 2]), 5, 1, step=2, centred=True))
+    assert index[1].tolist() == [0, 0, 1, 3, 3]
+    assert index[4].tolist() == [4, 4, 4, 5, 5]
+
+
+def test_frames_of_a_window_can_lie_apart():
+    index = everything(cut(offsets([8, 2]), 3, 2, step=2))
+    assert index.tolist() == [[0, 2, 4], [2, 4, 6], [3, 5, 7], [8, 9, 9]]
+
+
+@pytest.mark.parametrize("centred", [True, False])
+def test_a_window_of_one_frame_is_that_frame(centred):
+    index = everything(cut(offsets([3, 1]), 1, 1, step=3, centred=centred))
+    assert index.tolist() == [[0], [1], [2], [3]]
 
 
 def test_windows_lie_where_they_lie_by_hand():
@@ -86,10 +131,15 @@ def test_overlapping_windows_are_blended_by_distance_to_their_border():
     index = torch.tensor([[0, 1, 2, 3, 4], [3, 4, 5, 6, 7]])
     predicted = torch.stack([torch.full((5, 1, 1), 10.0), torch.full((5, 1, 1), 40.0)])
     blended = [(2 * 10 + 1 * 40) / 3, (1 * 10 + 2 * 40) / 3]  # frames 3 and 4: second last and last of the first
-    assert stitch(predicted, index, 8).flatten().tolist() == pytest.approx([10.0] * 3 + blended + [40.0] * 3)
+    assert stitch([(predicted, index)], 8).flatten().tolist() == pytest.approx([10.0] * 3 + blended + [40.0] * 3)
 
 
-@pytest.mark.parametrize(("frames", "stride"), [(0, 1), (3, 0)])
-def test_windows_without_frames_or_stride_are_refused(frames, stride):
-    with pytest.raises(MixsteError, match=f"{frames} frames, stride {stride}"):
-        cut(offsets([5]), frames, stride)
+@pytest.mark.parametrize(("frames", "stride", "step"), [(0, 1, 1), (3, 0, 1), (3, 1, 0)])
+def test_windows_without_frames_stride_or_step_are_refused(frames, stride, step):
+    with pytest.raises(MixsteError, match=f"{frames} frames, stride {stride}, step {step}"):
+        cut(offsets([5]), frames, stride, step=step)
+
+
+def test_stitching_nothing_is_refused():
+    with pytest.raises(MixsteError, match="no windows"):
+        stitch([], 3)
