@@ -166,7 +166,7 @@ def _occlude(
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Let occluded joints stick to their last place beside the root, or wander; also return where (t j)."""
-    root = skeleton.parents.index(-1)
+    root = skeleton.root
     behind = depth > depth[:, [root]]
     balance = 2 / (1 + settings.behind)
     weight = np.where(behind, np.float32(balance * settings.behind), np.float32(balance)) * difficulty(skeleton)

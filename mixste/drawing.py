@@ -94,8 +94,9 @@ def clip_gif(
 
     step = max(1, round(fps / shown_fps))
     flat = np.asarray(keypoints, dtype=float)[::step, :, :2] * (1, -1)
-    solid = [_turned(np.asarray(pose, dtype=float)[::step], degrees=40.0) for pose in (predicted, truth)]
-    errors = 1000 * np.linalg.norm(_centred(predicted) - _centred(truth), axis=-1).mean(axis=-1)[::step]
+    solid = [_turned(np.asarray(pose)[::step], skeleton.root, degrees=40.0) for pose in (predicted, truth)]
+    wrong = _centred(predicted, skeleton.root) - _centred(truth, skeleton.root)
+    errors = 1000 * np.linalg.norm(wrong, axis=-1).mean(axis=-1)[::step]
     panels = {"2D input": flat, "prediction": solid[0], "ground truth": solid[1]}
     images = [
         Image.fromarray(image).quantize(48, dither=Image.Dither.NONE)
@@ -161,13 +162,13 @@ def _axes(figure: "Figure", title: str, note: str) -> "Axes":
     return axes
 
 
-def _centred(pose: np.ndarray) -> np.ndarray:
-    return np.asarray(pose, dtype=float) - np.asarray(pose, dtype=float)[:, :1]
+def _centred(pose: np.ndarray, root: int) -> np.ndarray:
+    return np.asarray(pose, dtype=float) - np.asarray(pose, dtype=float)[:, [root]]
 
 
-def _turned(pose: np.ndarray, degrees: float) -> np.ndarray:
+def _turned(pose: np.ndarray, root: int, degrees: float) -> np.ndarray:
     """Return poses (t j 3; X right, Y down, Z forward) seen from the side by `degrees`: right and up (t j 2)."""
-    right, down, forward = np.moveaxis(_centred(pose), -1, 0)
+    right, down, forward = np.moveaxis(_centred(pose, root), -1, 0)
     angle = np.radians(degrees)
     return np.stack([np.cos(angle) * right + np.sin(angle) * forward, -down], axis=-1)
 

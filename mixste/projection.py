@@ -67,7 +67,7 @@ def random_views(trial: Trial, settings: ViewSettings, *, skeleton: Skeleton, se
     The cameras stand around the root in the middle of the clip, at random yaw; one moves back where a joint would leave
     a square image or come nearer than NEAREST.
     """
-    root = skeleton.parents.index(-1)
+    root = skeleton.root
     bounds = equal_parts(len(trial.joints), max(1, round(len(trial.joints) / settings.clip_frames)))
     for index, (start, end) in enumerate(bounds):
         for number in range(settings.count):
@@ -84,7 +84,7 @@ def rig_views(
 
     A trial is cut into the fewest equal parts whose root stays within `radius` metres of the part's middle.
     """
-    root = skeleton.parents.index(-1)
+    root = skeleton.root
     for index, (start, end) in enumerate(parts_within(trial.joints[:, root, :2], radius)):
         part = centred(trial.joints[start:end], root, rig.centre)
         for camera in rig.cameras:

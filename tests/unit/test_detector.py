@@ -195,3 +195,17 @@ def test_box_size():
 def test_impossible_settings_are_refused_by_name(field):
     with pytest.raises(SettingsError, match=field.name):
         DetectorSettings(**{field.name: -0.1})
+
+
+@pytest.mark.parametrize("name", ["mpi17", "humaneva15", "coco17", "halpe26", "smplh52"])
+def test_any_skeleton_is_detected(name):
+    """Limbs of any skeleton swap as pairs, and the error stays about as large."""
+    skeleton = load_skeleton(name)
+    screen, depth = person(2000)
+    places = np.random.default_rng(0).integers(0, 17, len(skeleton.joints))
+    screen, depth = screen[:, places], depth[:, places]
+    found = detect(
+        screen, depth, skeleton=skeleton, fps=FPS, ratio=1.0, settings=DetectorSettings(), rng=seeded(0, name)
+    )
+    assert found.shape == (2000, len(skeleton.joints), 3)
+    assert 2 < np.median(errors(found, screen)) < 8

@@ -72,9 +72,22 @@ def test_a_clip_takes_missing_keypoints_and_other_skeletons(tmp_path):
     assert (tmp_path / "clip.gif").exists()
 
 
+def test_a_clip_is_drawn_around_the_skeletons_own_root(tmp_path):
+    """Where the whole prediction is off by one shift, the figure shows no error, whatever joint is the root."""
+    skeleton, truth = load_skeleton("mpi17"), motion(8)
+    shifted = truth + np.linspace(0, 1, 8)[:, None, None]
+    for name, predicted in (("a", truth), ("b", shifted)):
+        clip_gif(truth[..., :2], predicted, truth, skeleton, tmp_path / name, fps=25)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    other = truth.copy()
+    other[:, 0] += 0.3  # the top of the head, not the root: all others stay where they are
+    clip_gif(truth[..., :2], other, truth, skeleton, tmp_path / "c", fps=25)
+    assert (tmp_path / "c").read_bytes() != (tmp_path / "a").read_bytes()
+
+
 def test_what_is_up_in_the_world_is_up_in_the_clip():
     from mixste.drawing import _turned
 
     pose = np.zeros((1, 2, 3))
     pose[0, 1] = (0.0, -1.0, 0.0)  # above the root: the camera's Y points down
-    np.testing.assert_allclose(_turned(pose, degrees=40.0)[0, 1], (0.0, 1.0), atol=1e-12)
+    np.testing.assert_allclose(_turned(pose, 0, degrees=40.0)[0, 1], (0.0, 1.0), atol=1e-12)

@@ -8,6 +8,7 @@ import pytest
 from mixste.cameras import load_rig
 from mixste.detector import DetectorSettings
 from mixste.geometry import project, project_linear
+from mixste.joint_maps import map_skeleton
 from mixste.projection import (
     MARGIN,
     NEAREST,
@@ -152,3 +153,29 @@ def test_parts_within_cuts_no_more_than_it_must():
     assert len(parts_within(line, 1.5)) == 2
     jumps = np.stack([np.arange(4) * 9.0, np.zeros(4)], axis=1)
     assert len(parts_within(jumps, 1.5)) == 4
+
+
+def test_views_do_not_depend_on_the_order_of_joints_or_on_which_is_the_root():
+    order = map_skeleton("h36m17", "mpi17")
+    one = trial()
+    other = replace(one, joints=order.apply(SKELETON.joints, one.joints))
+    for see in (
+        lambda part, skeleton: random_views(part, ViewSettings(), skeleton=skeleton, seed=0),
+        lambda part, skeleton: rig_views(part, RIG, 1.5, skeleton=skeleton, fps=50.0, detector=PERFECT, seed=0),
+    ):
+        expected, found = list(see(one, SKELETON)), list(see(other, load_skeleton("mpi17")))
+        assert len(found) == len(expected)
+        for view, same in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(view.joints, order.apply(SKELETON.joints, same.joints))
+            np.testing.assert_array_equal(view.keypoints, order.apply_keypoints(SKELETON.joints, same.keypoints))
+
+
+def test_fifteen_joints_are_seen_as_seventeen_are():
+    fewer = map_skeleton("h36m17", "humaneva15")
+    other = replace(trial(), joints=fewer.apply(SKELETON.joints, trial().joints))
+    skeleton, usual = load_skeleton("humaneva15"), DetectorSettings()
+    found = list(rig_views(other, RIG, 1.5, skeleton=skeleton, fps=50.0, detector=usual, seed=0))
+    for view, same in zip(found, on_rig(), strict=True):
+        np.testing.assert_array_equal(view.joints, fewer.apply(SKELETON.joints, same.joints))
+        assert view.keypoints.shape == (len(same.joints), 15, 3)
+        assert 0 < np.abs(view.keypoints[..., :2] - fewer.apply(SKELETON.joints, same.keypoints)[..., :2]).mean() < 0.05
