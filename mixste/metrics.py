@@ -3,6 +3,8 @@
 Each returns one number per frame or per joint; averaging over frames, actions and subjects is the caller's (`scoring`).
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -38,3 +40,13 @@ def align_to_target(predicted: Tensor, target: Tensor) -> Tensor:
 def velocity_errors(predicted: Tensor, target: Tensor) -> Tensor:
     """Distance between predicted and true steps: `... t j 3 -> ... t-1 j`, per frame. MPJVE is its mean."""
     return joint_errors(predicted.diff(dim=-3), target.diff(dim=-3))
+
+
+def pck(errors: Tensor, threshold: float) -> Tensor:
+    """Share of joints whose error is below `threshold` (not at it): `... j -> ...`. MPI-INF-3DHP's is 150 mm."""
+    return (errors < threshold).to(errors.dtype).mean(-1)
+
+
+def auc(errors: Tensor, thresholds: Sequence[float]) -> Tensor:
+    """Mean of PCK over some thresholds: `... j -> ...`. MPI-INF-3DHP's are 0, 5, ..., 150 mm."""
+    return torch.stack([pck(errors, threshold) for threshold in thresholds]).mean(0)

@@ -1,19 +1,24 @@
 """Score the models on the test subjects and draw what came out. models/*, rig projections -> reports/evaluation.
 
-Nothing is chosen here: the validation subjects chose each model's epoch before.
+Nothing is chosen here: the validation subjects chose each model's epoch before. Each model is scored twice: every frame
+once, and as the code of its paper does (`mixste.protocols`).
 """
 
+import copy
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
+from torch import Tensor
 
 from mixste.errors import MixsteError
 from mixste.inference import lift_sequences
-from mixste.models.checkpoint import load_model
-from mixste.scoring import METRICS, Scores, score
+from mixste.models import PoseModel, count_parameters
+from mixste.models.checkpoint import ModelConfig, load_model, read_config
+from mixste.protocols import AS_PUBLISHED, PROTOCOLS, in_chunks, scoring_as_published, summary
+from mixste.scoring import Scores, score
 from mixste.sequences import Sequences, read_sequences
 from mixste.skeleton import load_skeleton
 from pipelines import tracking
@@ -24,68 +29,97 @@ from pipelines.provenance import data_hash
 from pipelines.stage import run
 
 
-def predict(folder: Path, sequences: Sequences, params: Params) -> torch.Tensor:
-    """Lift every test frame with a model folder's model: `n j 3` metres, root-relative."""
-    model, _ = load_model(folder)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    flip = torch.tensor(load_skeleton(sequences.skeleton).flip, device=device) if params.evaluate.flip else None
-    settings = params.evaluate
-    return lift_sequences(
-        model.to(device), sequences.to(device), flip=flip, overlap=settings.overlap, batch_size=settings.batch_size
-    ).cpu()
+def predict(folder: Path, sequences: Sequences, params: Params) -> Tensor:
+    """Lift every test frame with a model folder's model: `n j 3`, the sequences' unit, root-relative."""
+    return _lift(load_model(folder)[0], sequences, params, params.evaluate.overlap)
 
 
-def summary(scores: Scores, apart: Sequence[str]) -> dict[str, Any]:
-    """Mean over frames, over actions, by subject and by action, and by joint, without the trials scored apart.
+def evaluate(folder: Path, sequences: Sequences, params: Params) -> Evaluated:
+    """Lift the test sequences with a model folder's model, score what comes out, and count what it costs.
 
-    Raises MixsteError for a trial apart (`SUBJECT/TRIAL`) that is not among the test subjects'.
+    Raises MixsteError for a model of other keypoints or joints than the test data's.
     """
-    trials = scores.names.trials
-    unknown = sorted(set(apart) - set(trials))
-    if unknown:
+    model, config = load_model(folder)
+    refuse_misfit(folder, config, sequences)
+    protocol, apart = PROTOCOLS[params.data.protocol], params.data.split.apart
+    predicted = _lift(model, sequences, params, params.evaluate.overlap)
+    published = scores_as_published(model, sequences, params)
+    frames = config.model.frames
+    return Evaluated(
+        folder=folder,
+        config=config,
+        predicted=predicted,
+        summary=summary(score(predicted, sequences, protocol.scoring), protocol, apart),
+        as_published=summary(published, protocol, apart) if published else None,
+        parameters=count_parameters(model),
+        linear_macs=model.linear_macs(frames),
+        all_macs=model.all_macs(frames),
+    )
+
+
+def scores_as_published(model: PoseModel, sequences: Sequences, params: Params) -> Scores | None:
+    """Scores by the code of the architecture's paper; None for frames apart where that code knows no such windows."""
+    published, settings = AS_PUBLISHED[model.settings.architecture], model.settings
+    if published.chunks and settings.step > 1:
+        return None
+    twin = copy.copy(model)
+    twin.settings = replace(settings, output="sequence" if published.chunks else "centre")
+    scored = in_chunks(sequences, settings.frames) if published.chunks else sequences
+    protocol = PROTOCOLS[params.data.protocol]
+    return score(_lift(twin, scored, params, overlap=0), scored, scoring_as_published(protocol, published))
+
+
+def refuse_misfit(folder: Path, config: ModelConfig, sequences: Sequences) -> None:
+    """Raise MixsteError unless the model takes and gives what the test data hold."""
+    pairs = {name: (getattr(config, name), getattr(sequences, name)) for name in ("skeleton", "fps", "unit")}
+    wrong = [f"{name} {own}, not {test}" for name, (own, test) in pairs.items() if own != test]
+    channels = sequences.keypoints.shape[-1]
+    if config.model.channels > channels:
+        wrong.append(f"{config.model.channels} channels, not {channels}")
+    if wrong:
         raise MixsteError(
-            "no such test trials",
-            found=", ".join(unknown),
-            expected="SUBJECT/TRIAL of test subjects, as 02/02_01",
-            mend="correct data.split.apart",
+            f"the model in {folder} does not fit the test data",
+            found="; ".join(wrong),
+            expected="a model of the same skeleton, frame rate and unit, of as many channels at most",
+            mend="take it out of evaluate.models, or evaluate on its own data",
         )
-    main = scores.only([number for number, trial in enumerate(trials) if trial not in apart])
-    own = scores.by(trials)
-    return {
-        "action_mean": {**main.action_mean(), "frames": int(main.frames.sum())},
-        "frame_mean": main.mean(),
-        "subjects": main.by(main.names.subjects),
-        "actions": main.by(main.names.actions),
-        "apart": {trial: own[trial] for trial in apart},
-        "per_joint": main.per_joint,
-    }
 
 
-def evaluate(name: str, sequences: Sequences, params: Params) -> Evaluated:
-    """Lift the test sequences with one of the models and score what comes out."""
-    predicted = predict(MODELS[name], sequences, params)
-    scores = score(predicted, sequences)
-    return Evaluated(MODELS[name], predicted, summary(scores, params.data.split.apart))
+def folders(params: Params) -> dict[str, Path]:
+    """Every model to score by its name: the pipeline's own, then those that conf adds."""
+    return {**MODELS, **{extra.name: Path(extra.folder) for extra in params.evaluate.models}}
 
 
 def test_hash(paths: Sequence[Path], params: Params) -> str:
-    """Hash of what test scores can be compared by: the tables, how they are lifted and what is scored apart."""
-    protocol = f"{data_hash(list(paths))} {params.evaluate.flip} {params.evaluate.overlap} {params.data.split.apart}"
+    """Hash of what test scores can be compared by: the tables, how they are lifted and scored, what is scored apart."""
+    data, settings = params.data, params.evaluate
+    protocol = f"{data_hash(list(paths))} {settings.flip} {settings.overlap} {data.split.apart} {data.protocol}"
     return hashlib.md5(protocol.encode(), usedforsecurity=False).hexdigest()
 
 
+def _lift(model: PoseModel, sequences: Sequences, params: Params, overlap: int) -> Tensor:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    flip = torch.tensor(load_skeleton(sequences.skeleton).flip, device=device) if params.evaluate.flip else None
+    batch_size = params.evaluate.batch_size
+    lifted = lift_sequences(model.to(device), sequences.to(device), flip=flip, overlap=overlap, batch_size=batch_size)
+    return lifted.cpu()
+
+
 def main() -> None:
-    """Run the stage."""
+    """Run the stage; a network of masked pre-training has no 3D to score and is named as left out."""
     params = load()
     paths = tables(RIG, params.data.split.test)
     sequences = read_sequences(paths, skeleton=params.data.skeleton, fps=params.data.fps)
     test_data = test_hash(paths, params)
+    kinds = {name: read_config(folder).kind for name, folder in folders(params).items()}
+    lifters = [name for name, kind in kinds.items() if kind == "lifter"]
+    left_out = {name: f"a {kind} network lifts nothing" for name, kind in kinds.items() if name not in lifters}
     with tracking.run("evaluate", params, data_hash=test_data, parent="finetune") as run:
-        evaluated = {name: evaluate(name, sequences, params) for name in MODELS}
-        write_report(EVALUATION, evaluated, sequences, params, test_data)
+        evaluated = {name: evaluate(folders(params)[name], sequences, params) for name in lifters}
+        write_report(EVALUATION, evaluated, sequences, params, {"test_data": test_data, "left_out": left_out})
         for name, result in evaluated.items():
-            means = result.summary["action_mean"]
-            run.log_metrics({f"{name}.{metric}": means[metric] for metric in METRICS})
+            means = result.summary["mean"]
+            run.log_metrics({f"{name}.{metric}": value for metric, value in means.items() if metric != "frames"})
         for path in sorted(EVALUATION.iterdir()):
             run.log_figure(path)
 

@@ -1,8 +1,8 @@
-"""What `evaluate` leaves behind: metrics.json, tables by action, subject, trial and joint, figures, a clip."""
+"""What `evaluate` leaves behind: metrics.json, both scorings, tables by action, subject and more, figures, a clip."""
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ from torch import Tensor
 
 from mixste import drawing
 from mixste.files import whole_file, whole_folder
-from mixste.models.checkpoint import read_config
+from mixste.models.checkpoint import ModelConfig
+from mixste.protocols import AS_PUBLISHED, PROTOCOLS, Protocol
 from mixste.sequences import Sequences
 from mixste.skeleton import load_skeleton
 from pipelines.params import Params
@@ -21,28 +22,38 @@ TUNED = ("scratch", "finetuned")
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A model folder with its predictions `n j 3` (metres) and its means, mm."""
+    """A model folder with its predictions `n j 3`, its means by both scorings, mm, and what a window costs it.
+
+    `as_published` is None where the code of its paper scores no such model.
+    """
 
     folder: Path
+    config: ModelConfig
     predicted: Tensor
     summary: dict[str, Any]
+    as_published: dict[str, Any] | None
+    parameters: int
+    linear_macs: int
+    all_macs: int
 
 
 def write_report(
-    folder: Path, models: Mapping[str, Evaluated], sequences: Sequences, params: Params, test_data: str
+    folder: Path, models: Mapping[str, Evaluated], sequences: Sequences, params: Params, about: Mapping[str, Any]
 ) -> None:
-    """Write everything into `folder`, whole or not at all; `test_data` is the hash of the test tables."""
+    """Write everything into `folder`, whole or not at all; `about` is what metrics.json must say beside the scores."""
+    protocol = PROTOCOLS[params.data.protocol]
+    groups = {"actions": "action", "subjects": "subject", "apart": "trial", "groups": protocol.key}
     with whole_folder(folder) as partial:
-        _metrics(
-            partial / "metrics.json", models, {**sequences.origin, "data": params.data.name, "test_data": test_data}
-        )
-        for group, key in (("actions", "action"), ("subjects", "subject"), ("apart", "trial")):
+        origin = {**sequences.origin, "data": params.data.name, "protocol": params.data.protocol}
+        _metrics(partial / "metrics.json", models, {**origin, **about})
+        for group, key in groups.items():
             rows = [
                 {"model": name, key: member, **values}
                 for name, result in models.items()
                 for member, values in result.summary[group].items()
             ]
             write_rows(partial / f"per_{key}.csv", rows)
+        write_rows(partial / "scorings.csv", [*_scorings(models)])
         _figures(partial, models, sequences)
         _clip(partial / "clip.gif", models["finetuned"].predicted, sequences, params.evaluate.clip_seconds)
 
@@ -62,12 +73,29 @@ def note(sequences: Sequences) -> str:
     return f"{'synthetic motion, ' if sequences.synthetic else ''}{sequences.detections} detections"
 
 
-def _metrics(path: Path, models: Mapping[str, Evaluated], origin: Mapping[str, Any]) -> None:
-    means = {name: result.summary["action_mean"] for name, result in models.items()}
-    validation = {name: read_config(result.folder).provenance["validation_mpjpe_mm"] for name, result in models.items()}
-    gain = means["scratch"]["mpjpe"] - means["finetuned"]["mpjpe"]
-    metrics = {**means, "pretraining_gain_mpjpe": gain, "validation_mpjpe": validation, **origin}
+def _metrics(path: Path, models: Mapping[str, Evaluated], about: Mapping[str, Any]) -> None:
+    scores = {name: _scores(result, PROTOCOLS[about["protocol"]]) for name, result in models.items()}
+    provenance = {name: result.config.provenance for name, result in models.items()}
+    validation = {name: own["validation_mpjpe_mm"] for name, own in provenance.items() if "validation_mpjpe_mm" in own}
+    gain = scores["scratch"]["mpjpe"] - scores["finetuned"]["mpjpe"]
+    metrics = {**scores, "pretraining_gain_mpjpe": gain, "validation_mpjpe": validation, **about}
     path.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+
+
+def _scores(result: Evaluated, protocol: Protocol) -> dict[str, Any]:
+    """The protocol's mean; beside it the unweighted one, if it weighs, and what the paper's own code would give."""
+    unweighted = {"unweighted": result.summary["group_mean"]} if protocol.weighted else {}
+    published = {"as_published": result.as_published["mean"]} if result.as_published else {}
+    return {**result.summary["mean"], **unweighted, **published}
+
+
+def _scorings(models: Mapping[str, Evaluated]) -> Iterator[dict[str, Any]]:
+    """Both scorings of every model, one below the other: the mean of all groups, then each group."""
+    for name, result in models.items():
+        text = AS_PUBLISHED[result.config.model.architecture].text
+        for scoring, own in (("every frame once", result.summary), (f"as published: {text}", result.as_published)):
+            means = {"mean": own["mean"], **own["groups"]} if own else {}
+            yield from ({"model": name, "scoring": scoring, "group": group, **row} for group, row in means.items())
 
 
 def _figures(folder: Path, models: Mapping[str, Evaluated], sequences: Sequences) -> None:
@@ -100,7 +128,7 @@ def _clip(path: Path, predicted: Tensor, sequences: Sequences, seconds: float) -
     drawing.clip_gif(
         sequences.keypoints[shown, :, :2].numpy(),
         predicted[shown].numpy(),
-        (sequences.joints[shown] - sequences.joints[shown, :1]).numpy(),
+        (sequences.joints[shown] - sequences.joints[shown, sequences.root, None]).numpy(),
         load_skeleton(sequences.skeleton),
         path,
         fps=sequences.fps,

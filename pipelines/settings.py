@@ -194,13 +194,28 @@ class ProjectSettings(Settings):
 
 
 @dataclass(frozen=True)
+class ModelFolder(Settings):
+    """A model from elsewhere, as an imported checkpoint, by the name that its results go by."""
+
+    name: Annotated[str, NAME]
+    folder: Annotated[str, NOT_EMPTY]
+
+
+@dataclass(frozen=True)
 class EvaluateSettings(Settings):
-    """How a model is scored and shown."""
+    """How a model is scored and shown; `models` are scored beside the pipeline's own."""
 
     batch_size: Count
     flip: bool
     overlap: Annotated[int, at_least(0)]
     clip_seconds: Positive
+    models: tuple[ModelFolder, ...]
+
+    def problems(self) -> Iterator[Problem]:
+        """Every model has a name of its own."""
+        names = ["scratch", "finetuned", "pretrained", *(extra.name for extra in self.models)]
+        if not NO_REPEATS.holds(names):
+            yield Problem("models", names[3:], "names that differ, none of them scratch, finetuned or pretrained")
 
 
 @dataclass(frozen=True)

@@ -9,17 +9,18 @@ from typing import Any
 
 from mixste import drawing
 from mixste.files import whole_file, whole_folder
+from mixste.protocols import PROTOCOLS, summary
 from mixste.scoring import score
 from mixste.sequences import read_sequences
 from mixste.training_state import read_state
-from pipelines.evaluate import predict, summary, test_hash
+from pipelines.evaluate import predict, test_hash
 from pipelines.evaluation_report import write_rows
 from pipelines.params import Params
 from pipelines.places import RIG, tables
 from pipelines.provenance import git_state
 
 Row = dict[str, Any]
-_HEAD = "| labels | arm | seeds | mean | mean over actions | P-MPJPE |"
+_HEAD = "| labels | arm | seeds | mean | mean over {} | P-MPJPE |"
 _SETTINGS = ("study", "model", "pretrain", "finetune")
 
 
@@ -28,8 +29,9 @@ def origin(params: Params) -> Row:
     commit, dirty = git_state()
     return {
         "data": params.data.name,
+        "protocol": params.data.protocol,
         "synthetic": params.data.synthetic,
-        "detections": "simulated",
+        "detections": params.data.labelled.detections if params.data.labelled else "simulated",
         "test_data": test_hash(tables(RIG, params.data.split.test), params),
         "commit": commit,
         "dirty": dirty,
@@ -43,10 +45,11 @@ def scored(work: tuple[Row, Path, Params]) -> Row:
     row, folder, params = work
     split, data = params.data.split, params.data
     sequences = read_sequences(tables(RIG, split.test), skeleton=data.skeleton, fps=data.fps)
-    result = summary(score(predict(folder / "model", sequences, params), sequences), split.apart)
+    protocol, predicted = PROTOCOLS[data.protocol], predict(folder / "model", sequences, params)
+    result = summary(score(predicted, sequences, protocol.scoring), protocol, split.apart)
     state = read_state(folder)
-    row = {**row, "best_epoch": state.best_epoch, "validation_mpjpe": state.best_mpjpe}
-    row |= {**result["frame_mean"], "mpjpe_action_mean": result["action_mean"]["mpjpe"]}
+    row = {**row, "kept_epoch": state.kept_epoch, "validation_mpjpe": state.kept_score}
+    row |= {**result["frame_mean"], "mpjpe_group_mean": result["group_mean"]["mpjpe"]}
     for group in ("subjects", "actions", "apart"):
         row |= {f"{group}.{name}": values["mpjpe"] for name, values in result[group].items()}
     return row
@@ -65,21 +68,25 @@ def write_report(folder: Path, rows: Sequence[Row], about: Mapping[str, Any]) ->
         with whole_file(partial / "study.json") as path:
             path.write_text(json.dumps({**about, "trials": rows}, indent=2) + "\n", encoding="utf-8")
         with whole_file(partial / "table.md") as path:
-            path.write_text(f"{table(rows)}\n\nMPJPE in mm; {kind}; {_source(about)}.\n", encoding="utf-8")
+            groups_of = f"{PROTOCOLS[about['protocol']].key}s"
+            path.write_text(f"{table(rows, groups_of)}\n\nMPJPE in mm; {kind}; {_source(about)}.\n", encoding="utf-8")
         tuned = [row for row in rows if row["labels"]]
         note = f"{kind}, commit {about['commit'][:10]}"
         drawing.label_efficiency(tuned, partial / "label_efficiency.png", note=note)
 
 
-def table(rows: Sequence[Row]) -> str:
-    """Return a Markdown table of MPJPE: a row a set of labels and arm, means over seeds, the seeds' own beside them."""
+def table(rows: Sequence[Row], groups_of: str = "actions") -> str:
+    """Return a Markdown table of MPJPE: a row a set of labels and arm, means over seeds, the seeds' own beside them.
+
+    `groups_of` is what the protocol averages over.
+    """
     groups = [key for key in rows[0] if key.startswith(("subjects.", "actions.", "apart."))]
-    head = _HEAD + "".join(f" {key.split('.', 1)[1]} |" for key in groups)
+    head = _HEAD.format(groups_of) + "".join(f" {key.split('.', 1)[1]} |" for key in groups)
     lines = [head, "|" + "---|" * (head.count("|") - 1)]
     for labels, arm in dict.fromkeys((row["labels"], row["arm"]) for row in rows):
         own = [row for row in rows if (row["labels"], row["arm"]) == (labels, arm)]
         seeds = ", ".join(f"{row['mpjpe']:.1f}" for row in own)
-        keys = ["mpjpe", "mpjpe_action_mean", "p_mpjpe", *groups]
+        keys = ["mpjpe", "mpjpe_group_mean", "p_mpjpe", *groups]
         means = [f"{mean(row[key] for row in own):.1f}" for key in keys]
         cells = [labels or "none", f"{arm} (lr {own[0]['lr']:g})", seeds, *means]
         lines.append("| " + " | ".join(cells) + " |")

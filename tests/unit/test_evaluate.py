@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from mixste.errors import MixsteError
-from mixste.scoring import Names, Scores
-from pipelines.evaluate import summary
+from mixste.protocols import PROTOCOLS, summary
+from mixste.scoring import METRICS, Names, Scores
 from pipelines.evaluate import test_hash as hash_of_test
 from pipelines.params import load
 
@@ -19,28 +19,28 @@ def scores():
     frames = np.array([4, 4, 4])
     return Scores(
         names=Names(("a/0", "b/0", "b.1/0"), ("S", "S", "S"), ("walk", "run", "run")),
+        metrics=METRICS,
         totals=np.repeat((errors * frames)[:, None], 4, axis=1),
-        frames=frames,
-        steps=frames - 1,
+        counts=np.repeat(frames[:, None], 4, axis=1),
         joint_totals=np.repeat((errors * frames)[:, None], 17, axis=1),
     )
 
 
 def test_a_trial_apart_is_in_no_mean_whatever_its_pieces(scores):
-    found = summary(scores, ["S/b"])
-    assert found["frame_mean"]["mpjpe"] == found["action_mean"]["mpjpe"] == 10.0
-    assert found["action_mean"]["frames"] == 4
+    found = summary(scores, PROTOCOLS["h36m"], ["S/b"])
+    assert found["frame_mean"]["mpjpe"] == found["mean"]["mpjpe"] == 10.0
+    assert found["mean"]["frames"] == 4
     assert found["per_joint"].tolist() == [10.0] * 17
     assert found["apart"]["S/b"]["mpjpe"] == 55.0
 
 
 def test_actions_count_alike_whatever_their_frames(scores):
-    assert summary(scores, [])["action_mean"]["mpjpe"] == pytest.approx((10 + 55) / 2)
+    assert summary(scores, PROTOCOLS["h36m"], [])["mean"]["mpjpe"] == pytest.approx((10 + 55) / 2)
 
 
 def test_a_trial_apart_that_is_not_there_is_named(scores):
     with pytest.raises(MixsteError, match="S/c"):
-        summary(scores, ["S/c"])
+        summary(scores, PROTOCOLS["h36m"], ["S/c"])
 
 
 def test_scores_of_another_protocol_are_told_apart(workplace):

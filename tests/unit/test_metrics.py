@@ -4,7 +4,7 @@ import torch
 from scipy.linalg import orthogonal_procrustes
 from scipy.spatial.transform import Rotation
 
-from mixste.metrics import align_to_target, joint_errors, scale_to_target, velocity_errors
+from mixste.metrics import align_to_target, auc, joint_errors, pck, scale_to_target, velocity_errors
 
 
 def poses(frames=20, seed=0, joints=17):
@@ -111,3 +111,17 @@ def test_measures_take_leading_axes():
     target, predicted = poses(12).reshape(3, 4, 17, 3), poses(12, seed=1).reshape(3, 4, 17, 3)
     assert velocity_errors(predicted, target).shape == (3, 3, 17)
     torch.testing.assert_close(align_to_target(predicted, target)[1], align_to_target(predicted[1], target[1]))
+
+
+def test_a_joint_that_is_exactly_the_threshold_away_is_not_near():
+    errors = torch.tensor([[0.0, 149.999, 150.0, 150.001]], dtype=torch.float64)
+    assert pck(errors, 150.0).tolist() == [0.5]
+    assert pck(errors, 0.0).tolist() == [0.0]
+
+
+def test_auc_by_hand():
+    thresholds = range(0, 151, 5)
+    errors = torch.tensor([[0.0], [5.0], [147.0], [150.0]], dtype=torch.float64)
+    # below 5..150: 30 of 31; below 10..150: 29; below 150: 1; never
+    assert auc(errors, thresholds).tolist() == pytest.approx([30 / 31, 29 / 31, 1 / 31, 0])
+    assert auc(errors.T, thresholds).tolist() == pytest.approx([60 / 31 / 4])

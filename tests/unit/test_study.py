@@ -204,7 +204,7 @@ def test_the_report_says_what_it_rests_on(one_of_each):
     assert about["settings"]["pretrain"]["windows_per_epoch"] == 6
     assert about["settings"]["finetune"]["epochs"] == 3
     for row in about["trials"]:
-        assert np.isfinite([row[key] for key in ("mpjpe", "p_mpjpe", "mpjpe_action_mean", "subjects.S4")]).all()
+        assert np.isfinite([row[key] for key in ("mpjpe", "p_mpjpe", "mpjpe_group_mean", "subjects.S4")]).all()
         assert 0 < row["best_epoch"] <= 6
     text = (study.STUDY / "table.md").read_text()
     source = f"commit unknown with uncommitted changes, test data {about['test_data']}, fp32."
@@ -228,7 +228,7 @@ ROWS = [
         "seed": seed,
         "lr": lr,
         "mpjpe": mpjpe,
-        "mpjpe_action_mean": mpjpe + 2,
+        "mpjpe_group_mean": mpjpe + 2,
         "p_mpjpe": 30.0,
     }
     | {"subjects.S4": mpjpe, "actions.walk": 2 * mpjpe, "best_epoch": 1}

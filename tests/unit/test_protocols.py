@@ -1,0 +1,177 @@
+"""Protocols by hand-computed cases, and MixSTE's own scoring against a plain numpy one."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from mixste.errors import MixsteError
+from mixste.inference import lift, lift_sequences
+from mixste.protocols import (
+    AS_PUBLISHED,
+    NEAR_JOINTS,
+    PROTOCOLS,
+    actions,
+    in_chunks,
+    scoring_as_published,
+    summary,
+    walks_and_jogs,
+)
+from mixste.recipe import ARCHITECTURES
+from mixste.scoring import Names, Scores, score
+from mixste.skeleton import load_skeleton
+from tests.unit.factories import model, sequences
+
+H36M, MPI, HUMANEVA = (PROTOCOLS[name] for name in ("h36m", "mpi_inf_3dhp", "humaneva"))
+
+
+def made(errors, frames, names, metrics=("mpjpe", "p_mpjpe", "n_mpjpe", "mpjve")):
+    """Scores of sequences whose every metric is one error."""
+    counts = np.repeat(np.array(frames, dtype=float)[:, None], len(metrics), axis=1)
+    totals = np.array(errors, dtype=float)[:, None] * counts
+    return Scores(names, metrics, totals, counts, np.repeat(totals[:, :1], 17, axis=1))
+
+
+def truth(data):
+    return data.joints - data.joints[:, data.root : data.root + 1]
+
+
+def test_the_fourteen_joints_are_the_first_of_mpi17_and_are_in_h36m17():
+    assert sorted(load_skeleton("mpi17").index(name) for name in NEAR_JOINTS) == list(range(14))
+    assert {load_skeleton("h36m17").index(name) for name in NEAR_JOINTS} == set(range(17)) - {0, 7, 9}
+
+
+def test_human36m_weighs_frames_within_an_action_and_actions_alike():
+    names = Names(("a/0", "b/0", "c/0"), ("S9", "S11", "S9"), ("Photo", "Photo 1", "Eating"))
+    found = summary(made([10, 40, 100], [30, 10, 5], names), H36M)
+    assert found["groups"]["Photo"]["mpjpe"] == (30 * 10 + 10 * 40) / 40
+    assert found["mean"]["mpjpe"] == (17.5 + 100) / 2
+    assert found["mean"]["frames"] == 45
+    assert found["frame_mean"]["mpjpe"] == pytest.approx((300 + 400 + 500) / 45)
+    assert actions(names) == ("Photo", "Photo", "Eating")
+
+
+def test_3dhp_weighs_its_sequences_by_their_valid_frames_and_gives_the_plain_mean_too():
+    names = Names(("TS1/0", "TS2/0"), ("TS1", "TS2"), ("x", "x"))
+    found = summary(made([10, 40], [30, 10], names), MPI)
+    assert found["mean"]["mpjpe"] == 17.5
+    assert found["group_mean"]["mpjpe"] == 25
+    assert {name: own["frames"] for name, own in found["groups"].items()} == {"TS1": 30, "TS2": 10}
+
+
+def test_3dhp_by_hand_from_poses_to_percent():
+    """Two sequences, some frames not valid; the root is predicted 1 m away and does not count."""
+    data = replace(
+        sequences((3, 2)),
+        skeleton="mpi17",
+        subjects=("TS1", "TS2"),
+        valid=torch.tensor([True, True, False, True, False]),
+    )
+    predicted = truth(data)
+    predicted[:, 14] += 1.0
+    predicted[[2, 4]] += 9.0
+    predicted[1, 16, 0] += 0.170  # one of the three joints without PCK
+    predicted[3, :7, 2] += 0.200  # half of the fourteen
+    found = summary(score(predicted, data, MPI.scoring), MPI)
+    assert found["mean"]["mpjpe"] == pytest.approx((0 + 10 + 1400 / 17) / 3, rel=1e-5)
+    assert found["mean"]["pck"] == pytest.approx((100 + 100 + 50) / 3)
+    assert found["mean"]["auc"] == pytest.approx((100 + 100 + 50) / 3 * 30 / 31)
+    assert found["group_mean"]["mpjpe"] == pytest.approx((5 + 1400 / 17) / 2, rel=1e-5)
+    assert found["group_mean"]["pck"] == pytest.approx((100 + 50) / 2)
+    assert found["mean"]["frames"] == 3
+
+
+def test_humaneva_is_walking_and_jogging_of_each_subject_alike():
+    names = Names(
+        ("a/0", "b/0", "c/0", "d/0"),
+        ("Validate_S1", "Validate_S1", "Validate_S2", "Validate_S3"),
+        ("Walking 1 chunk0", "Walking 1 chunk2", "Jog 1 chunk0", "Box 1 chunk0"),
+    )
+    assert walks_and_jogs(names) == ("S1 Walk", "S1 Walk", "S2 Jog", None)
+    found = summary(made([10, 40, 100, 999], [30, 10, 5, 5], names), HUMANEVA)
+    assert found["mean"]["p_mpjpe"] == (17.5 + 100) / 2
+    assert found["mean"]["frames"] == 45
+
+
+def test_a_data_set_without_anything_of_the_protocol_is_refused():
+    names = Names(("a/0",), ("S1",), ("Box",))
+    with pytest.raises(MixsteError, match="nothing to score"):
+        summary(made([10], [5], names), HUMANEVA)
+
+
+def test_a_sequence_without_valid_frames_is_no_group():
+    names = Names(("a/0", "b/0"), ("TS1", "TS2"), ("x", "x"))
+    assert list(summary(made([10, 0], [30, 0], names), MPI)["groups"]) == ["TS1"]
+
+
+def test_every_architecture_has_its_own_codes_scoring():
+    assert set(AS_PUBLISHED) == set(ARCHITECTURES)
+
+
+@pytest.mark.parametrize(
+    ("length", "expected"),
+    [
+        (9, [*range(9)]),
+        (18, [*range(18)]),
+        (12, [*range(9), *range(3, 12)]),
+        (5, [0, 1, 2, 3, 4, 4, 4, 4, 4]),
+        (1, [0] * 9),
+    ],
+)
+def test_chunks_are_whole_windows_the_last_one_at_the_end(length, expected):
+    data = sequences((length,))
+    chunks = in_chunks(data, 9)
+    assert torch.equal(chunks.joints, data.joints[expected])
+    assert torch.equal(chunks.keypoints, data.keypoints[expected])
+
+
+def test_chunks_keep_to_their_sequence():
+    data = replace(sequences((12, 5, 9)), valid=torch.arange(26) != 25, scale=torch.arange(26.0))
+    chunks = in_chunks(data, 9)
+    assert chunks.offsets.tolist() == [0, 18, 27, 36]
+    assert chunks.clips == data.clips
+    assert chunks.scale[18:27].tolist() == [12, 13, 14, 15, 16, 16, 16, 16, 16]
+    assert chunks.valid.sum() == 35
+
+
+def plain_mixste(network, data):
+    """MixSTE's figures by frames of its chunks, in plain numpy, sequence by sequence: MPJPE and MPJVE."""
+    frames, joints, errors, steps = 0, truth(data).double().numpy(), 0.0, 0.0
+    for low, high in data.offsets.unfold(0, 2, 1).tolist():
+        inputs, targets = data.keypoints[low:high].numpy(), joints[low:high]
+        size = network.settings.frames
+        if len(inputs) < size:
+            rows = [np.minimum(np.arange(size), len(inputs) - 1)]
+        else:
+            whole = len(inputs) // size
+            rows = [np.arange(size) + size * number for number in range(whole)]
+            if len(inputs) % size:
+                rows.append(np.arange(len(inputs) - size, len(inputs)))
+        windows = torch.from_numpy(np.stack([inputs[own] for own in rows]))
+        predicted = lift(network, windows).double().numpy().reshape(-1, 17, 3)
+        target = np.concatenate([targets[own] for own in rows])
+        count = len(target)
+        errors += count * np.sqrt(((predicted - target) ** 2).sum(-1)).mean()
+        moved = np.diff(predicted, axis=0) - np.diff(target, axis=0)
+        steps += count * np.sqrt((moved**2).sum(-1)).mean()
+        frames += count
+    return 1000 * errors / frames, 1000 * steps / frames
+
+
+def test_mixstes_own_scoring_agrees_with_a_plain_one():
+    network, data = model(), sequences((30, 9, 5, 18, 23))
+    scoring = scoring_as_published(H36M, AS_PUBLISHED["mixste"])
+    chunks = in_chunks(data, 9)
+    mean = score(lift_sequences(network, chunks, flip=None), chunks, scoring).mean()
+    assert (mean["mpjpe"], mean["mpjve"]) == pytest.approx(plain_mixste(network, data), rel=1e-5)
+    ours = score(lift_sequences(network, data, flip=None), data).mean()
+    assert abs(ours["mpjpe"] - mean["mpjpe"]) > 0.1, "and is not ours"
+    assert mean["mpjve"] > ours["mpjve"], "jumps from chunk to chunk count"
+
+
+def test_roots_are_set_to_zero_where_the_code_or_the_data_set_does():
+    assert not scoring_as_published(H36M, AS_PUBLISHED["mixste"]).zero_root
+    assert scoring_as_published(MPI, AS_PUBLISHED["mixste"]).zero_root
+    assert scoring_as_published(H36M, AS_PUBLISHED["stcformer"]).zero_root
+    assert scoring_as_published(MPI, AS_PUBLISHED["pstmo"]).near == NEAR_JOINTS
