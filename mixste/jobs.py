@@ -5,35 +5,26 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
-from mixste.errors import MixsteError
 from mixste.files import whole_file, whole_folder
-from mixste.models import build_model
-from mixste.models.checkpoint import WEIGHTS, ModelConfig, load_weights, read_config, read_tensors, save_model
-from mixste.objectives import Lift, Objective, Supervised
-from mixste.recipe import FinetuneSettings, ModelSettings, PretrainSettings
+from mixste.models import MaskedModel, PoseModel, build_masked, build_model
+from mixste.models.checkpoint import WEIGHTS, ModelConfig, read_config, save_model
+from mixste.models.transfer import Transfer, transfer
+from mixste.objectives import ERROR_2D, MPJPE, Lift, Masked, Metric, Objective, Supervised
+from mixste.recipe import FinetuneSettings, MaskSettings, ModelSettings, PretrainSettings
 from mixste.sequences import choose_fraction, read_sequences
 from mixste.skeleton import load_skeleton
 from mixste.training import Trainer
-from mixste.training_state import FILE, best_weights, read_state, restore_training, save_training
+from mixste.training_state import FILE, kept_weights, read_state, restore_training, save_training
 
 # The code and data of the library that a training's numbers depend on; tests hold it against what this file imports.
 CODE = (
-    *(
-        "corruption.py",
-        "geometry.py",
-        "inference.py",
-        "jobs.py",
-        "losses.py",
-        "metrics.py",
-        "models/*.py",
-        "objectives.py",
-    ),
-    *("optimisation.py", "recipe.py", "sequences.py", "skeleton.py", "skeletons/*.yaml", "table.py", "training.py"),
-    *("training_state.py", "windows.py"),
+    *("corruption.py", "geometry.py", "inference.py", "jobs.py", "losses.py", "metrics.py", "models/*.py"),
+    *("objectives.py", "optimisation.py", "recipe.py", "sequences.py", "shuffling.py", "skeleton.py"),
+    *("skeletons/*.yaml", "table.py", "training.py", "training_state.py", "windows.py"),
 )
 
 
@@ -55,13 +46,9 @@ class TrainingJob:
     def trainer(self, *, device: torch.device, rank: int = 0, world: int = 1) -> Trainer:
         """Build model and data; raises MixsteError for data or a parent that does not fit."""
         skeleton = load_skeleton(self.skeleton)
-        torch.manual_seed(self.seed)
-        model = build_model(self.model, joints=len(skeleton.joints))
-        if self.parent is not None:
-            load_weights(model, read_tensors(self.parent / WEIGHTS), self.parent / WEIGHTS)
         data = read_sequences(self.train, skeleton=self.skeleton, fps=self.fps)
         return Trainer(
-            model,
+            self._model(len(skeleton.joints)),
             self._objective(len(skeleton.joints)),
             choose_fraction(data, self.fraction, self.seed),
             read_sequences(self.validation, skeleton=self.skeleton, fps=self.fps),
@@ -73,6 +60,23 @@ class TrainingJob:
             rank=rank,
             world=world,
         )
+
+    def transferred(self) -> Transfer | None:
+        """What the model takes over from its parent; raises MixsteError for a parent that does not fit."""
+        if self.parent is None:
+            return None
+        model = build_model(self.model, joints=len(load_skeleton(self.skeleton).joints))
+        return transfer(model, self.parent, skeleton=self.skeleton)
+
+    @property
+    def masks(self) -> MaskSettings | None:
+        """The masks of masked pre-training, which trains another network than a lifter; None in all other trainings."""
+        return self.training.masks if isinstance(self.training, PretrainSettings) else None
+
+    @property
+    def metric(self) -> Metric:
+        """What validation measures."""
+        return MPJPE if self.masks is None else ERROR_2D
 
     def data_hash(self) -> str:
         """Hash of the bytes of every table that the job reads."""
@@ -89,7 +93,8 @@ class TrainingJob:
 
     def config(self, provenance: dict[str, Any]) -> ModelConfig:
         """What the trained model's folder says of it."""
-        return ModelConfig(model=self.model, skeleton=self.skeleton, fps=self.fps, provenance=provenance)
+        kind = "lifter" if self.masks is None else "masked"
+        return ModelConfig(model=self.model, skeleton=self.skeleton, fps=self.fps, kind=kind, provenance=provenance)
 
     def parent_provenance(self) -> dict[str, Any] | None:
         """Where the parent model came from."""
@@ -100,12 +105,22 @@ class TrainingJob:
             return None
         return hashlib.md5((self.parent / WEIGHTS).read_bytes(), usedforsecurity=False).hexdigest()
 
+    def _model(self, joints: int) -> PoseModel | MaskedModel:
+        torch.manual_seed(self.seed)
+        if self.masks is not None:
+            return build_masked(self.model, joints=joints)
+        model = build_model(self.model, joints=joints)
+        if self.parent is not None:
+            transfer(model, self.parent, skeleton=self.skeleton)
+        return model
+
     def _objective(self, joints: int) -> Objective:
-        if isinstance(self.training, PretrainSettings) and self.training.corruption and self.training.loss:
-            return Lift(self.training.corruption, self.training.loss)
-        if isinstance(self.training, PretrainSettings):
-            raise MixsteError("masked pose modelling is not there yet")
-        return Supervised(self.training.loss, skeleton=self.skeleton, joints=joints)
+        training = self.training
+        if isinstance(training, FinetuneSettings):
+            return Supervised(training.loss, skeleton=self.skeleton, joints=joints)
+        if training.corruption is not None and training.loss is not None:
+            return Lift(training.corruption, training.loss)
+        return Masked(cast(MaskSettings, training.masks), joints=joints)
 
 
 def _hash(paths: tuple[Path, ...]) -> str:
@@ -118,7 +133,7 @@ def _hash(paths: tuple[Path, ...]) -> str:
 def run_job(job: TrainingJob, folder: Path, provenance: dict[str, Any]) -> float:
     """Train in this process on one thread, or go on, with the state in `folder` and the model in `folder/model`.
 
-    `provenance` goes into the model's config. Returns the best validation MPJPE in mm.
+    `provenance` goes into the model's config. Returns the validation score of the weights that are kept.
     """
     torch.set_num_threads(1)
     if not (folder / "model").exists():
@@ -128,20 +143,25 @@ def run_job(job: TrainingJob, folder: Path, provenance: dict[str, Any]) -> float
         for _ in trainer.epochs():
             save_training(folder, trainer)
         write_model(folder / "model", folder, job, provenance)
-    return read_state(folder).best_mpjpe
+    return read_state(folder).kept_score
 
 
 def write_model(output: Path, folder: Path, job: TrainingJob, provenance: dict[str, Any]) -> None:
-    """Write the best weights of a finished training as a model folder with its history."""
-    state = read_state(folder)
-    chosen = {"epoch": state.best_epoch, "validation_mpjpe_mm": state.best_mpjpe, "parent": job.parent_provenance()}
+    """Write the kept weights of a finished training as a model folder with its history."""
+    state, transferred = read_state(folder), job.transferred()
+    about = {
+        "epoch": state.kept_epoch,
+        job.metric.key: state.kept_score,
+        "parent": job.parent_provenance(),
+        "transferred": transferred and asdict(transferred),
+    }
     with whole_folder(output) as partial:
-        save_model(partial, best_weights(folder), job.config({**provenance, **chosen}))
+        save_model(partial, kept_weights(folder), job.config({**provenance, **about}))
         write_history(partial / "history.csv", state.history)
 
 
 def write_history(path: Path, history: Sequence[dict[str, float]]) -> None:
-    """Write one row an epoch: losses in metres, validation MPJPE in mm."""
+    """Write one row an epoch: losses in metres, MPJPE in mm; of masked pre-training, screen units and their 1e-3."""
     with whole_file(path) as partial, partial.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(history[0]), lineterminator="\n")
         writer.writeheader()

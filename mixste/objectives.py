@@ -1,26 +1,77 @@
-"""What a training step asks of a model: what it sees, and what it is charged for."""
+"""What a training step asks of a model: what it sees, what it is charged for, and by what it is judged."""
 
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Generator, Tensor
 
 from mixste import losses
 from mixste.corruption import corrupt
-from mixste.recipe import CorruptionSettings, LiftLoss, SupervisedLoss
+from mixste.errors import MixsteError
+from mixste.inference import keep
+from mixste.models import MaskedModel, PoseModel
+from mixste.recipe import CorruptionSettings, LiftLoss, MaskSettings, SupervisedLoss
+from mixste.windows import centre
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What validation measures: its column in records, its key in a model's provenance, its name and unit in words."""
+
+    column: str
+    key: str
+    label: str
+    unit: str
+
+
+MPJPE = Metric("validation_mpjpe", "validation_mpjpe_mm", "validation MPJPE", "mm")
+ERROR_2D = Metric(
+    "validation_2d_error", "validation_2d_error_1e-3", "validation 2D error", "thousandths of a screen unit"
+)
 
 
 class Objective(Protocol):
-    """A way to train: inputs from keypoints, a loss from predictions."""
+    """A way to train. `squared`: half the square of the loss is minimised, its gradient is the loss times as large."""
+
+    metric: Metric
+    squared: bool
 
     def inputs(self, keypoints: Tensor, generator: Generator) -> Tensor:
         """Keypoints `b t j 3` as the model shall see them."""
 
-    def loss(self, predicted: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Weighted parts of the loss of `b t j 3`, metres, root-relative; the loss is their sum."""
+    def loss(self, model: Any, inputs: Tensor, target: Tensor, generator: Generator) -> dict[str, Tensor]:
+        """Weighted parts of the loss; `target` is `b t j 3`, metres, root-relative. The loss is their sum."""
+
+    def errors(self, model: Any, inputs: Tensor, target: Tensor, generator: Generator) -> Tensor:
+        """What validation averages, `b t j`, in metres or screen units: a thousand times `metric`'s unit."""
 
 
-class Lift:
+class Lifting:
+    """What the objectives that lift have in common: they are judged by what lifting keeps of a window."""
+
+    metric = MPJPE
+    squared = False
+
+    def loss(self, model: PoseModel, inputs: Tensor, target: Tensor, generator: Generator) -> dict[str, Tensor]:
+        """The parts of the loss, summed over all that the model is charged for; one frame stands for the centre."""
+        summed: dict[str, Tensor] = {}
+        for output in model.outputs(inputs[..., : model.settings.channels]):
+            for name, value in self.parts(output.float(), _matching(target, output)).items():
+                summed[name] = summed[name] + value if name in summed else value
+        return summed
+
+    def errors(self, model: PoseModel, inputs: Tensor, target: Tensor, generator: Generator) -> Tensor:
+        """Distance of every joint that is kept, metres."""
+        kept = keep(model(inputs[..., : model.settings.channels]).float(), model.settings)
+        return (kept - _matching(target, kept)).norm(dim=-1)
+
+    def parts(self, predicted: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Weighted parts of the loss of one prediction, `b t j 3`."""
+        raise NotImplementedError
+
+
+class Lift(Lifting):
     """Pre-training: recover 3D from corrupted exact projections."""
 
     def __init__(self, corruption: CorruptionSettings, settings: LiftLoss) -> None:
@@ -31,7 +82,7 @@ class Lift:
         """Corrupt keypoints `b t j 3`."""
         return corrupt(keypoints, self.corruption, generator)
 
-    def loss(self, predicted: Tensor, target: Tensor) -> dict[str, Tensor]:
+    def parts(self, predicted: Tensor, target: Tensor) -> dict[str, Tensor]:
         """MPJPE, N-MPJPE and velocity error."""
         return {
             "mpjpe": losses.mpjpe(predicted, target),
@@ -40,18 +91,19 @@ class Lift:
         }
 
 
-class Supervised:
+class Supervised(Lifting):
     """Fine-tuning: MixSTE's weighted MPJPE, temporal consistency and velocity error on detections as they are."""
 
     def __init__(self, settings: SupervisedLoss, *, skeleton: str, joints: int) -> None:
         self.settings = settings
+        self.squared = settings.squared
         self.weights = losses.joint_weights(skeleton, joints) if settings.weighted else torch.ones(joints)
 
     def inputs(self, keypoints: Tensor, generator: Generator) -> Tensor:
         """Detections are used as they are."""
         return keypoints
 
-    def loss(self, predicted: Tensor, target: Tensor) -> dict[str, Tensor]:
+    def parts(self, predicted: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Weighted MPJPE, TC-loss and velocity error."""
         weights = self.weights.to(predicted.device)
         return {
@@ -59,3 +111,50 @@ class Supervised:
             "temporal": self.settings.temporal * losses.temporal_consistency(predicted, weights),
             "velocity": self.settings.velocity * losses.velocity_error(predicted, target),
         }
+
+
+class Masked:
+    """Masked pose modelling (P-STMO's stage I): recover the keypoints that masks hide from those that they leave.
+
+    In each frame so many joints are hidden, drawn anew for every frame, and a share of the frames is hidden whole;
+    a step's masks are shared by its batch. The loss counts all joints of all frames, hidden or not.
+    """
+
+    metric = ERROR_2D
+    squared = False
+
+    def __init__(self, settings: MaskSettings, *, joints: int) -> None:
+        self.settings = settings
+        self.candidates = joints if settings.last_joint else joints - 1
+        if settings.joints > self.candidates:
+            found, expected = f"masks.joints {settings.joints}", f"{self.candidates} or fewer"
+            raise MixsteError("cannot hide so many joints", found=found, expected=expected)
+
+    def inputs(self, keypoints: Tensor, generator: Generator) -> Tensor:
+        """Keypoints as they are; the network hides what it is told to."""
+        return keypoints
+
+    def loss(self, model: MaskedModel, inputs: Tensor, target: Tensor, generator: Generator) -> dict[str, Tensor]:
+        """Mean distance on the screen, hidden and shown alike."""
+        return {"reconstruction": self.errors(model, inputs, target, generator).mean()}
+
+    def errors(self, model: MaskedModel, inputs: Tensor, target: Tensor, generator: Generator) -> Tensor:
+        """Distance of every keypoint from its reconstruction, screen units."""
+        shown = inputs[..., : model.settings.channels]
+        joints, frames = self.masks(shown.shape[1], shown.shape[2], generator)
+        return (model.reconstruct(shown, joints, frames).float() - shown[..., :2]).norm(dim=-1)
+
+    def masks(self, t: int, j: int, generator: Generator) -> tuple[Tensor, Tensor]:
+        """Draw which joints (t j) and which frames (t,) are hidden: True where they are."""
+        device = generator.device
+        order = torch.rand((t, self.candidates), device=device, generator=generator).argsort(dim=-1)
+        joints = torch.zeros((t, j), dtype=torch.bool, device=device)
+        joints.scatter_(1, order[:, : self.settings.joints], True)
+        frames = torch.zeros(t, dtype=torch.bool, device=device)
+        frames[torch.randperm(t, device=device, generator=generator)[: int(t * self.settings.frames)]] = True
+        return joints, frames
+
+
+def _matching(target: Tensor, predicted: Tensor) -> Tensor:
+    """What a prediction is held against: the target's centre frame if it is one frame, else all of them."""
+    return target if predicted.shape[1] == target.shape[1] else centre(target)

@@ -78,9 +78,13 @@ class CorruptionSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class MaskSettings(Settings):
-    """P-STMO's masks: joints hidden in every frame, and the share of frames that is hidden whole."""
+    """P-STMO's masks: joints hidden in every frame, and the share of frames that is hidden whole.
+
+    `last_joint` is whether the skeleton's last joint may be hidden as well: P-STMO's code leaves it out, its paper not.
+    """
 
     joints: Annotated[int, at_least(0)]
+    last_joint: bool
     frames: BelowOne
 
 
@@ -124,7 +128,8 @@ class TrainingSettings(Settings):
     """How long, how much at once and how: the part of pre-training and fine-tuning that is the same.
 
     `stride` is the step between the windows that training draws from, as a share of a window; 0: one for every frame.
-    `keep` is the epoch whose weights are kept: the one that validates best, or the last.
+    `flip` mirrors no windows, half of them (drawn at random), or shows each plain and mirrored, which doubles an epoch
+    as the papers' code does. `keep` is the epoch whose weights are kept: the one that validates best, or the last.
     """
 
     optimiser: OptimiserSettings
@@ -132,7 +137,7 @@ class TrainingSettings(Settings):
     windows_per_epoch: Count | None
     batch_size: Count
     stride: Share
-    flip: bool
+    flip: Annotated[str, one_of("none", "half", "both")]
     keep: Annotated[str, one_of("best", "last")]
     validation_windows: Count
 

@@ -1,4 +1,4 @@
-"""A training run on disk: weights, best weights, optimiser and progress in one safetensors file, whole or absent."""
+"""A training run on disk: weights, kept weights, optimiser and progress in one safetensors file, whole or absent."""
 
 import json
 from dataclasses import asdict
@@ -18,7 +18,7 @@ FILE = "training.safetensors"
 def save_training(folder: Path, trainer: Trainer) -> None:
     """Write everything that the next epoch needs to end in the same numbers."""
     tensors = {f"model/{name}": value.detach().cpu() for name, value in trainer.model.state_dict().items()}
-    tensors |= {f"best/{name}": value for name, value in trainer.best.items()}
+    tensors |= {f"kept/{name}": value for name, value in trainer.kept.items()}
     for number, values in trainer.optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser/{number}/{name}": torch.as_tensor(value).cpu() for name, value in values.items()}
     write_tensors(folder / FILE, tensors, {"progress": json.dumps(asdict(trainer.state))})
@@ -29,7 +29,7 @@ def restore_training(folder: Path, trainer: Trainer) -> None:
     path = folder / FILE
     tensors = read_tensors(path)
     load_weights(trainer.model, _below(tensors, "model/"), path)
-    trainer.best = _below(tensors, "best/")
+    trainer.kept = _below(tensors, "kept/")
     states: dict[int, dict[str, Tensor]] = {}
     for name, value in _below(tensors, "optimiser/").items():
         number, key = name.split("/")
@@ -39,7 +39,7 @@ def restore_training(folder: Path, trainer: Trainer) -> None:
 
 
 def read_state(folder: Path) -> State:
-    """Read only how far a run is: epochs, best score, history."""
+    """Read only how far a run is: epochs, kept score, history."""
     try:
         with safe_open(folder / FILE, framework="pt") as file:
             return State(**json.loads(file.metadata()["progress"]))
@@ -49,9 +49,9 @@ def read_state(folder: Path) -> State:
         ) from error
 
 
-def best_weights(folder: Path) -> dict[str, Tensor]:
-    """Weights of the epoch that validated best."""
-    return _below(read_tensors(folder / FILE), "best/")
+def kept_weights(folder: Path) -> dict[str, Tensor]:
+    """Weights of the epoch that is kept: the one that validated best, or the last."""
+    return _below(read_tensors(folder / FILE), "kept/")
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

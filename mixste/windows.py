@@ -53,7 +53,7 @@ def cut(offsets: Tensor, frames: int, stride: int, *, step: int = 1, centred: bo
             torch.tensor([*range(begin, final, stride), final])
             for (begin, _), final in zip(bounds, finals, strict=True)
         ]
-    counts = torch.tensor([len(own) for own in starts], device=offsets.device)
+    counts = torch.tensor([len(own) for own in starts], dtype=torch.long, device=offsets.device)
     edges = (offsets[:-1].repeat_interleave(counts), offsets[1:].repeat_interleave(counts) - 1)
     return Windows(torch.cat([*starts, torch.arange(0)]).to(offsets.device), *edges, frames, step)
 

@@ -1,21 +1,22 @@
-"""Pre-train: recover 3D from masked, noised 2D of random views. datasets/projections/random -> models/pretrained."""
+"""Pre-train: recover 3D from corrupted 2D, or the 2D that masks hide. datasets/projections -> models/pretrained."""
 
 from mixste.jobs import TrainingJob
 from pipelines.params import Params, load
-from pipelines.places import MODELS, VIEWS, subject_of, tables
+from pipelines.places import MODELS, RIG, VIEWS, subject_of, tables
 from pipelines.stage import run
 from pipelines.training import train
 
 
 def pretraining_job(params: Params) -> TrainingJob:
-    """Every table of random views trains, but the validation and the test subjects'."""
+    """Every table of the chosen views trains, but those of subjects that are held out."""
     split = params.data.split
-    views = sorted(VIEWS.absolute().glob("*.parquet"))
+    folder = {"random": VIEWS, "rig": RIG}[params.pretrain.views]
+    tables_there = sorted(folder.absolute().glob("*.parquet"))
     return TrainingJob(
         model=params.model,
         training=params.pretrain,
-        train=tuple(path for path in views if subject_of(path) not in split.held_out),
-        validation=tables(VIEWS, split.validation),
+        train=tuple(path for path in tables_there if subject_of(path) not in split.held_out),
+        validation=tables(folder, split.validation),
         skeleton=params.data.skeleton,
         fps=params.data.fps,
         seed=params.seed,

@@ -145,7 +145,7 @@ def _windows(settings: TrainingSettings) -> int:
 
 def _better(trials: Sequence[Trial]) -> dict[tuple[str, str], Trial]:
     """The trial of each set of labels and arm that validates best."""
-    by_error = sorted(trials, key=lambda trial: -read_state(trial.folder).best_mpjpe)
+    by_error = sorted(trials, key=lambda trial: -read_state(trial.folder).kept_score)
     return {(trial.labels, trial.arm): trial for trial in by_error}
 
 

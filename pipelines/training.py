@@ -21,16 +21,19 @@ log = logging.getLogger(__name__)
 
 
 def train(stage: str, job: TrainingJob, params: Params, output: Path, *, parent: str) -> None:
-    """Train a job, or go on with it, in `runs/STAGE-FINGERPRINT`, and write its best weights as a model folder.
+    """Train a job, or go on with it, in `runs/STAGE-FINGERPRINT`, and write its kept weights as a model folder.
 
     `parent` is the stage whose run this one builds on.
     """
     job = replace(job, precision=params.cluster.precision)
+    transferred = job.transferred()
+    if transferred is not None:
+        log.info("%s: weights %s", stage, transferred)
     folder = Path(params.cluster.storage).absolute() / f"{stage}-{job.fingerprint()}"
     data_hash = job.data_hash()
     with _alone(folder), tracking.run(stage, params, folder=folder, data_hash=data_hash, parent=parent) as run:
         if not (folder / FILE).exists():
-            follow = follower(stage, job.training.epochs, run)
+            follow = follower(stage, job, run)
             checkpoint = cluster.train(
                 train_loop, {"job": job}, folder=folder, settings=params.cluster, on_record=follow
             )
@@ -39,7 +42,8 @@ def train(stage: str, job: TrainingJob, params: Params, output: Path, *, parent:
         for name in ("config.json", "history.csv"):
             run.log_figure(output / name)
     state = read_state(folder)
-    log.info("%s: best epoch %d, validation MPJPE %.1f mm", output, state.best_epoch, state.best_mpjpe)
+    metric = job.metric
+    log.info("%s: epoch %d, %s %.1f %s", output, state.kept_epoch, metric.label, state.kept_score, metric.unit)
 
 
 def provenance(params: Params) -> dict[str, Any]:
@@ -48,19 +52,22 @@ def provenance(params: Params) -> dict[str, Any]:
     return {"data": data.name, "synthetic": data.synthetic, "licence": data.licence, "detections": "simulated"}
 
 
-def follower(stage: str, epochs: int, run: tracking.Tracked) -> Callable[[dict[str, float]], None]:
+def follower(stage: str, job: TrainingJob, run: tracking.Tracked) -> Callable[[dict[str, float]], None]:
     """What is done with each epoch's record: a line with the time left, and MLflow's metrics."""
+    epochs, metric = job.training.epochs, job.metric
 
     def follow(record: dict[str, float]) -> None:
         epoch = int(record["epoch"])
         left = record["seconds"] * (epochs - epoch)
         log.info(
-            "%s  epoch %d/%d  loss %.4f  validation MPJPE %.1f mm  %.0f frames/s  %d:%02d left",
+            "%s  epoch %d/%d  loss %.4f  %s %.1f %s  %.0f frames/s  %d:%02d left",
             stage,
             epoch,
             epochs,
             record["loss"],
-            record["validation_mpjpe"],
+            metric.label,
+            record[metric.column],
+            metric.unit,
             record["frames_per_second"],
             *divmod(round(left), 60),
         )

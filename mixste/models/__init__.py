@@ -3,13 +3,23 @@
 from torch import nn
 
 from mixste.models.base import PoseModel
+from mixste.models.masked import MaskedPose
 from mixste.models.mixste import MixSTE
 from mixste.models.pstmo import PSTMO
 from mixste.models.pstmo_masked import MaskedPSTMO
 from mixste.models.stcformer import STCFormer, STCFormer3DHP
 from mixste.recipe import ModelSettings
 
-__all__ = ["CLASSES", "MixSTE", "PoseModel", "build_masked", "build_model", "count_parameters"]
+__all__ = [
+    "CLASSES",
+    "MaskedModel",
+    "MixSTE",
+    "PoseModel",
+    "build_masked",
+    "build_model",
+    "count_parameters",
+    "masked_class",
+]
 
 CLASSES: dict[str, type[PoseModel]] = {
     "mixste": MixSTE,
@@ -18,15 +28,24 @@ CLASSES: dict[str, type[PoseModel]] = {
     "stcformer_3dhp": STCFormer3DHP,
 }
 
+MaskedModel = MaskedPose | MaskedPSTMO
+
 
 def build_model(settings: ModelSettings, *, joints: int) -> PoseModel:
     """A fresh model for a skeleton of so many joints, initialised from torch's global random state."""
     return CLASSES[settings.architecture](settings, joints)
 
 
-def build_masked(settings: ModelSettings, *, joints: int) -> MaskedPSTMO:
-    """A fresh masked network, whose weights `build_model` of the same settings takes over: P-STMO's stage I."""
-    return MaskedPSTMO(settings, joints)
+def masked_class(settings: ModelSettings) -> type[MaskedModel]:
+    """The masked network whose weights a lifter of these settings takes over."""
+    return MaskedPSTMO if settings.architecture == "pstmo" else MaskedPose
+
+
+def build_masked(settings: ModelSettings, *, joints: int) -> MaskedModel:
+    """A fresh masked network, whose weights `build_model` of the same settings takes over."""
+    if settings.architecture == "pstmo":
+        return MaskedPSTMO(settings, joints)
+    return MaskedPose(build_model(settings, joints=joints))
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -99,9 +99,15 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise MixsteError(f"cannot read {path}", found=f"not a whole safetensors file ({error})") from error
 
 
-def load_weights(model: torch.nn.Module, weights: dict[str, Tensor], origin: Path) -> None:
-    """Put weights into a model; refuses, by name, any key that is missing, extra or of another shape."""
-    wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+def load_weights(
+    model: torch.nn.Module, weights: dict[str, Tensor], origin: Path, *, fresh: tuple[str, ...] = ()
+) -> None:
+    """Put weights into a model; refuses, by name, any key that is missing, extra or of another shape.
+
+    Keys of the model that begin with one of `fresh` keep their values and must not be given.
+    """
+    own = model.state_dict()
+    wanted = {name: tuple(value.shape) for name, value in own.items() if not name.startswith(fresh)}
     given = {name: tuple(value.shape) for name, value in weights.items()}
     problems = [f"no {name}" for name in sorted(wanted.keys() - given.keys())]
     problems += [f"unknown {name}" for name in sorted(given.keys() - wanted.keys())]
@@ -115,4 +121,4 @@ def load_weights(model: torch.nn.Module, weights: dict[str, Tensor], origin: Pat
             expected="the same keys and shapes",
             mend="use the model settings that the weights were trained with",
         )
-    model.load_state_dict(weights)
+    model.load_state_dict({**own, **weights})

@@ -5,7 +5,7 @@ from mixste.errors import MixsteError
 from mixste.jobs import TrainingJob
 from mixste.settings import Problem, SettingsError
 from mixste.training import Trainer
-from mixste.training_state import best_weights, read_state
+from mixste.training_state import kept_weights, read_state
 from pipelines import cluster
 from pipelines.params import ClusterSettings
 from pipelines.worker import train_loop
@@ -157,9 +157,9 @@ def test_a_failed_worker_goes_on_from_its_last_checkpoint_to_the_same_weights(jo
     assert not fuse.exists()
     assert read_state(checkpoint) == expected.state
     assert curve(records) == expected.state.history
-    found = best_weights(checkpoint)
-    assert found.keys() == expected.best.keys()
-    assert all(torch.equal(found[name], expected.best[name]) for name in found)
+    found = kept_weights(checkpoint)
+    assert found.keys() == expected.kept.keys()
+    assert all(torch.equal(found[name], expected.kept[name]) for name in found)
 
 
 def test_two_workers_give_the_curve_of_one_which_goes_on_in_their_folder(job, tmp_path):

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from mixste.models import PoseModel, build_model
-from mixste.objectives import Lift, Supervised
+from mixste.models import PoseModel, build_masked, build_model
+from mixste.objectives import Lift, Masked, Objective, Supervised
 from mixste.recipe import (
     CorruptionSettings,
     FinetuneSettings,
     LiftLoss,
+    MaskSettings,
     ModelSettings,
     OptimiserSettings,
     PretrainSettings,
@@ -58,14 +59,20 @@ def pretrain_settings(**changes: Any) -> PretrainSettings:
     corruption = CorruptionSettings(noise=1.0, joint_mask=0.05, frame_mask=0.1)
     lift = {"objective": "lift", "views": "random", "corruption": corruption, "masks": None}
     return PretrainSettings(
-        **{**_short(), **lift, "flip": True, "loss": LiftLoss(n_mpjpe=0.5, velocity=2.0), **changes}
+        **{**_short(), **lift, "flip": "half", "loss": LiftLoss(n_mpjpe=0.5, velocity=2.0), **changes}
     )
+
+
+def mpm_settings(**changes: Any) -> PretrainSettings:
+    """Masked pose modelling, three epochs."""
+    masks = MaskSettings(joints=2, last_joint=True, frames=0.5)
+    return pretrain_settings(**{"objective": "mpm", "corruption": None, "loss": None, "masks": masks, **changes})
 
 
 def finetune_settings(**changes: Any) -> FinetuneSettings:
     """MixSTE's loss, three epochs."""
     loss = SupervisedLoss(weighted=True, temporal=0.5, velocity=2.0, squared=False)
-    return FinetuneSettings(**{**_short(), "flip": False, "loss": loss, **changes})
+    return FinetuneSettings(**{**_short(), "flip": "none", "loss": loss, **changes})
 
 
 def _short() -> dict[str, Any]:
@@ -97,17 +104,24 @@ def sequences(lengths: Sequence[int] = (30, 21, 5), *, seed: int = 0, joints: in
     )
 
 
+def objective(settings: PretrainSettings | FinetuneSettings) -> Objective:
+    """What the settings train for."""
+    if isinstance(settings, FinetuneSettings):
+        return Supervised(settings.loss, skeleton=SKELETON, joints=17)
+    if settings.masks:
+        return Masked(settings.masks, joints=17)
+    return Lift(settings.corruption, settings.loss)
+
+
 def trainer(settings: PretrainSettings | FinetuneSettings | None = None, **changes: Any) -> Trainer:
     """A trainer of a fresh tiny model; `changes` replace the trainer's arguments, `model` its settings."""
     settings = settings or pretrain_settings()
     seed = changes.setdefault("seed", 0)
     torch.manual_seed(seed)
-    pretrains = isinstance(settings, PretrainSettings)
+    make = build_masked if isinstance(settings, PretrainSettings) and settings.masks else build_model
     arguments = {
-        "model": build_model(changes.pop("model", None) or model_settings(), joints=17),
-        "objective": Lift(settings.corruption, settings.loss)
-        if pretrains
-        else Supervised(settings.loss, skeleton=SKELETON, joints=17),
+        "model": make(changes.pop("model", None) or model_settings(), joints=17),
+        "objective": objective(settings),
         "data": sequences((30, 21, 5, 40), seed=1),
         "validation": sequences((20, 9), seed=2),
         "settings": settings,

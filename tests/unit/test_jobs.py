@@ -6,7 +6,7 @@ import torch
 
 from mixste.errors import MixsteError
 from mixste.jobs import TrainingJob
-from mixste.models.checkpoint import WEIGHTS, save_model
+from mixste.models.checkpoint import save_model
 from mixste.objectives import Lift, Supervised
 from tests.unit.factories import (
     CPU,
@@ -102,16 +102,16 @@ def test_a_fraction_takes_whole_clips_of_the_training_data_only(job):
 
 
 def test_a_model_starts_from_its_seed_or_from_its_parent(job, child):
-    fresh, again, other = (replace(job, seed=seed).trainer(device=CPU).best for seed in (0, 0, 1))
+    fresh, again, other = (replace(job, seed=seed).trainer(device=CPU).kept for seed in (0, 0, 1))
     assert torch.equal(fresh["embed.weight"], again["embed.weight"])
     assert not torch.equal(fresh["embed.weight"], other["embed.weight"])
     assert all(
-        torch.equal(value, child.trainer(device=CPU).best[name]) for name, value in model(7).state_dict().items()
+        torch.equal(value, child.trainer(device=CPU).kept[name]) for name, value in model(7).state_dict().items()
     )
 
 
 def test_a_parent_of_another_size_is_refused_by_name(child):
-    with pytest.raises(MixsteError, match=f"{WEIGHTS} do not fit this model"):
+    with pytest.raises(MixsteError, match=r"cannot start from .*parent; found: width 16; expected: width 32"):
         replace(child, model=model_settings(width=32)).trainer(device=CPU)
 
 

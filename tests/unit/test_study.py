@@ -83,7 +83,7 @@ def trained(monkeypatch):
         jobs[folder] = job
         pretrains = isinstance(job.training, PretrainSettings)
         error = 100.0 if pretrains else VALIDATION[job.training.optimiser.lr]
-        state = State(epoch=1, best_epoch=1, best_mpjpe=error)
+        state = State(epoch=1, kept_epoch=1, kept_score=error)
         write_tensors(folder / FILE, {}, {"progress": json.dumps(asdict(state))})
         write_tensors(folder / "model" / WEIGHTS, {"seed": torch.tensor([job.seed])})
         return error
@@ -205,7 +205,7 @@ def test_the_report_says_what_it_rests_on(one_of_each):
     assert about["settings"]["finetune"]["epochs"] == 3
     for row in about["trials"]:
         assert np.isfinite([row[key] for key in ("mpjpe", "p_mpjpe", "mpjpe_group_mean", "subjects.S4")]).all()
-        assert 0 < row["best_epoch"] <= 6
+        assert 0 < row["kept_epoch"] <= 6
     text = (study.STUDY / "table.md").read_text()
     source = f"commit unknown with uncommitted changes, test data {about['test_data']}, fp32."
     assert text.endswith(f"MPJPE in mm; synthetic motion, simulated detections; data sample, {source}\n")
@@ -231,7 +231,7 @@ ROWS = [
         "mpjpe_group_mean": mpjpe + 2,
         "p_mpjpe": 30.0,
     }
-    | {"subjects.S4": mpjpe, "actions.walk": 2 * mpjpe, "best_epoch": 1}
+    | {"subjects.S4": mpjpe, "actions.walk": 2 * mpjpe, "kept_epoch": 1}
     for labels, arm, seed, lr, mpjpe in (
         ("", "pre-training", 0, 0.002, 90.0),
         ("one", "scratch", 0, 0.004, 80.0),

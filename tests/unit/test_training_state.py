@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 
 from mixste.errors import MixsteError
 from mixste.training import State
-from mixste.training_state import FILE, best_weights, read_state, restore_training, save_training
+from mixste.training_state import FILE, kept_weights, read_state, restore_training, save_training
 from tests.unit.factories import model_settings, trainer
 
 
@@ -30,24 +30,24 @@ def same(first, second):
 def test_progress_comes_back_as_it_was(run, saved):
     state = read_state(saved)
     assert state == run.state
-    assert (state.epoch, state.best_epoch, len(state.history)) == (1, 1, 1)
+    assert (state.epoch, state.kept_epoch, len(state.history)) == (1, 1, 1)
 
 
 def test_a_run_that_has_not_begun_can_be_saved_too(tmp_path):
     save_training(tmp_path, trainer())
-    assert read_state(tmp_path) == State(best_mpjpe=math.inf)
+    assert read_state(tmp_path) == State(kept_score=math.inf)
     restore_training(tmp_path, trainer())
 
 
-def test_the_best_weights_can_be_read_alone(run, saved):
-    assert same(best_weights(saved), run.best)
+def test_the_kept_weights_can_be_read_alone(run, saved):
+    assert same(kept_weights(saved), run.kept)
 
 
 def test_restoring_brings_back_weights_optimiser_and_progress(run, saved):
     restored = trainer(seed=5)
     restore_training(saved, restored)
     assert same(restored.model.state_dict(), run.model.state_dict())
-    assert same(restored.best, run.best)
+    assert same(restored.kept, run.kept)
     assert restored.state == run.state
     own, other = run.optimiser.state_dict()["state"], restored.optimiser.state_dict()["state"]
     assert own.keys() == other.keys()
@@ -66,7 +66,7 @@ def test_a_file_of_another_model_is_refused_by_name(saved):
         restore_training(saved, trainer(model=model_settings(depth=3)))
 
 
-@pytest.mark.parametrize("read", [read_state, best_weights, lambda folder: restore_training(folder, trainer())])
+@pytest.mark.parametrize("read", [read_state, kept_weights, lambda folder: restore_training(folder, trainer())])
 def test_a_truncated_file_is_refused_by_name(saved, read):
     (saved / FILE).write_bytes((saved / FILE).read_bytes()[:-50])
     with pytest.raises(MixsteError, match=FILE):
