@@ -1,6 +1,7 @@
 """Model folders: `model.safetensors` beside `config.json`, which says what the weights are and what they expect."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from mixste.recipe import ModelSettings
 from mixste.skeleton import load_skeleton
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
+Shapes = Mapping[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,16 +111,20 @@ def load_weights(
     own = model.state_dict()
     wanted = {name: tuple(value.shape) for name, value in own.items() if not name.startswith(fresh)}
     given = {name: tuple(value.shape) for name, value in weights.items()}
-    problems = [f"no {name}" for name in sorted(wanted.keys() - given.keys())]
-    problems += [f"unknown {name}" for name in sorted(given.keys() - wanted.keys())]
-    shared = sorted(wanted.keys() & given.keys())
-    problems += [f"{name} is {given[name]}, not {wanted[name]}" for name in shared if given[name] != wanted[name]]
-    if problems:
-        shown = "; ".join(problems[:6]) + (f"; and {len(problems) - 6} more" if len(problems) > 6 else "")
+    if problems := misfits(wanted, given):
         raise MixsteError(
             f"the weights in {origin} do not fit this model",
-            found=shown,
+            found=problems,
             expected="the same keys and shapes",
             mend="use the model settings that the weights were trained with",
         )
     model.load_state_dict({**own, **weights})
+
+
+def misfits(wanted: Shapes, given: Shapes) -> str:
+    """The keys that are missing, unknown or of another shape, in words; nothing if there is none."""
+    problems = [f"no {name}" for name in sorted(wanted.keys() - given.keys())]
+    problems += [f"unknown {name}" for name in sorted(given.keys() - wanted.keys())]
+    shared = sorted(wanted.keys() & given.keys())
+    problems += [f"{name} is {given[name]}, not {wanted[name]}" for name in shared if given[name] != wanted[name]]
+    return "; ".join(problems[:6]) + (f"; and {len(problems) - 6} more" if len(problems) > 6 else "")

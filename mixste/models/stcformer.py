@@ -7,7 +7,7 @@ What differs from a textbook transformer:
 - softmax is scaled by half the width (3DHP: the whole), not by the width of a head;
 - MLPs, embedding and head have no bias, and no norm precedes the head.
 
-Queries, keys and values lie one after the other here; the authors' files interleave them (`mixste.models.official`).
+Queries, keys and values lie one after the other here; the authors' files interleave them (`mixste.official`).
 """
 
 from dataclasses import dataclass

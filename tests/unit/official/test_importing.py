@@ -1,0 +1,205 @@
+"""Files as the authors write them become models whose outputs are those of the papers' formulas."""
+
+import json
+
+import pytest
+import torch
+
+from mixste.errors import MixsteError
+from mixste.lifter import Lifter
+from mixste.models import build_masked, stcformer
+from mixste.models.checkpoint import WEIGHTS, load_model, load_weights, read_config, read_tensors
+from mixste.models.pstmo import strides
+from mixste.official.importing import import_checkpoint
+from tests.unit.official import layouts, plain
+
+STRIDES = {1: (1, 1, 1), 9: (1, 3, 3), 27: (3, 3, 3), 43: (3, 3, 3, 3), 81: (3, 3, 3, 3), 243: (3,) * 5}
+
+
+def keypoints(frames=9, joints=17, channels=2):
+    return torch.rand((2, frames, joints, channels), generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+def imported(path, folder, **options):
+    import_checkpoint(path, folder, **options)
+    return load_model(folder)[0]
+
+
+def assert_equal(ours, theirs):
+    assert theirs.abs().max() > 0.1
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("frames", "joints", "channels"), [(9, 17, 2), (27, 17, 2), (9, 15, 2), (9, 16, 3), (1, 17, 2)]
+)
+def test_mixste_lifts_as_its_formulas_do(tmp_path, frames, joints, channels):
+    weights = layouts.random_weights(layouts.mixste(32, 3, frames, joints, channels))
+    model = imported(layouts.save_mixste(tmp_path / "best_epoch.bin", weights), tmp_path / "out")
+    x = keypoints(frames, joints, channels)
+    with torch.no_grad():
+        assert_equal(model(x), plain.mixste(x, weights))
+
+
+@pytest.mark.parametrize("frames", [9, 27])
+def test_stcformer_lifts_as_its_formulas_do(tmp_path, frames):
+    weights = layouts.random_weights(layouts.stcformer(32, 3))
+    path = layouts.save_bare(tmp_path / "no_refine_6_4406.pth", weights)
+    model = imported(path, tmp_path / "out", frames=frames)
+    x = keypoints(frames)
+    with torch.no_grad():
+        assert_equal(model(x), plain.stcformer(x, weights))
+
+
+def test_the_version_for_3dhp_lifts_as_its_formulas_do_in_metres_where_the_file_has_millimetres(tmp_path):
+    weights = layouts.random_weights(layouts.stcformer_3dhp(32, 3))
+    weights["pose_lift.weight"] *= 1000
+    model = imported(layouts.save_bare(tmp_path / "a.pth", weights, "module."), tmp_path / "out")
+    x = keypoints()
+    with torch.no_grad():
+        assert_equal(model(x), plain.stcformer_3dhp(x, weights) / 1000)
+
+
+def test_the_part_tables_are_the_published_ones(tmp_path, monkeypatch):
+    """As published the part terms are weighted so low that a wrong table would pass at 1e-5."""
+    monkeypatch.setattr(stcformer, "PART_WEIGHTS", {"space": 0.7, "time": 0.3})
+    x = keypoints()
+    weights = layouts.random_weights(layouts.stcformer(32, 2))
+    model = imported(layouts.save_bare(tmp_path / "a.pth", weights), tmp_path / "h36m")
+    with torch.no_grad():
+        assert_equal(model(x), plain.stcformer(x, weights, weights=(0.7, 0.3)))
+    weights = layouts.random_weights(layouts.stcformer_3dhp(32, 2))
+    model = imported(layouts.save_bare(tmp_path / "b.pth", weights), tmp_path / "3dhp")
+    with torch.no_grad():
+        assert_equal(1000 * model(x), plain.stcformer_3dhp(x, weights, weights=(0.7, 0.0)))
+
+
+@pytest.mark.parametrize(
+    ("frames", "depth", "joints", "channels"), [(9, 3, 17, 2), (27, 4, 17, 2), (43, 2, 15, 3), (1, 2, 16, 2)]
+)
+def test_pstmo_lifts_as_its_formulas_do(tmp_path, frames, depth, joints, channels):
+    rows = layouts.pstmo(32, depth, frames, joints, channels, strides=STRIDES[frames])
+    weights = layouts.random_weights(rows)
+    model = imported(layouts.save_bare(tmp_path / "a.pth", weights, "module."), tmp_path / "out")
+    x = keypoints(frames, joints, channels)
+    with torch.no_grad():
+        sequence, centre = plain.pstmo(x, weights, STRIDES[frames])
+        for ours, theirs in zip((model(x), *model.outputs(x)), (centre, sequence, centre), strict=True):
+            assert_equal(ours, theirs)
+
+
+def test_pstmos_strides_are_the_published_ones_and_end_at_one_frame():
+    assert {frames: strides(frames) for frames in STRIDES} == STRIDES
+    assert strides(351) == (3, 9, 13)
+
+
+def test_pstmo_of_3dhp_gives_metres_where_the_file_has_millimetres(tmp_path):
+    weights = layouts.random_weights(layouts.pstmo(32, 2, 9, strides=STRIDES[9]))
+    for head in ("fcn.1", "fcn_1.1"):
+        weights[f"{head}.weight"] *= 1000
+        weights[f"{head}.bias"] *= 1000
+    model = imported(layouts.save_bare(tmp_path / "a.pth", weights), tmp_path / "out", skeleton="mpi17")
+    x = keypoints()
+    with torch.no_grad():
+        sequence, centre = plain.pstmo(x, weights, STRIDES[9])
+        assert_equal(model.outputs(x)[0], sequence / 1000)
+        assert_equal(model(x), centre / 1000)
+
+
+@pytest.mark.parametrize("channels", [2, 3])
+def test_pstmos_stage_1_reconstructs_as_its_formulas_do_in_the_frames_own_order(tmp_path, channels):
+    weights = layouts.random_weights(layouts.pstmo_stage_1(32, 3, 9, channels=channels))
+    import_checkpoint(layouts.save_bare(tmp_path / "pretrain_1_2.pth", weights, "module."), tmp_path / "out")
+    config = read_config(tmp_path / "out")
+    assert config.kind == "masked"
+    model = build_masked(config.model, joints=17).eval()
+    load_weights(model, read_tensors(tmp_path / "out" / WEIGHTS), tmp_path)
+    draw = torch.Generator().manual_seed(2)
+    joints, frames = torch.rand((9, 17), generator=draw) < 0.2, torch.rand(9, generator=draw) < 0.6
+    x = keypoints(channels=channels)
+    with torch.no_grad():
+        theirs, order = plain.pstmo_stage_1(x, weights, joints, frames)
+        assert_equal(model.reconstruct(x, joints, frames)[:, order], theirs)
+
+
+def test_an_imported_model_lifts_whole_sequences_and_says_what_it_is(tmp_path):
+    weights = layouts.random_weights(layouts.mixste(32, 2, 9))
+    path = layouts.save_mixste(tmp_path / "best_epoch.bin", weights)
+    import_checkpoint(path, tmp_path / "out")
+    lifted = Lifter.load(tmp_path / "out").lift(keypoints(31)[0].numpy())
+    assert lifted.shape == (31, 17, 3)
+    values = json.loads((tmp_path / "out/config.json").read_text())
+    assert (values["skeleton"], values["fps"], values["model"]["frames"]) == ("h36m17", 50.0, 9)
+    origin = values["provenance"]
+    assert (origin["network"], origin["file"], len(origin["sha256"])) == ("MixSTE", "best_epoch.bin", 64)
+    assert origin["assumed"]["heads"] == 8
+    assert "licence" in origin["licence"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        (layouts.mixste, {"frames": 243, "width": 512, "depth": 8, "heads": 8, "mlp_ratio": 2.0, "drop_path": 0.1}),
+        (layouts.pstmo, {"frames": 243, "step": 2, "width": 256, "depth": 3, "heads": 8, "output": "centre"}),
+        (layouts.stcformer, {"frames": 81, "step": 3, "width": 256, "depth": 6, "heads": 8, "mlp_ratio": 4.0}),
+        (layouts.stcformer_3dhp, {"frames": 81, "step": 1, "width": 256, "depth": 6, "heads": 4, "mlp_ratio": 4.0}),
+    ],
+)
+def test_the_published_sizes_are_found_out(tmp_path, rows, expected):
+    weights = {key: torch.zeros(shape) for key, shape in rows()}
+    import_checkpoint(layouts.save_bare(tmp_path / "a.pth", weights, "module."), tmp_path / "out")
+    settings = read_config(tmp_path / "out").model
+    assert {key: getattr(settings, key) for key in expected} == expected
+
+
+def broken(tmp_path, change, rows=None, **options):
+    weights = layouts.random_weights(rows or layouts.mixste(16, 2, 9))
+    change(weights)
+    with pytest.raises(MixsteError) as error:
+        import_checkpoint(layouts.save_bare(tmp_path / "a.pth", weights), tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda w: w.pop("TTEblocks.1.mlp.fc2.bias"), "no TTEblocks.1.mlp.fc2.bias"),
+        (lambda w: w.update(extra=torch.zeros(1)), "unknown extra"),
+        (lambda w: w.update({"head.1.bias": torch.zeros(4)}), "head.1.bias is (4,), not (3,)"),
+        (lambda w: w.pop("Temporal_pos_embed"), "no Temporal_pos_embed"),
+        (lambda w: w.update(Temporal_pos_embed=torch.zeros(9, 16)), "Temporal_pos_embed of shape (9, 16)"),
+        (lambda w: [w.pop(key) for key in list(w) if key.startswith("STEblocks.0")], "no STEblocks.0"),
+    ],
+)
+def test_a_missing_an_extra_and_a_differently_shaped_key_are_named(tmp_path, change, message):
+    assert message in broken(tmp_path, change)
+
+
+def test_another_length_or_skeleton_than_the_files_is_refused(tmp_path):
+    assert "9 in its weights" in broken(tmp_path, lambda w: None, frames=27)
+    assert "a model of 17 joints; expected: 15 joints" in broken(tmp_path, lambda w: None, skeleton="humaneva15")
+    assert "23 joints" in broken(tmp_path, lambda w: None, layouts.mixste(16, 2, 9, joints=23))
+
+
+def test_other_models_are_refused_by_their_names(tmp_path):
+    def motionbert(weights):
+        weights.clear()
+        weights.update({"temp_embed": torch.zeros(1, 243, 1, 8), "blocks_st.0.norm1_s.weight": torch.zeros(8)})
+
+    def refine(weights):
+        weights.clear()
+        weights.update({"post_refine.0.weight": torch.zeros(1024, 102), "post_refine.0.bias": torch.zeros(1024)})
+
+    assert "MotionBERT" in broken(tmp_path, motionbert)
+    assert "true depth of the root" in broken(tmp_path, refine)
+    assert "2 tensors (a, b, ...)" in broken(
+        tmp_path, lambda w: (w.clear(), w.update(a=torch.zeros(1), b=torch.zeros(1)))
+    )
+
+
+def test_a_folder_that_exists_is_not_written_over(tmp_path):
+    (tmp_path / "out").mkdir()
+    path = layouts.save_bare(tmp_path / "a.pth", layouts.random_weights(layouts.mixste(16, 2, 9)))
+    with pytest.raises(MixsteError, match="it exists"):
+        import_checkpoint(path, tmp_path / "out")
