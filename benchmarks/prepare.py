@@ -16,10 +16,10 @@ from omegaconf import OmegaConf
 from mixste.captures.asfamc import bone_ends, find_asf, read_amc, read_asf
 from mixste.captures.bvh import joint_positions, read_bvh
 from mixste.errors import MixsteError
+from mixste.typed import build
 from pipelines.params import compose
 from pipelines.prepare import Subject, find_subjects, prepare_subject
 from pipelines.settings import DataSettings
-from pipelines.typed import build
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from mixste.errors import MixsteError
 from mixste.files import whole_file
 from mixste.recipe import FinetuneSettings, ModelSettings, PretrainSettings
 from mixste.settings import Problem, Settings
+from mixste.typed import build
 from pipelines.settings import (
     ClusterSettings,
     DataSettings,
@@ -20,7 +21,6 @@ from pipelines.settings import (
     TrackingSettings,
 )
 from pipelines.stage import run
-from pipelines.typed import build
 
 CONF = Path("conf")
 PARAMS = Path("params.yaml")

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from mixste.errors import MixsteError
+from mixste.typed import build
 from pipelines.params import Params, compose, load, write
-from pipelines.typed import build
 
 GROUPS = [
     (folder.name, file.stem)

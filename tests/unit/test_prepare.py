@@ -11,10 +11,10 @@ from mixste.captures.bvh import Bvh, write_bvh
 from mixste.errors import MixsteError
 from mixste.skeleton import load_skeleton
 from mixste.table import read_table
+from mixste.typed import build
 from pipelines import prepare
 from pipelines.params import compose
 from pipelines.settings import DataSettings
-from pipelines.typed import build
 
 SKELETON = load_skeleton("h36m17")
 ROOT = Path(__file__).parents[2]
