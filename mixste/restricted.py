@@ -73,6 +73,15 @@ def read_pickle(path: Path) -> Any:
         raise _error(path, error, "a pickle of arrays and plain containers") from error
 
 
+def npz_keys(path: Path) -> tuple[str, ...]:
+    """Return the names of an npz file's arrays; MixsteError if it is damaged."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return tuple(name.removesuffix(".npy") for name in archive.namelist())
+    except DAMAGED as error:
+        raise _error(path, error, "an npz file") from error
+
+
 def read_npz(path: Path, keys: Collection[str] | None = None) -> dict[str, np.ndarray]:
     """Return the arrays of an npz file by name, all or those of `keys`; an array of objects as `read_pickle` would.
 

@@ -1,10 +1,12 @@
 """From a capture file to recordings: mapped joints, metres, Z up, sound pieces, one frame rate."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from mixste.captures import Capture, Recording, read_capture
+from mixste.captures import Capture, Recording, SourceError, read_capture
 from mixste.captures.cleaning import Defect, Limits, clean
 from mixste.captures.resampling import resample
 from mixste.captures.trials import Trial
@@ -18,7 +20,10 @@ PERSON = (1.5, 8.0)
 
 @dataclass(frozen=True)
 class Source:
-    """One kind of capture file: how it is read and becomes metres with Z up; `fps` None: the file's own."""
+    """One kind of capture file: how it is read and becomes metres with Z up; `fps` None: the file's own.
+
+    `more` is what its format needs besides the file.
+    """
 
     name: str
     format: str
@@ -26,6 +31,7 @@ class Source:
     metres_per_unit: float
     up: str
     fps: float | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.metres_per_unit) and self.metres_per_unit > 0):
@@ -41,7 +47,7 @@ class Source:
 class Outcome:
     """What became of one file: its recordings, the frames it had, the ranges taken out, why it was rejected, if so.
 
-    `dropped` frames were left out unseen at its start.
+    `dropped` frames were left out unseen at its start; `notes` are the reader's.
     """
 
     trial: Trial
@@ -50,6 +56,7 @@ class Outcome:
     defects: tuple[Defect, ...] = ()
     rejected: str = ""
     dropped: int = 0
+    notes: tuple[str, ...] = ()
 
 
 def prepare(trial: Trial, source: Source, limits: Limits) -> Outcome:
@@ -58,7 +65,9 @@ def prepare(trial: Trial, source: Source, limits: Limits) -> Outcome:
     MixsteError if the settings do not fit the file: another frame rate, a unit that makes no person, a missing joint.
     """
     try:
-        capture = read_capture(trial.path, source.format)
+        capture = read_capture(trial.path, source.format, **source.more)
+    except SourceError:
+        raise
     except MixsteError as error:
         return Outcome(trial, rejected=str(error))
     fps = _frame_rate(capture.fps, source, trial)
@@ -72,7 +81,7 @@ def prepare(trial: Trial, source: Source, limits: Limits) -> Outcome:
         for name, piece in zip(_names(trial.name, len(pieces)), pieces, strict=True)
     ]
     why, dropped = "" if pieces else _why(defects, len(joints)), min(limits.drop_frames, len(joints))
-    return Outcome(trial, tuple(recordings), len(joints), tuple(defects), why, dropped)
+    return Outcome(trial, tuple(recordings), len(joints), tuple(defects), why, dropped, capture.notes)
 
 
 def _mapped(capture: Capture, source: Source, trial: Trial) -> np.ndarray:

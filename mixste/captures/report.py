@@ -1,5 +1,6 @@
 """What became of every capture file: counts, joint maps, and each rejected file and trimmed range with its reason."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +17,8 @@ MISCOUNTED = "another number of frames than the table of trials says"
 class Row:
     """One file: frames it had, frames `kept` at the target rate in `pieces`, ranges taken out, why it was rejected.
 
-    `dropped` frames were left out at its start; `expected` is how many frames the table of trials says it has.
+    `dropped` frames were left out at its start; `expected` is how many frames the table of trials says it has; `notes`
+    say what its reader had to choose or leave out.
     """
 
     source: str
@@ -29,6 +31,7 @@ class Row:
     rejected: str
     dropped: int = 0
     expected: int | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def miscounted(self) -> bool:
@@ -56,6 +59,7 @@ def account(source: Source, outcome: Outcome) -> Row:
         rejected=outcome.rejected,
         dropped=outcome.dropped,
         expected=trial.frames,
+        notes=outcome.notes,
     )
 
 
@@ -89,7 +93,9 @@ def _about(source: Source, rows: Sequence[Row], fps: float) -> dict[str, Any]:
         first = next((row.rejected for row in rows), "no file at all")
         found, mend = f"all {len(rows)} files rejected, the first because: {first}", "correct the source in conf/data"
         raise MixsteError(f"nothing of source {source.name} can be used", found=found, mend=mend)
-    return {**_count(rows, fps), "joint_map": source.joint_map.name, "joints": source.joint_map.report()}
+    notes = dict(Counter(note for row in rows for note in row.notes))
+    about = {"joint_map": source.joint_map.name, "joints": source.joint_map.report(), "notes": notes}
+    return {**_count(rows, fps), **about}
 
 
 def _below(path: Path, folder: Path) -> str:
