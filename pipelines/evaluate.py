@@ -22,7 +22,8 @@ from mixste.scoring import Scores, score
 from mixste.sequences import Sequences, read_sequences
 from mixste.skeleton import load_skeleton
 from pipelines import tracking
-from pipelines.evaluation_report import Evaluated, write_report
+from pipelines.evaluated import Evaluated
+from pipelines.evaluation_report import write_report
 from pipelines.params import Params, load
 from pipelines.places import EVALUATION, MODELS, RIG, tables
 from pipelines.provenance import data_hash

@@ -1,9 +1,8 @@
-"""What `evaluate` leaves behind: metrics.json, both scorings, tables by action, subject and more, figures, a clip."""
+"""What `evaluate` leaves behind: metrics.json, the table, scorings by action and subject and more, figures, a clip."""
 
 import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,30 +10,14 @@ from torch import Tensor
 
 from mixste import drawing
 from mixste.files import whole_file, whole_folder
-from mixste.models.checkpoint import ModelConfig
 from mixste.protocols import AS_PUBLISHED, PROTOCOLS, Protocol
 from mixste.sequences import Sequences
 from mixste.skeleton import load_skeleton
+from pipelines.comparison import lines, page
+from pipelines.evaluated import Evaluated
 from pipelines.params import Params
 
 TUNED = ("scratch", "finetuned")
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """A model folder with its predictions `n j 3`, its means by both scorings, mm, and what a window costs it.
-
-    `as_published` is None where the code of its paper scores no such model.
-    """
-
-    folder: Path
-    config: ModelConfig
-    predicted: Tensor
-    summary: dict[str, Any]
-    as_published: dict[str, Any] | None
-    parameters: int
-    linear_macs: int
-    all_macs: int
 
 
 def write_report(
@@ -54,6 +37,9 @@ def write_report(
             ]
             write_rows(partial / f"per_{key}.csv", rows)
         write_rows(partial / "scorings.csv", [*_scorings(models)])
+        table, title = lines(models, sequences, params), f"Test results of {params.data.name}, {note(sequences)}"
+        write_rows(partial / "table.csv", table)
+        (partial / "table.md").write_text(page(table, title, protocol.headline), encoding="utf-8")
         _figures(partial, models, sequences)
         _clip(partial / "clip.gif", models["finetuned"].predicted, sequences, params.evaluate.clip_seconds)
 
