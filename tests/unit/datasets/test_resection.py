@@ -33,6 +33,4 @@ def test_noisy_pixels_give_it_about():
 def test_a_point_on_the_axis_is_seen_in_the_middle():
     intrinsics = np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]])
     middle = reproject(np.array([[0.0, 0, 3]]), intrinsics, np.eye(3), np.zeros(3))
-        np.array([[0.0, 0, 3]]), np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]]), np.eye(3), np.zeros(3)
-    )
     assert middle.tolist() == [[320, 240]]
