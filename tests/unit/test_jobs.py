@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from mixste.errors import MixsteError
-from mixste.jobs import TrainingJob
-from mixste.models.checkpoint import save_model
-from mixste.objectives import Lift, Supervised
+from mixste.jobs import TrainingJob, run_job
+from mixste.lifter import Lifter
+from mixste.models.checkpoint import read_config, save_model
+from mixste.objectives import Lift, Masked, Supervised
 from tests.unit.factories import (
     CPU,
     FPS,
@@ -15,6 +16,7 @@ from tests.unit.factories import (
     finetune_settings,
     model,
     model_settings,
+    mpm_settings,
     pretrain_settings,
     sequences,
     write_projections,
@@ -51,6 +53,7 @@ def test_equal_jobs_have_equal_fingerprints(job):
         {"model": model_settings(width=32)},
         {"training": finetune_settings(epochs=4)},
         {"training": pretrain_settings()},
+        {"training": mpm_settings()},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -91,6 +94,7 @@ def test_a_trainer_has_the_jobs_data_model_and_objective(job):
     assert run.model.settings == job.model
     assert isinstance(run.objective, Supervised)
     assert isinstance(replace(job, training=pretrain_settings()).trainer(device=CPU).objective, Lift)
+    assert isinstance(replace(job, training=mpm_settings()).trainer(device=CPU).objective, Masked)
 
 
 def test_a_fraction_takes_whole_clips_of_the_training_data_only(job):
@@ -133,3 +137,22 @@ def test_a_job_trains(child):
     records = list(child.trainer(device=CPU).epochs())
     assert [record["epoch"] for record in records] == [1, 2, 3]
     assert all(math.isfinite(record["validation_mpjpe"]) for record in records)
+
+
+@pytest.mark.parametrize("architecture", ["mixste", "pstmo", "stcformer", "stcformer_3dhp"])
+def test_masked_pre_training_is_a_model_folder_that_a_lifter_starts_from(job, tmp_path, architecture):
+    job = replace(job, model=model_settings(architecture=architecture))
+    masked = replace(job, training=mpm_settings(epochs=1))
+    score = run_job(masked, tmp_path / "masked", {"stage": "pretrain"})
+    config = read_config(tmp_path / "masked" / "model")
+    assert config.kind == "masked"
+    assert config.provenance["validation_2d_error_1e-3"] == score
+    with pytest.raises(MixsteError, match="cannot lift"):
+        Lifter.load(tmp_path / "masked" / "model")
+    child = replace(job, parent=tmp_path / "masked" / "model", training=finetune_settings(epochs=1))
+    run_job(child, tmp_path / "tuned", {"stage": "finetune"})
+    provenance = Lifter.load(tmp_path / "tuned" / "model").config.provenance
+    assert provenance["transferred"]["kind"] == "masked network"
+    assert provenance["transferred"]["fresh"]["head"] > 0
+    assert provenance["parent"]["stage"] == "pretrain"
+    assert math.isfinite(provenance["validation_mpjpe_mm"])

@@ -1,19 +1,18 @@
-import json
 import math
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 import torch
-from torch import distributed, multiprocessing
 
 from mixste.errors import MixsteError
-from mixste.objectives import Lift, Supervised
-from mixste.recipe import CorruptionSettings, LiftLoss, SupervisedLoss
+from mixste.objectives import Supervised
+from mixste.recipe import CorruptionSettings, SupervisedLoss
 from mixste.training_state import restore_training, save_training
 from tests.unit.factories import (
     FLIP,
     finetune_settings,
     model_settings,
+    mpm_settings,
     optimiser_settings,
     pretrain_settings,
     sequences,
@@ -61,20 +60,83 @@ def numbered(count):
     return data
 
 
-def order(seed=0, windows=7, batch=2, epochs=6):
-    """Window numbers of every step."""
-    recorder = Recorder()
-    settings = finetune_settings(batch_size=batch, epochs=epochs)
-    run = trainer(settings, objective=recorder, data=numbered(windows), seed=seed)
-    run.validate = lambda: 1.0
-    list(run.epochs())
-    return recorder.steps
-
-
 def test_the_same_seed_gives_the_same_loss_twice():
     (first, records), (second, again) = trained(), trained()
     assert curve(records) == curve(again)
     assert same(weights(first), weights(second))
+
+
+EVERYTHING = [
+    pytest.param(settings, changes, id=f"{settings.__name__}-{changes['architecture']}-{changes.get('output', '')}")
+    for settings in (finetune_settings, mpm_settings)
+    for changes in (
+        {"architecture": "mixste"},
+        {"architecture": "mixste", "output": "centre", "step": 2},
+        {"architecture": "pstmo", "step": 2, "dropout": 0.1},
+        {"architecture": "stcformer", "output": "centre", "step": 3, "dropout": 0.1},
+        {"architecture": "stcformer_3dhp"},
+    )
+]
+
+
+@pytest.mark.parametrize(("settings", "changes"), EVERYTHING)
+def test_every_architecture_resumes_to_the_numbers_of_an_undisturbed_run(tmp_path, settings, changes):
+    """Also the same loss at a fixed seed: dropout, masks and running statistics included."""
+    settings, model = settings(windows_per_epoch=8, flip="half"), model_settings(**changes)
+    undisturbed, records = trained(settings, model=model)
+    interrupted = trainer(settings, model=model)
+    next(interrupted.epochs())
+    save_training(tmp_path, interrupted)
+    resumed = trainer(settings, model=model, seed=0)
+    restore_training(tmp_path, resumed)
+    assert curve(resumed.epochs()) == curve(records)[1:]
+    assert same(weights(resumed), weights(undisturbed))
+    assert same(resumed.kept, undisturbed.kept)
+
+
+@pytest.mark.parametrize(("settings", "changes"), EVERYTHING)
+def test_every_architecture_learns_what_it_is_asked_for(settings, changes):
+    settings = settings(epochs=15, optimiser=optimiser_settings(lr=1e-2), windows_per_epoch=32)
+    records = trained(settings, model=model_settings(**{**changes, "dropout": 0.0, "drop_path": 0.0}))[1]
+    assert records[-1]["loss"] < 0.7 * records[0]["loss"]
+
+
+@pytest.mark.parametrize("settings", [finetune_settings, pretrain_settings, mpm_settings])
+@pytest.mark.parametrize("architecture", ["mixste", "pstmo", "stcformer", "stcformer_3dhp"])
+def test_every_architecture_trains_on_single_frames(settings, architecture):
+    records = trained(settings(epochs=1), model=model_settings(architecture=architecture, frames=1))[1]
+    assert math.isfinite(records[0]["loss"])
+
+
+@pytest.mark.parametrize("settings", [finetune_settings, mpm_settings])
+def test_a_share_of_one_window_is_refused_where_there_is_batch_norm(settings):
+    model = model_settings(architecture="pstmo", frames=1)
+    with pytest.raises(MixsteError, match=r"batch_size 1 for 1 worker;.*two windows a worker.*batch norm"):
+        trainer(settings(batch_size=1), model=model)
+    with pytest.raises(MixsteError, match=r"batch_size 5 for 3 workers"):
+        trainer(settings(batch_size=5), model=model, world=3)
+    assert trainer(settings(batch_size=1)).steps_per_epoch > 0, "MixSTE has none"
+
+
+def test_masked_training_is_judged_by_its_reconstruction_in_thousandths_of_a_screen_unit():
+    run, records = trained(mpm_settings(epochs=1), validation=sequences((18,)))
+    windows = run.validation.keypoints.reshape(2, 9, 17, 3)
+    joints, frames = run.objective.masks(9, 17, run._generator(-1))
+    with torch.no_grad():
+        off = run.model.eval().reconstruct(windows, joints, frames) - windows[..., :2]
+    expected = off.norm(dim=-1).mean().item() * 1000
+    assert records[0]["validation_2d_error"] == pytest.approx(expected, rel=1e-4)
+    assert records[0]["loss"] == records[0]["reconstruction"]
+    assert "validation_mpjpe" not in records[0]
+
+
+def test_a_steps_masks_are_its_own():
+    run, drawn = trainer(mpm_settings(epochs=2)), []
+    plain = run.objective.masks
+    run.objective.masks = lambda *arguments: drawn.append(plain(*arguments)) or drawn[-1]
+    run.validate = lambda: 1.0
+    list(run.epochs())
+    assert len({str(joints.tolist()) for joints, _ in drawn}) == len(drawn) == 2 * run.steps_per_epoch
 
 
 def test_another_seed_gives_another_loss():
@@ -153,6 +215,29 @@ def test_the_weights_of_the_best_epoch_are_kept(monkeypatch):
     assert not same(run.kept, after[3])
 
 
+def test_the_weights_of_the_last_epoch_are_kept_where_that_is_chosen(monkeypatch):
+    run, scores = trainer(pretrain_settings(epochs=3, keep="last")), iter([50.0, 20.0, 30.0])
+    monkeypatch.setattr(run, "validate", lambda: next(scores))
+    list(run.epochs())
+    assert (run.state.kept_epoch, run.state.kept_score) == (3, 30.0)
+    assert same(run.kept, weights(run))
+
+
+def test_a_squared_losss_gradient_is_the_losss_times_the_loss():
+    """As MixSTE's code has it; what is logged stays the loss."""
+    loss = {"weighted": True, "temporal": 0.5, "velocity": 2.0}
+    optimiser = optimiser_settings(clip=None)
+    gradients, losses = [], []
+    for squared in (False, True):
+        settings = finetune_settings(loss=SupervisedLoss(**loss, squared=squared), optimiser=optimiser)
+        run = trainer(settings, model=model_settings(drop_path=0.0))
+        losses.append(sum(value.item() for value in run._step(0).values()))
+        gradients.append([parameter.grad.clone() for parameter in run.model.parameters()])
+    assert losses[0] == losses[1]
+    for plain, squared in zip(*gradients, strict=True):
+        torch.testing.assert_close(squared, plain * losses[0], rtol=1e-4, atol=1e-7)
+
+
 @pytest.mark.parametrize("settings", [pretrain_settings, finetune_settings])
 def test_a_diverging_training_is_refused_with_its_losses_and_what_to_lower(settings):
     with pytest.raises(MixsteError, match=r"diverged in epoch \d.*nan|inf.*optimiser\.lr"):
@@ -181,26 +266,6 @@ def test_validating_on_nothing_is_refused():
         trainer(validation=sequences().select([]))
 
 
-@pytest.mark.parametrize(("windows", "batch"), [(7, 2), (8, 4), (3, 8)])
-def test_every_window_is_seen_once_a_pass_in_a_new_order(windows, batch):
-    seen = [number for step in order(windows=windows, batch=batch, epochs=6) for number in step]
-    passes = [seen[i : i + windows] for i in range(0, len(seen) - windows + 1, windows)]
-    assert len(passes) >= 6
-    assert all(sorted(own) == list(range(windows)) for own in passes)
-    assert len({tuple(own) for own in passes}) > 1
-
-
-def test_the_order_of_windows_is_a_function_of_the_seed():
-    assert order(seed=1) == order(seed=1) != order(seed=2)
-
-
-def test_the_windows_of_a_step_do_not_depend_on_the_steps_before():
-    run = trainer(data=numbered(7))
-    forwards = [run._order.batch(step, 3).tolist() for step in range(12)]
-    backwards = [trainer(data=numbered(7))._order.batch(step, 3).tolist() for step in reversed(range(12))]
-    assert forwards == backwards[::-1]
-
-
 def test_a_short_epoch_is_a_part_of_a_pass():
     settings = finetune_settings(windows_per_epoch=6, batch_size=4, epochs=2)
     recorder = Recorder()
@@ -215,6 +280,21 @@ def test_a_short_epoch_is_a_part_of_a_pass():
 def test_a_stride_below_one_gives_overlapping_windows():
     whole, halves = (trainer(pretrain_settings(stride=stride), data=sequences((45,))) for stride in (1.0, 0.5))
     assert (len(whole.windows), len(halves.windows)) == (5, 10)
+
+
+@pytest.mark.parametrize("changes", [{}, {"architecture": "pstmo", "step": 2}])
+def test_stride_0_is_a_window_for_every_frame(changes):
+    run = trainer(finetune_settings(stride=0), data=sequences((45, 5)), model=model_settings(**changes))
+    windows = run.windows.index(torch.arange(len(run.windows)))
+    if changes:
+        assert windows[:, 4].tolist() == list(range(50)), "a window is centred on every frame"
+    else:
+        assert windows[:, 0].tolist() == [*range(37), 45], "a window begins at every frame but the last ones"
+
+
+def test_a_stride_is_a_share_of_the_windows_length_from_first_to_last_frame():
+    run = trainer(finetune_settings(stride=0.25), data=sequences((60,)), model=model_settings(output="centre", step=2))
+    assert run.windows.index(torch.arange(len(run.windows)))[:, 4].tolist() == list(range(0, 60, 4))  # of 17 frames
 
 
 class Watcher:
@@ -244,6 +324,26 @@ def test_half_of_the_windows_are_mirrored_2d_and_3d_alike(flip):
         count["plain" if len(plain) else "mirrored"] += 1
     assert (count["mirrored"] > 0.3 * sum(count.values())) == (flip == "half")
     assert count["plain"] > 0.3 * sum(count.values())
+
+
+def test_with_both_every_window_is_seen_plain_and_mirrored_once_a_pass():
+    run = trainer(finetune_settings(flip="both", batch_size=2, epochs=1), data=sequences((27, 9), seed=3))
+    run.validate = lambda: 1.0
+    watcher = Watcher(run)
+    list(run.epochs())
+    keypoints, target = run._batch(run.data, run.windows.index(torch.arange(4)))
+    sign = torch.tensor([-1.0, 1.0, 1.0])
+    expected = [torch.cat([values, values[:, :, FLIP] * sign]) for values in (keypoints, target)]
+    assert run.steps_per_epoch == 4
+    for seen, wanted in zip((torch.cat(watcher.seen), torch.cat(watcher.targets)), expected, strict=True):
+        order = [int((wanted == own).all(dim=(1, 2, 3)).nonzero()) for own in seen]
+        assert sorted(order) == list(range(8))
+
+
+def test_the_root_is_the_skeletons_own():
+    data = replace(sequences((9, 9)), skeleton="mpi17")
+    target = trainer(data=data)._batch(data, torch.arange(18).reshape(2, 9))[1]
+    assert torch.equal(target, (data.joints - data.joints[:, 14:15]).reshape(2, 9, 17, 3))
 
 
 def test_targets_are_relative_to_the_root():
@@ -278,31 +378,3 @@ def test_validation_without_corruption_is_mpjpe_in_millimetres():
 def test_bf16_trains():
     records = trained(pretrain_settings(epochs=2), precision="bf16")[1]
     assert all(math.isfinite(record["loss"]) for record in records)
-
-
-def process(rank, folder, world):
-    """One of two processes: the same training, its records in a file."""
-    torch.set_num_threads(1)
-    distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=world)
-    run = shared_trainer(rank=rank, world=world)
-    Path(folder, f"{rank}.json").write_text(json.dumps(curve(run.epochs())))
-    torch.save(run.model.state_dict(), Path(folder, f"{rank}.pt"))
-    distributed.destroy_process_group()
-
-
-def shared_trainer(**changes):
-    """Batches that two processes cannot share evenly, and no stochastic depth."""
-    settings = pretrain_settings(batch_size=5, validation_windows=3, optimiser=optimiser_settings(lr=1e-3))
-    objective = Lift(settings.corruption, LiftLoss(n_mpjpe=0.5, velocity=2.0))
-    return trainer(settings, objective=objective, model=model_settings(drop_path=0.0), **changes)
-
-
-def test_two_processes_give_the_curve_of_one(tmp_path):
-    multiprocessing.spawn(process, (str(tmp_path), 2), nprocs=2)
-    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
-    assert first == second
-    alone = curve(shared_trainer().epochs())
-    for one, two in zip(alone, first, strict=True):
-        assert two == pytest.approx(one, rel=1e-3)
-    states = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
-    assert same(*states)
