@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mixste.captures.amass import Bodies
 from mixste.captures.cleaning import Limits
 from mixste.captures.preparing import Source, prepare
 from mixste.captures.report import Row, account, summarise
@@ -22,7 +23,7 @@ from pipelines import tracking
 from pipelines.cluster import fan_out
 from pipelines.params import load
 from pipelines.provenance import data_hash
-from pipelines.settings import DataSettings, SourceSettings
+from pipelines.settings import BodySettings, DataSettings, SourceSettings
 from pipelines.stage import run
 
 RECORDINGS = Path("datasets/recordings")
@@ -75,7 +76,14 @@ def find_subjects(data: DataSettings, folder: Path) -> list[Subject]:
 
 def _source(settings: SourceSettings, data: DataSettings) -> Source:
     joint_map = load_joint_map(settings.joint_map).onto(load_skeleton(data.skeleton))
-    return Source(settings.name, settings.format, joint_map, settings.metres_per_unit, settings.up, settings.fps)
+    more = {"bodies": _bodies(settings.body, Path(data.folder).resolve())} if settings.body else {}
+    unit, up, fps = settings.metres_per_unit, settings.up, settings.fps
+    return Source(settings.name, settings.format, joint_map, unit, up, fps, more)
+
+
+def _bodies(settings: BodySettings, folder: Path) -> Bodies:
+    soft, regressor = (folder / name if name else None for name in (settings.soft, settings.regressor))
+    return Bodies(folder / settings.models, soft, regressor, settings.fallback)
 
 
 def _metadata(settings: SourceSettings, data: DataSettings) -> Metadata:

@@ -33,21 +33,38 @@ Names = Annotated[tuple[str, ...], NOT_EMPTY]
 
 
 @dataclass(frozen=True)
+class BodySettings(Settings):
+    """The user's own SMPL+H files below `data.folder`: `models` and `soft` (DMPL) hold GENDER/model.npz each.
+
+    `regressor` makes Human3.6M's joints of the vertices; null: SMPL+H's joints. `fallback` is the gender whose model
+    stands in for a missing one; null: a missing one is an error.
+    """
+
+    models: Annotated[str, NOT_EMPTY]
+    soft: str | None
+    regressor: str | None
+    fallback: Annotated[str, one_of("female", "male", "neutral")] | None
+
+
+@dataclass(frozen=True)
 class SourceSettings(Settings):
     """One kind of capture file below `data.folder`, and how it becomes metres, Z up, in our joints."""
 
     name: Annotated[str, NAME]
-    format: Annotated[str, one_of("bvh", "asfamc")]
+    format: Annotated[str, one_of("bvh", "asfamc", "amass")]
     files: Annotated[str, NOT_EMPTY]
     joint_map: Annotated[str, NOT_EMPTY]
     metres_per_unit: Positive
     up: Annotated[str, one_of("y", "z")]
     fps: Positive | None
+    body: BodySettings | None = None
 
     def problems(self) -> Iterator[Problem]:
-        """AMC files hold no frame rate."""
+        """AMC files hold no frame rate, and AMASS's no body."""
         if self.format == "asfamc" and self.fps is None:
             yield Problem("fps", None, "frames per second, because AMC files do not hold it")
+        if (self.format == "amass") != (self.body is not None):
+            yield Problem("body", self.body, "the body models where the format is amass, and null elsewhere")
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,7 @@ def test_a_map_without_a_joint_is_refused(tmp_path):
 
 
 def test_a_map_to_a_smaller_skeleton_cannot_make_a_larger(tmp_path):
-    small = load_joint_map("sample").onto(load_skeleton("humaneva15"))
+    small = load_joint_map("h36m17").onto(load_skeleton("humaneva15"))
     with pytest.raises(MixsteError, match=r"cannot make h36m17"):
         small.onto(load_skeleton("h36m17"))
 

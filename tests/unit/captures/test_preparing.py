@@ -21,7 +21,7 @@ def source(**changed):
     settings = {
         "name": "own",
         "format": "bvh",
-        "joint_map": load_joint_map("sample"),
+        "joint_map": load_joint_map("h36m17"),
         "metres_per_unit": 0.01,
         "up": "y",
     }
