@@ -1,0 +1,57 @@
+"""Every recipe of conf/ takes a training step, the published sizes included, on shorter windows."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from mixste.recipe import FinetuneSettings, PretrainSettings
+from pipelines.params import write
+from tests.unit.factories import finetune_settings, mpm_settings, sequences, trainer
+
+CONF = Path(__file__).parents[2] / "conf"
+SHORT = {"epochs": 1, "windows_per_epoch": 2, "batch_size": 2, "validation_windows": 2}
+
+
+def names(group):
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def one_step(settings, model):
+    """The loss of one step, and whether it moved every weight that is trained."""
+    run = trainer(replace(settings, **SHORT), model=model, data=sequences((40,)))
+    before = [parameter.clone() for parameter in run.model.parameters() if parameter.requires_grad]
+    (record,) = run.epochs()
+    after = [parameter for parameter in run.model.parameters() if parameter.requires_grad]
+    moved = [not torch.equal(old, new) for old, new in zip(before, after, strict=True)]
+    return record["loss"], sum(moved) / len(moved)
+
+
+@pytest.mark.parametrize("name", names("pretrain"))
+@pytest.mark.parametrize("model", ["tiny", "pstmo_tiny", "stcformer_tiny"])
+def test_every_pre_training_takes_a_step_with_every_architecture(workplace, name, model):
+    params = write([f"pretrain={name}", f"model={model}"])
+    assert isinstance(params.pretrain, PretrainSettings)
+    loss, moved = one_step(params.pretrain, params.model)
+    assert 0 < loss < 1000
+    assert moved > 0.8
+
+
+@pytest.mark.parametrize("name", names("finetune"))
+@pytest.mark.parametrize("model", ["tiny", "pstmo_tiny", "stcformer_tiny"])
+def test_every_fine_tuning_takes_a_step_with_every_architecture(workplace, name, model):
+    params = write([f"finetune={name}", f"model={model}"])
+    assert isinstance(params.finetune, FinetuneSettings)
+    loss, moved = one_step(params.finetune, params.model)
+    assert 0 < loss < 1000
+    assert moved > 0.8
+
+
+@pytest.mark.parametrize("settings", [finetune_settings, mpm_settings])
+@pytest.mark.parametrize("name", names("model"))
+def test_every_model_takes_a_step(workplace, name, settings):
+    model = write([f"model={name}", "model.frames=9"]).model
+    loss, moved = one_step(settings(), model)
+    assert 0 < loss < 1000
+    assert moved > 0.8
