@@ -65,6 +65,12 @@ def candidate(params: Params) -> Candidate:
     name = params.register.model
     test = tables(RIG, params.data.split.test)
     config = read_config(MODELS[name])
+    if config.kind != "lifter":
+        raise MixsteError(
+            f"cannot register {MODELS[name]}",
+            found=f"a {config.kind} network, which lifts nothing",
+            mend="set register.model to finetuned or scratch",
+        )
     sequences = read_sequences(test[:1], skeleton=config.skeleton, fps=config.fps)
     example = sequences.keypoints[: config.model.frames, :, : config.model.channels].numpy()[None]
     scores, test_hash = read_scores(METRICS, name)

@@ -7,23 +7,29 @@ from rich.console import Console
 from rich.table import Table
 
 from mixste.errors import MixsteError
+from mixste.protocols import PROTOCOLS
 from mixste.scoring import METRICS as ERRORS
+from mixste.scoring import NEAR
 from pipelines.params import load
 from pipelines.places import METRICS, REGISTERED
 from pipelines.stage import run
 
-_TITLES = {"mpjpe": "MPJPE", "p_mpjpe": "P-MPJPE", "n_mpjpe": "N-MPJPE", "mpjve": "MPJVE"}
+_TITLES = {"mpjpe": "MPJPE", "p_mpjpe": "P-MPJPE", "n_mpjpe": "N-MPJPE", "mpjve": "MPJVE", "pck": "PCK", "auc": "AUC"}
 
 
 def table(metrics: dict[str, Any], title: str) -> Table:
-    """Return the test errors as a table: a row a model, mm, means over actions."""
-    shown = Table(title=title, title_justify="left", caption="mm (MPJVE: mm a frame), mean over actions", min_width=60)
-    shown.add_column("model")
-    for error in ERRORS:
-        shown.add_column(_TITLES[error], justify="right")
+    """Return the test errors as a table: a row a model, the protocol's means, in mm; PCK and AUC in percent."""
+    protocol = PROTOCOLS[metrics["protocol"]]
+    over = "valid frames" if protocol.weighted else f"{protocol.key.replace('_', ' ')}s"
+    caption = f"mm (MPJVE: mm a frame{'; PCK, AUC: %' if protocol.scoring.near else ''}), mean over {over}"
+    shown = Table(title=title, title_justify="left", caption=caption, min_width=60)
+    columns = (*ERRORS, *(NEAR if protocol.scoring.near else ()))
+    for heading in ("model", *(_TITLES[name] for name in columns), "MPJPE as published"):
+        shown.add_column(heading, justify="left" if heading == "model" else "right")
     for model, scores in metrics.items():
         if isinstance(scores, dict) and "mpjpe" in scores:
-            shown.add_row(model, *(f"{scores[error]:.1f}" for error in ERRORS))
+            published = f"{scores['as_published']['mpjpe']:.1f}" if "as_published" in scores else ""
+            shown.add_row(model, *(f"{scores[name]:.1f}" for name in columns), published)
     return shown
 
 
@@ -35,14 +41,16 @@ def main() -> None:
     metrics = json.loads(METRICS.read_text(encoding="utf-8"))
     motion = "synthetic motion" if params.data.synthetic else params.data.name
     console = Console()
-    console.print(table(metrics, f"Test subjects, {motion}, simulated detections"))
+    console.print(table(metrics, f"Test subjects, {motion}, {metrics['detections']} detections"))
+    for name, why in metrics["left_out"].items():
+        console.print(f"{name} is left out: {why}")
     gain = metrics["pretraining_gain_mpjpe"]
     verb = "lowers" if gain >= 0 else "raises"
     console.print(f"pre-training {verb} MPJPE by {abs(gain):.1f} mm at the same fine-tuning budget")
     if REGISTERED.is_file():
         console.print(json.loads(REGISTERED.read_text(encoding="utf-8"))["why"])
     console.print(
-        f"next: {METRICS.parent}/ (figures, tables, clip.gif), `dvc plots show`, `make ui`, `make params data=cmu`"
+        f"next: {METRICS.parent}/ (table.md, figures, clip.gif), `dvc plots show`, `make ui`, `make params data=cmu`"
     )
 
 

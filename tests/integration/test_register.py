@@ -169,3 +169,13 @@ def test_missing_scores_are_a_clear_error(params: Params):
     Path("reports/evaluation/metrics.json").write_text("{}")
     with pytest.raises(MixsteError, match="dvc repro evaluate"):
         register.candidate(load())
+
+
+def test_a_masked_network_is_not_registered(params: Params):
+    from mixste.errors import MixsteError
+
+    write_model(params, seed=1, mpjpe=50.0)
+    config = Path("models/finetuned/config.json")
+    config.write_text(config.read_text().replace('"kind": "lifter"', '"kind": "masked"'))
+    with pytest.raises(MixsteError, match=r"cannot register models/finetuned.*masked"):
+        register.candidate(load())
