@@ -33,23 +33,38 @@ class JointSource:
     near: bool = False
 
     @property
+    def groups(self) -> tuple[Names, ...]:
+        """The joints whose means it is made of: the place, then both ends of the line, if there is one."""
+        return (self.joints, *(self.along or ()))
+
+    @property
     def needs(self) -> set[str]:
         """The names of all joints it is made of."""
-        return {*self.joints, *(name for end in self.along or () for name in end)}
+        return {name for names in self.groups for name in names}
 
     def place(self, joints: Sequence[str], positions: np.ndarray) -> np.ndarray:
-        """Return its positions (t c) from the named joints' (t k c): NaN if it is missing or a line has no length."""
+        """Return its positions (t 3) from the named joints' (t k 3): NaN if it is missing or a line has no length."""
         if not self.joints:
             return np.full_like(positions[:, 0], np.nan)
-        place = _mean(self.joints, joints, positions)
-        if self.along is None:
+        means = [positions[:, [joints.index(name) for name in names]].mean(axis=1) for names in self.groups]
+        return self._moved(*means)
+
+    def keypoint(self, joints: Sequence[str], keypoints: np.ndarray) -> np.ndarray:
+        """Return its x, y, confidence (t 3) from the named joints' (t k 3); zeros if it is missing."""
+        if not self.joints:
+            return np.zeros_like(keypoints[:, 0])
+        means = [_mean_of_seen(keypoints[:, [joints.index(name) for name in names]]) for names in self.groups]
+        confidence = np.min([mean[:, 2] for mean in means], axis=0)
+        return np.concatenate([self._moved(*(mean[:, :2] for mean in means)), confidence[:, None]], axis=1)
+
+    def _moved(self, place: np.ndarray, *ends: np.ndarray) -> np.ndarray:
+        if not ends:
             return place
-        start, end = (_mean(names, joints, positions) for names in self.along)
+        line = ends[1] - ends[0]
         if self.metres:
-            length = np.linalg.norm(end - start, axis=1, keepdims=True)
             with np.errstate(invalid="ignore", divide="ignore"):
-                place = place + (end - start) * (self.metres / length)
-        return place + (end - start) * self.times
+                place = place + line * (self.metres / np.linalg.norm(line, axis=1, keepdims=True))
+        return place + line * self.times
 
     def __str__(self) -> str:
         names = " and ".join(self.joints)
@@ -63,9 +78,13 @@ class JointSource:
         return f"synthesised: {names} moved by {amount} {start} to {end}"
 
 
-def _mean(names: Names, joints: Sequence[str], positions: np.ndarray) -> np.ndarray:
-    mean: np.ndarray = positions[:, [joints.index(name) for name in names]].mean(axis=1)
-    return mean
+def _mean_of_seen(keypoints: np.ndarray) -> np.ndarray:
+    """Return the mean (t 3) of those of (t k 3) that have confidence, with their least times their share of all."""
+    seen = keypoints[..., 2] > 0
+    used = seen | ~seen.any(axis=1, keepdims=True)
+    place = np.where(used[..., None], keypoints[..., :2], 0).sum(axis=1) / used.sum(axis=1, keepdims=True)
+    confidence = np.where(used, keypoints[..., 2], np.inf).min(axis=1) * seen.mean(axis=1)
+    return np.concatenate([place, confidence[:, None]], axis=1).astype(keypoints.dtype)
 
 
 @dataclass(frozen=True)
@@ -94,7 +113,8 @@ class JointMap:
     def apply_keypoints(self, joints: Sequence[str], keypoints: np.ndarray) -> np.ndarray:
         """Return (t j 3) from detections (t k 3) of x, y, confidence, in any unit of the image.
 
-        A joint is as sure as the least sure of those it is made of; a missing one is 0, 0 with confidence 0.
+        A joint is as sure as the least sure of those it is made of; a missing one is 0, 0 with confidence 0. Of a mean
+        only joints with confidence count, and where one of two has none, that of the mean is half the other's.
         MixsteError if a joint that the map names is not among them, or if the map moves one by metres.
         """
         self._check(joints, keypoints)
@@ -102,15 +122,7 @@ class JointMap:
         if metric:
             found, expected = f"{', '.join(metric)} moved by metres", "moves by times a length: an image has no metres"
             raise MixsteError(f"joint map {self.name} does not fit detections", found=found, expected=expected)
-        columns = [self._keypoint(source, joints, keypoints) for source in self.sources]
-        return np.stack(columns, axis=1)
-
-    @staticmethod
-    def _keypoint(source: JointSource, joints: Sequence[str], keypoints: np.ndarray) -> np.ndarray:
-        if not source.joints:
-            return np.zeros_like(keypoints[:, 0])
-        least = keypoints[:, [joints.index(name) for name in sorted(source.needs)], 2].min(axis=1)
-        return np.concatenate([source.place(joints, keypoints[..., :2]), least[:, None]], axis=1)
+        return np.stack([source.keypoint(joints, keypoints) for source in self.sources], axis=1)
 
     def _check(self, joints: Sequence[str], positions: np.ndarray) -> None:
         absent = sorted(set().union(*(source.needs for source in self.sources)) - set(joints))

@@ -191,6 +191,27 @@ def test_coco_keypoints_by_hand():
     np.testing.assert_array_equal(mapped[h36m.index("l_shoulder")], keypoints[0, coco.index("l_shoulder")])
 
 
+def test_what_was_not_detected_does_not_move_a_mean():
+    """OpenPose puts at 0, 0 with confidence 0 what it does not find: in profile, one ear."""
+    body, h36m = load_skeleton("body25"), load_skeleton("h36m17")
+    keypoints = np.full((2, 25, 3), 0.8)
+    for joint, place in {"l_ear": (100, 200), "l_shoulder": (110, 300), "r_shoulder": (90, 300)}.items():
+        keypoints[:, body.index(joint), :2] = place
+    keypoints[:, body.index("r_ear")] = 0
+    keypoints[1, body.index("l_ear")] = 0
+    head = map_skeleton("body25", "h36m17").apply_keypoints(body.joints, keypoints)[:, h36m.index("head")]
+    np.testing.assert_allclose(head[0], (100, 140, 0.4))
+    assert head[1, 2] == 0
+
+
+def test_a_joint_that_is_taken_as_it_is_keeps_its_place_without_confidence():
+    keypoints = np.random.default_rng(0).random((2, 17, 3))
+    keypoints[..., 2] = 0
+    mapped = map_skeleton("coco17", "h36m17").apply_keypoints(load_skeleton("coco17").joints, keypoints)
+    np.testing.assert_array_equal(mapped[:, 13], keypoints[:, load_skeleton("coco17").index("l_wrist")])
+    np.testing.assert_allclose(mapped[:, 0], keypoints[:, 11:13].mean(axis=1))
+
+
 def test_a_missing_keypoint_is_nowhere_with_confidence_0():
     keypoints = np.random.default_rng(0).random((2, 17, 3)) + 1
     mapped = map_skeleton("h36m17", "coco17").apply_keypoints(load_skeleton("h36m17").joints, keypoints)
