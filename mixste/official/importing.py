@@ -17,7 +17,7 @@ from mixste.official.sizes import Size, size_of
 from mixste.skeleton import load_skeleton
 
 SKELETONS = {15: "humaneva15", 16: "h36m16", 17: "h36m17"}  # by the joints of the published models
-FPS = {"humaneva15": 60.0, "mpi17": 25.0}  # of MPI-INF-3DHP's sequences most are of 25, some of 50
+FPS = {"humaneva15": 60.0, "mpi17": 25.0}  # of MPI-INF-3DHP's training sequences 11 are of 25, 5 of 50
 PUBLISHED_FPS = 50.0
 OTHERS = {
     "post_refine.": "P-STMO's refine module, which moves another model's output and needs the true depth of the root; "

@@ -7,9 +7,10 @@ import torch
 
 from mixste.errors import MixsteError
 from mixste.lifter import Lifter
-from mixste.models import build_masked, stcformer
+from mixste.models import build_masked, build_model, stcformer
 from mixste.models.checkpoint import WEIGHTS, load_model, load_weights, read_config, read_tensors
 from mixste.models.pstmo import strides
+from mixste.models.transfer import transfer
 from mixste.official.importing import import_checkpoint
 from tests.unit.official import layouts, plain
 
@@ -134,6 +135,21 @@ def test_an_imported_model_lifts_whole_sequences_and_says_what_it_is(tmp_path):
     assert (origin["network"], origin["file"], len(origin["sha256"])) == ("MixSTE", "best_epoch.bin", 64)
     assert origin["assumed"]["heads"] == 8
     assert "licence" in origin["licence"]
+
+
+def test_training_starts_from_an_imported_lifter_and_from_an_imported_stage_1(tmp_path):
+    lifter = layouts.random_weights(layouts.mixste(32, 2, 9))
+    first = layouts.random_weights(layouts.pstmo_stage_1(32, 2, 9))
+    for name, weights, kind in (("lifter", lifter, "lifter"), ("stage_1", first, "masked network")):
+        import_checkpoint(layouts.save_bare(tmp_path / f"{name}.pth", weights), tmp_path / name)
+        settings = read_config(tmp_path / name).model
+        model = build_model(settings, joints=17)
+        transferred = transfer(model, tmp_path / name, skeleton="h36m17")
+        assert transferred.kind == kind
+        given = read_tensors(tmp_path / name / WEIGHTS)
+        own = model.state_dict()
+        assert all(torch.equal(own[key], value) for key, value in given.items() if key in own)
+        assert set(transferred.fresh) == (set() if kind == "lifter" else {"head", "reduce", "sequence_head"})
 
 
 @pytest.mark.parametrize(
