@@ -36,6 +36,7 @@ def tables(folder: Path, group: GroupSettings) -> tuple[Path, ...]:
         raise MixsteError(
             f"no projections of subject {', '.join(missing)} in {folder}",
             expected=f"{'/'.join(sources or ['SOURCE'])}-SUBJECT.parquet",
-            mend="check data.split against the subjects in reports/prepare.json, then run `dvc repro`",
+            mend="check data.split against reports/prepare.json and reports/project.json, then run `dvc repro`; random "
+            "views are made of world coordinates only: a data set without them pre-trains with pretrain.views=rig",
         )
     return tuple(found)

@@ -21,6 +21,7 @@ from mixste.skeleton import load_skeleton
 from mixste.table import FRAMES, Metadata, write_table
 from pipelines import tracking
 from pipelines.cluster import fan_out
+from pipelines.labelled import recording_tasks, write_recordings
 from pipelines.params import load
 from pipelines.provenance import data_hash
 from pipelines.settings import BodySettings, DataSettings, SourceSettings
@@ -51,12 +52,20 @@ def main() -> None:
             subjects = find_subjects(data, folder.resolve())
             rows = [row for rows in fan_out(prepare_subject, subjects, "prepare") for row in rows]
             report = describe(data, subjects, rows)
+            report["labelled"] = prepare_labelled(data, folder.resolve())
         with whole_file(REPORT) as partial:
             partial.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         run.log_dataset(data.name, data_hash(RECORDINGS), RECORDINGS, "recordings")
         run.log_metrics(report["total"])
         run.log_figure(REPORT)
     _log(report)
+
+
+def prepare_labelled(data: DataSettings, folder: Path) -> dict[str, Any]:
+    """Write the recordings of a labelled data set that has world coordinates; returns what there is by subject."""
+    tasks = recording_tasks(data, folder)
+    counts = fan_out(write_recordings, tasks, "prepare") if tasks else []
+    return {task.subject: count for task, count in zip(tasks, counts, strict=True)}
 
 
 def find_subjects(data: DataSettings, folder: Path) -> list[Subject]:
@@ -142,6 +151,8 @@ def _unused(data: DataSettings, subjects: list[Subject]) -> list[str]:
 def _log(report: dict[str, Any]) -> None:
     log, total = logging.getLogger(__name__), report["total"]
     log.info("%d recordings of %d files, %.1f minutes", total["recordings"], total["files"], total["minutes"])
+    for subject, count in report["labelled"].items():
+        log.info("%s of the labelled data set: %d recordings, %d frames", subject, *count.values())
     for row in report["rejected"]:
         log.warning("rejected %s: %s", row["file"], row["reason"])
     if report["trimmed"]:

@@ -1,34 +1,38 @@
 """The stage `project`: recordings seen by cameras, one task a subject.
 
 datasets/projections/random: exact views of everyone who is neither a validation nor a test subject, and of the former,
-so that pre-training is validated on its own kind. datasets/projections/rig: simulated detections of everyone, so that
-who is labelled is chosen when training.
+so that pre-training is validated on its own kind. datasets/projections/rig: detections of everyone, so that who is
+labelled is chosen when training: a data set's own where data.labelled names one, else simulated ones of a rig.
 """
 
+import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mixste.cameras import Rig, load_rig
 from mixste.errors import MixsteError
-from mixste.files import whole_folder
+from mixste.files import whole_file, whole_folder
 from mixste.geometry import FRAME, SCREEN
 from mixste.projection import Trial, View, random_views, rig_views
 from mixste.skeleton import load_skeleton
 from mixste.table import Metadata, read_table, write_table
 from pipelines import tracking
 from pipelines.cluster import fan_out
-from pipelines.params import ProjectSettings, load
+from pipelines.labelled import clip_tasks, write_clips
+from pipelines.params import Params, ProjectSettings, load
 from pipelines.places import PROJECTIONS, RECORDINGS, subject_of
 from pipelines.provenance import data_hash
 from pipelines.settings import SplitSettings
 from pipelines.stage import run
 
 DETECTIONS = {"random": "exact", "rig": "simulated"}
+REPORT = Path("reports/project.json")
 log = logging.getLogger(__name__)
 
 
@@ -47,31 +51,53 @@ class Task:
 
 
 def main() -> None:
-    """Project every recordings file that the split asks for."""
+    """Project every recordings file that the split asks for, and whoever it names of a labelled data set."""
     params = load()
-    kinds = plan(sorted(RECORDINGS.absolute().glob("*.parquet")), params.data.split)
-    rig = load_rig(params.project.rig.cameras)
+    address = params.cluster.address
     with tracking.run("project", params, data_hash=data_hash(RECORDINGS), parent="prepare") as run:
         with whole_folder(PROJECTIONS.absolute()) as folder:
-            common = (folder, params.data.skeleton, params.data.fps, params.project, rig, params.seed)
-            tasks = [Task(path, kind, *common) for path, kind in kinds.items()]
-            counts = fan_out(project_file, tasks, "project", address=params.cluster.address)
-        for kind, detections in DETECTIONS.items():
-            frames = sum(count.get(kind, 0) for count in counts)
-            log.info("project: %s views, %s detections: %d frames", kind, detections, frames)
-            run.log_metrics({f"{kind}.frames": frames})
+            for kind in DETECTIONS:
+                (folder / kind).mkdir()
+            counts = fan_out(project_file, _tasks(params, folder), "project", address=address)
+            labelled = clip_tasks(params.data, folder / "rig")
+            about = fan_out(write_clips, labelled, "project", address=address) if labelled else []
+        report = describe(params, counts, {task.subject: row for task, row in zip(labelled, about, strict=True)})
+        with whole_file(REPORT) as partial:
+            partial.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        run.log_figure(REPORT)
+        run.log_metrics({f"{kind}.frames": report[kind]["frames"] for kind in DETECTIONS})
+    _log(report)
 
 
-def plan(paths: Iterable[Path], split: SplitSettings) -> dict[Path, tuple[str, ...]]:
+def plan(paths: Iterable[Path], split: SplitSettings, *, labelled: bool = False) -> dict[Path, tuple[str, ...]]:
     """Return the kinds of projection that each recordings file SOURCE-SUBJECT.parquet is for.
 
-    Raises MixsteError if a subject of the split has no recordings.
+    With a labelled data set they are for random views only. Raises MixsteError if without one a subject of the split
+    has no recordings.
     """
     subjects = {path: subject_of(path) for path in paths}
-    groups = {name: _chosen(subjects, name, split) for name in ("labels", "validation", "test")}
+    of_sources = {name: _of_sources(subjects, name, split) for name in ("labels", "validation", "test")}
+    for name, found in () if labelled else of_sources.items():
+        _check_complete(found, name, split)
     pretraining = {path for path, subject in subjects.items() if subject not in split.held_out}
-    users = {"random": pretraining | groups["validation"], "rig": set(subjects)}
+    validation = {path for path, subject in of_sources["validation"].items() if subject in split.validation.subjects}
+    users = {"random": pretraining | validation, "rig": set() if labelled else set(subjects)}
     return {path: kinds for path in subjects if (kinds := tuple(kind for kind in users if path in users[kind]))}
+
+
+def describe(params: Params, counts: list[dict[str, int]], subjects: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return the report: frames of each kind, and of a labelled data set how its 2D was made and what is uncommon."""
+    labelled = params.data.labelled
+    detections = {**DETECTIONS, **({"rig": labelled.detections} if labelled else {})}
+    frames = {kind: sum(count.get(kind, 0) for count in counts) for kind in DETECTIONS}
+    report: dict[str, Any] = {kind: {"detections": detections[kind], "frames": frames[kind]} for kind in DETECTIONS}
+    if subjects:
+        report["rig"]["frames"] += sum(row["frames"] for row in subjects.values())
+        report["rig"]["joints"] = next(iter(subjects.values()))["joints"]
+        report["rig"]["subjects"] = {
+            name: {key: row[key] for key in ("clips", "frames", "notes")} for name, row in subjects.items()
+        }
+    return report
 
 
 def project_file(task: Task) -> dict[str, int]:
@@ -87,20 +113,36 @@ def project_file(task: Task) -> dict[str, int]:
     return counts
 
 
-def _chosen(subjects: Mapping[Path, str], name: str, split: SplitSettings) -> set[Path]:
-    group = getattr(split, name)
-    of_sources = {
-        path: subject for path, subject in subjects.items()
-        if not group.sources or path.stem.split("-", 1)[0] in group.sources
-    }  # fmt: skip
-    missing = [subject for subject in group.subjects if subject not in of_sources.values()]
+def _tasks(params: Params, folder: Path) -> list[Task]:
+    paths = sorted(RECORDINGS.absolute().glob("*.parquet"))
+    kinds = plan(paths, params.data.split, labelled=params.data.labelled is not None)
+    rig = load_rig(params.project.rig.cameras)
+    common = (folder, params.data.skeleton, params.data.fps, params.project, rig, params.seed)
+    return [Task(path, kind, *common) for path, kind in kinds.items()]
+
+
+def _log(report: dict[str, Any]) -> None:
+    for kind in DETECTIONS:
+        about = report[kind]
+        log.info("project: %s views, %s detections: %d frames", kind, about["detections"], about["frames"])
+    for subject, row in report["rig"].get("subjects", {}).items():
+        for note in row["notes"]:
+            log.info("%s: %s", subject, note)
+
+
+def _of_sources(subjects: Mapping[Path, str], name: str, split: SplitSettings) -> dict[Path, str]:
+    sources = getattr(split, name).sources
+    return {path: subject for path, subject in subjects.items() if not sources or path.stem.split("-", 1)[0] in sources}
+
+
+def _check_complete(found: Mapping[Path, str], name: str, split: SplitSettings) -> None:
+    missing = [subject for subject in getattr(split, name).subjects if subject not in found.values()]
     if missing:
         raise MixsteError(
             f"too few subjects for data.split.{name}", found=f"no recordings of {', '.join(missing)}",
-            expected=f"subjects from {', '.join(sorted(set(of_sources.values()))) or 'none'}",
+            expected=f"subjects from {', '.join(sorted(set(found.values()))) or 'none'}",
             mend=f"correct data.split.{name}, or see reports/prepare.json for why their files were rejected",
         )  # fmt: skip
-    return {path for path, subject in of_sources.items() if subject in group.subjects}
 
 
 def _trials(columns: Mapping[str, np.ndarray], source: str, path: Path) -> Iterator[tuple[Trial, str]]:

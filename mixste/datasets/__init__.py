@@ -6,9 +6,10 @@ from types import ModuleType
 
 from mixste.captures.capture import Recording
 from mixste.datasets.clip import Clip, DataSet, Reading, check_clip
+from mixste.datasets.videopose import subject_names
 from mixste.skeleton import load_skeleton
 
-__all__ = ["FORMATS", "Clip", "DataSet", "Format", "Reading", "read_recordings", "read_subject"]
+__all__ = ["FORMATS", "Clip", "DataSet", "Format", "Reading", "read_recordings", "read_subject", "recorded_subjects"]
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,13 @@ def read_subject(data: DataSet, subject: str) -> Reading:
     return reading
 
 
+def recorded_subjects(data: DataSet) -> tuple[str, ...]:
+    """Return everyone who has recordings in world coordinates; nobody in a data set without them."""
+    return subject_names(data.files[0]) if FORMATS[data.format].world else ()
+
+
 def read_recordings(data: DataSet, subject: str) -> tuple[Recording, ...]:
-    """Return a subject's recordings in world coordinates, metres, Z up; none of a data set without them."""
-    if not FORMATS[data.format].world:
-        return ()
+    """Return the recordings of one of `recorded_subjects`: world coordinates, metres, Z up."""
     recordings: tuple[Recording, ...] = _module(data).read_recordings(data, subject)
     return recordings
 

@@ -67,6 +67,11 @@ def read_object(path: Path, key: str) -> Any:
     return array.item() if array.ndim == 0 else array
 
 
+def subject_names(path: Path) -> tuple[str, ...]:
+    """Return the subjects of a file of 3D who have recordings, as tables and settings name them."""
+    return tuple(name for name, actions in _subjects(read_object(path, "positions_3d"), path).items() if actions)
+
+
 def read_poses(path: Path, subject: str, joints: int) -> dict[str, np.ndarray]:
     """Return {action: (t k 3)} of a subject; MixsteError if it is missing or an array has not k = `joints` joints."""
     actions = _of_subject(read_object(path, "positions_3d"), subject, path)
@@ -91,21 +96,20 @@ def read_detections(path: Path, subject: str, skeleton: str) -> Detections:
     return Detections(path, {name: list(cameras) for name, cameras in actions.items()}, layout, joint_map)
 
 
-def subject_name(key: str) -> str:
-    """Return a subject's name as tables and settings have it: the file's, with _ for what separates folders."""
-    return key.replace("/", "_")
-
-
 def action_of(name: str) -> str:
     """Return the action of `Sitting 1` or `Walking 1 chunk0`: without what tells its recordings apart."""
     return re.sub(r"( \d+)?( chunk\d+)?$", "", name)
 
 
-def _of_subject(subjects: Any, subject: str, path: Path) -> dict[str, Any]:
-    if not isinstance(subjects, dict):
-        found = type(subjects).__name__
-        raise MixsteError(f"cannot use {path}", found=found, expected="a dictionary of subjects")
-    named = {subject_name(str(key)): actions for key, actions in subjects.items()}
+def _subjects(tree: Any, path: Path) -> dict[str, Any]:
+    """Return a file's subjects by their names here: the file's, with _ for / because they become names of files."""
+    if not isinstance(tree, dict):
+        raise MixsteError(f"cannot use {path}", found=type(tree).__name__, expected="a dictionary of subjects")
+    return {str(key).replace("/", "_"): actions for key, actions in tree.items()}
+
+
+def _of_subject(tree: Any, subject: str, path: Path) -> dict[str, Any]:
+    named = _subjects(tree, path)
     if subject not in named:
         raise MixsteError(
             f"no subject {subject} in {path}", found=", ".join(named), expected="every subject of data.split"

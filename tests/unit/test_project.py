@@ -46,13 +46,13 @@ def set_split(workplace, split):
 
 
 @pytest.fixture
-def stage(workplace, monkeypatch):
+def stage(tracked_workplace, monkeypatch):
     """A working folder with four subjects, and tasks that run in this process."""
     for subject in SUBJECTS:
-        recording(workplace / project.RECORDINGS, subject)
-    set_split(workplace, SPLIT)
+        recording(tracked_workplace / project.RECORDINGS, subject)
+    set_split(tracked_workplace, SPLIT)
     monkeypatch.setattr(project, "fan_out", lambda function, items, title, address: [function(item) for item in items])
-    return workplace
+    return tracked_workplace
 
 
 def written(folder):

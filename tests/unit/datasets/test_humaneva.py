@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mixste.datasets import DataSet, read_recordings, read_subject
+from mixste.datasets import DataSet, read_recordings, read_subject, recorded_subjects
 from mixste.errors import MixsteError
 from mixste.joint_maps import map_skeleton
 from mixste.skeleton import load_skeleton
@@ -37,6 +37,10 @@ def test_recordings_are_the_files_world(tmp_path):
     [_, jog] = read_recordings(data(tmp_path), "Train_S1")
     assert (jog.trial, jog.action, jog.fps) == ("Jog 1 chunk2", "Jog", 60)
     np.testing.assert_array_equal(jog.joints, walk(40, 1)[:, ORDER])
+
+
+def test_subjects_are_named_as_files_can_be(tmp_path):
+    assert recorded_subjects(data(tmp_path)) == ("Train_S1", "Validate_S1")
 
 
 def test_a_detectors_2d_does_not_move_the_cameras(tmp_path):

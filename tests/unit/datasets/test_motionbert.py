@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from mixste.datasets import DataSet, read_recordings, read_subject
+from mixste.datasets import DataSet, read_subject, recorded_subjects
 from mixste.errors import MixsteError
 from mixste.skeleton import load_skeleton
 from tests.unit.dataset_files import motionbert_half, walk, write_motionbert
@@ -69,7 +69,7 @@ def test_confidence_may_have_an_axis_of_its_own(tmp_path, data):
 
 
 def test_it_has_no_world(data):
-    assert read_recordings(data, "S1") == ()
+    assert recorded_subjects(data) == ()
 
 
 def test_a_missing_subject_is_named(data):

@@ -1,0 +1,103 @@
+"""A data set that brings its own 2D, in the pipeline: recordings of its world, projections of its clips.
+
+One task a subject; each reads the files whole, so that memory is that of the largest file a task.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mixste.captures.capture import Recording
+from mixste.datasets import FORMATS, Clip, DataSet, read_recordings, read_subject, recorded_subjects
+from mixste.geometry import SCREEN
+from mixste.table import FRAMES, Metadata, write_table
+from pipelines.settings import DataSettings, LabelledSettings
+
+
+@dataclass(frozen=True)
+class Task:
+    """One subject, and the table its clips or recordings go to."""
+
+    data: DataSet
+    subject: str
+    path: Path
+    metadata: Metadata
+
+
+def recording_tasks(data: DataSettings, folder: Path) -> list[Task]:
+    """Return a task for each subject whose recordings go into `folder`; none without world coordinates."""
+    if data.labelled is None:
+        return []
+    source = data_set(data, data.labelled)
+    return _tasks(source, recorded_subjects(source), folder, _metadata(data, data.labelled, "recordings"))
+
+
+def clip_tasks(data: DataSettings, folder: Path) -> list[Task]:
+    """Return a task for each subject of data.split, whose projections go into `folder`."""
+    if data.labelled is None:
+        return []
+    unit, detections = FORMATS[data.labelled.format].unit, data.labelled.detections
+    metadata = _metadata(data, data.labelled, "projections")
+    metadata = replace(metadata, unit=unit, screen=SCREEN, detections=detections)
+    return _tasks(data_set(data, data.labelled), data.split.subjects, folder, metadata)
+
+
+def write_recordings(task: Task) -> dict[str, Any]:
+    """Write one subject's recordings; returns what the report says of them."""
+    recordings = read_recordings(task.data, task.subject)
+    columns = {**_names(recordings, {"trial": "trial"}), "joints": _joined(recordings, "joints")}
+    write_table(task.path, columns, task.metadata)
+    return {"recordings": len(recordings), "frames": len(columns["joints"])}
+
+
+def write_clips(task: Task) -> dict[str, Any]:
+    """Write one subject's projections; returns what the report says of them, `joints`: how the 2D's were made."""
+    reading = read_subject(task.data, task.subject)
+    columns = _names(reading.clips, {"clip": "name", "camera": "camera"})
+    for name in ("keypoints", "joints", "valid", "scale"):
+        if all(getattr(clip, name) is not None for clip in reading.clips):
+            columns[name] = _joined(reading.clips, name)
+    write_table(task.path, columns, task.metadata)
+    counts = {"clips": len(reading.clips), "frames": len(columns["joints"])}
+    return {**counts, "notes": list(reading.notes), "joints": reading.keypoints}
+
+
+def data_set(data: DataSettings, labelled: LabelledSettings) -> DataSet:
+    """Return what the settings name, its files at absolute paths."""
+    files = tuple(Path(data.folder).absolute() / name for name in labelled.files)
+    return DataSet(labelled.name, labelled.format, files, data.skeleton)
+
+
+def _tasks(source: DataSet, subjects: Sequence[str], folder: Path, metadata: Metadata) -> list[Task]:
+    return [Task(source, name, folder / f"{source.name}-{name}.parquet", metadata) for name in subjects]
+
+
+def _metadata(data: DataSettings, labelled: LabelledSettings, kind: str) -> Metadata:
+    return Metadata(
+        kind=kind,
+        skeleton=data.skeleton,
+        unit="m",
+        frame=FRAMES[kind],
+        fps=data.fps,
+        source=labelled.name,
+        licence=data.licence,
+        synthetic=data.synthetic,
+    )
+
+
+def _names(pieces: Sequence[Clip | Recording], named: dict[str, str]) -> dict[str, np.ndarray]:
+    """Return the columns that say whose, what and which frame each row is; `named` {column: attribute} beside these."""
+    lengths = [len(piece.joints) for piece in pieces]
+    attributes = {**named, "subject": "subject", "action": "action"}
+    columns = {
+        column: np.repeat(np.array([getattr(piece, attribute) for piece in pieces], dtype=object), lengths)
+        for column, attribute in attributes.items()
+    }
+    return {**columns, "frame": np.concatenate([np.arange(length, dtype=np.int32) for length in lengths])}
+
+
+def _joined(pieces: Sequence[Clip | Recording], name: str) -> np.ndarray:
+    return np.concatenate([getattr(piece, name) for piece in pieces])
