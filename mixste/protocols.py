@@ -4,7 +4,8 @@ As published, MixSTE's frames lie in chunks: whole windows one after the other, 
 the sequence, so that the frames it shares with its neighbour count twice; a shorter sequence is filled up with its last
 frame, which counts, too. Velocities are taken across the borders of chunks. P-STMO and STCFormer lift the centre frame
 of a window around each frame and set the root to zero. P-STMO's averaging of P-MPJPE over batches of several actions is
-not imitated, nor is STCFormer's of two models at T = 81 and 243.
+not imitated, nor is STCFormer's of two models at T = 81 and 243. On MotionBERT's own data its authors leave out what
+`motionberts_clips` does.
 """
 
 import re
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from mixste.errors import MixsteError
 from mixste.scoring import Names, Scores, Scoring
@@ -23,14 +25,15 @@ from mixste.windows import cut
 _SIDES = tuple(f"{side}_{joint}" for side in "rl" for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle"))
 NEAR_JOINTS = ("head", "thorax", *_SIDES)
 
-_SUB_ACTION = re.compile(r" \d+$")
-_HUMANEVA = re.compile(r"(?P<subject>S\d+)$")
-_HUMANEVA_ACTION = re.compile(r"(Walk|Jog)")
+_HUMANEVA_SUBJECT = re.compile(r"S\d+$")
+_HUMANEVA_ACTION = re.compile(r"Walk|Jog")
+_MOTIONBERT_FRAMES = 243
+_MOTIONBERT_BLOCKED = ("s_09_act_05_subact_02", "s_09_act_10_subact_02", "s_09_act_13_subact_01")
 
 
 def actions(names: Names) -> tuple[str, ...]:
-    """The action of each sequence, without the number of the take: `Directions 1` is `Directions`."""
-    return tuple(_SUB_ACTION.sub("", action) for action in names.actions)
+    """The action of each sequence."""
+    return names.actions
 
 
 def subjects(names: Names) -> tuple[str, ...]:
@@ -41,8 +44,8 @@ def subjects(names: Names) -> tuple[str, ...]:
 def walks_and_jogs(names: Names) -> tuple[str | None, ...]:
     """HumanEva's `S1 Walk`, `S1 Jog`, ...; None for any other action."""
     found = [_HUMANEVA_ACTION.match(action) for action in names.actions]
-    people = [match["subject"] if (match := _HUMANEVA.search(subject)) else subject for subject in names.subjects]
-    return tuple(f"{who} {match[1]}" if match else None for who, match in zip(people, found, strict=True))
+    people = [match[0] if (match := _HUMANEVA_SUBJECT.search(name)) else name for name in names.subjects]
+    return tuple(f"{who} {match[0]}" if match else None for who, match in zip(people, found, strict=True))
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,23 @@ def in_chunks(sequences: Sequences, frames: int) -> Sequences:
     windows = cut(sequences.offsets, frames, frames)
     index = windows.index(torch.arange(len(windows), device=windows.starts.device)).flatten()
     owner = torch.searchsorted(sequences.offsets, windows.starts, right=True) - 1
-    lengths = frames * torch.bincount(owner, minlength=len(sequences))
+    return _at(sequences, index, frames * torch.bincount(owner, minlength=len(sequences)))
+
+
+def motionberts_clips(sequences: Sequences) -> Sequences:
+    """What MotionBERT's authors score of their file: whole clips of 243 frames, and not the three videos they block.
+
+    A video shorter than a clip, which they stretch at random, is kept as it is.
+    """
+    kept = sequences.select([n for n, clip in enumerate(sequences.clips) if clip not in _MOTIONBERT_BLOCKED])
+    lengths = kept.offsets.diff()
+    whole = torch.where(lengths < _MOTIONBERT_FRAMES, lengths, lengths - lengths % _MOTIONBERT_FRAMES)
+    starts = zip(kept.offsets[:-1].tolist(), whole.tolist(), strict=True)
+    return _at(kept, torch.cat([torch.arange(low, low + length) for low, length in starts]), whole)
+
+
+def _at(sequences: Sequences, index: Tensor, lengths: Tensor) -> Sequences:
+    """The frames `index` of some sequences, so many of each."""
     arrays = {name: getattr(sequences, name) for name in PER_FRAME}
     chosen: dict[str, Any] = {name: None if values is None else values[index] for name, values in arrays.items()}
     return replace(sequences, **chosen, offsets=torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]))

@@ -17,7 +17,14 @@ from mixste.errors import MixsteError
 from mixste.inference import lift_sequences
 from mixste.models import PoseModel, count_parameters
 from mixste.models.checkpoint import ModelConfig, load_model, read_config
-from mixste.protocols import AS_PUBLISHED, PROTOCOLS, in_chunks, scoring_as_published, summary
+from mixste.protocols import (
+    AS_PUBLISHED,
+    PROTOCOLS,
+    in_chunks,
+    motionberts_clips,
+    scoring_as_published,
+    summary,
+)
 from mixste.scoring import Scores, score
 from mixste.sequences import Sequences, read_sequences
 from mixste.skeleton import load_skeleton
@@ -63,6 +70,9 @@ def scores_as_published(model: PoseModel, sequences: Sequences, params: Params) 
     published, settings = AS_PUBLISHED[model.settings.architecture], model.settings
     if published.chunks and settings.step > 1:
         return None
+    labelled = params.data.labelled
+    if labelled and labelled.format == "motionbert":
+        sequences = motionberts_clips(sequences)
     twin = copy.copy(model)
     twin.settings = replace(settings, output="sequence" if published.chunks else "centre")
     scored = in_chunks(sequences, settings.frames) if published.chunks else sequences

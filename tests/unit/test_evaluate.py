@@ -1,15 +1,29 @@
-"""How `evaluate` sums up: what is scored apart, and what makes two test scores comparable."""
+"""`evaluate`: what is scored, by which rules, what is apart or left out, and the report."""
 
+import csv
+import json
+from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from mixste.errors import MixsteError
+from mixste.inference import lift
+from mixste.models.checkpoint import ModelConfig, save_model
 from mixste.protocols import PROTOCOLS, summary
-from mixste.scoring import METRICS, Names, Scores
+from mixste.scoring import METRICS as ERRORS
+from mixste.scoring import Names, Scores, score
+from pipelines import evaluate
+from pipelines.evaluate import refuse_misfit, scores_as_published
 from pipelines.evaluate import test_hash as hash_of_test
-from pipelines.params import load
+from pipelines.params import load, write
+from pipelines.places import METRICS
+from pipelines.settings import GroupSettings, ModelFolder
+from tests.unit.factories import FPS, SKELETON, model, model_settings, sequences, write_projections
 
 
 @pytest.fixture
@@ -19,7 +33,7 @@ def scores():
     frames = np.array([4, 4, 4])
     return Scores(
         names=Names(("a/0", "b/0", "b.1/0"), ("S", "S", "S"), ("walk", "run", "run")),
-        metrics=METRICS,
+        metrics=ERRORS,
         totals=np.repeat((errors * frames)[:, None], 4, axis=1),
         counts=np.repeat(frames[:, None], 4, axis=1),
         joint_totals=np.repeat((errors * frames)[:, None], 17, axis=1),
@@ -50,3 +64,142 @@ def test_scores_of_another_protocol_are_told_apart(workplace):
     flipped = replace(params, evaluate=replace(params.evaluate, flip=not params.evaluate.flip))
     assert hash_of_test(paths, params) == hash_of_test(paths, params)
     assert hash_of_test(paths, params) != hash_of_test(paths, flipped)
+
+
+def save(folder, network, kind="lifter", **changes):
+    """Write a tiny network as a model folder with a history, as training leaves it."""
+    config = ModelConfig(model=network.settings, skeleton=SKELETON, fps=FPS, kind=kind)
+    save_model(folder, network.state_dict(), replace(config, provenance={"validation_mpjpe_mm": 5.0}, **changes))
+    (folder / "history.csv").write_text("epoch,validation_mpjpe\n1,100\n2,90\n")
+    return folder
+
+
+@pytest.fixture
+def plain(workplace):
+    """Settings of this checkout without test-time flip."""
+    params = load()
+    return replace(params, evaluate=replace(params.evaluate, flip=False))
+
+
+def centres(network, data):
+    """The centre frame of a window around every frame, edges repeated, in a plain loop: `n j 3`."""
+    half, found = network.settings.frames // 2, []
+    for low, high in data.offsets.unfold(0, 2, 1).tolist():
+        for frame in range(low, high):
+            rows = [min(max(frame + shift, low), high - 1) for shift in range(-half, half + 1)]
+            found.append(lift(network, data.keypoints[rows][None])[0, half])
+    return torch.stack(found)
+
+
+def test_stcformer_is_scored_by_centre_frames_with_its_root_at_zero_whatever_lifting_keeps(plain):
+    network, data = model(architecture="stcformer", width=16, heads=2), sequences((12, 5))
+    predicted = centres(network, data)
+    predicted[:, 0] = 0
+    expected = score(predicted, data).mean()
+    assert scores_as_published(network, data, plain).mean() == pytest.approx(expected, rel=1e-4)
+    assert network.settings.output == "sequence", "the model itself is as it was"
+
+
+def test_mixste_is_scored_in_chunks(plain):
+    network, data = model(), sequences((12, 5))
+    assert scores_as_published(network, data, plain).frames.tolist() == [18, 9]
+
+
+def test_motionberts_data_are_scored_as_their_authors_do(plain):
+    data, labelled = (
+        replace(sequences((250, 9)), clips=("a", "s_09_act_05_subact_02")),
+        SimpleNamespace(format="motionbert"),
+    )
+    params = SimpleNamespace(**{**plain.__dict__, "data": SimpleNamespace(labelled=labelled, protocol="h36m")})
+    assert scores_as_published(model(), data, params).frames.tolist() == [243]
+
+
+def test_mixste_with_frames_apart_has_no_scoring_of_its_paper(plain):
+    assert scores_as_published(model(step=2, output="centre"), sequences(), plain) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"skeleton": "humaneva15"}, "skeleton humaneva15, not h36m17"),
+        ({"fps": 25.0}, "fps 25.0, not 50.0"),
+        ({"unit": "screen"}, "unit screen, not m"),
+    ],
+)
+def test_a_model_of_other_joints_rate_or_unit_is_refused(changes, found):
+    config = ModelConfig(model=model_settings(), **{"skeleton": SKELETON, "fps": FPS, **changes})
+    with pytest.raises(MixsteError, match=f"models/authors does not fit.*{found}"):
+        refuse_misfit(Path("models/authors"), config, sequences())
+
+
+def test_a_model_that_wants_confidence_is_refused_where_there_is_none():
+    config = ModelConfig(model=model_settings(channels=3), skeleton=SKELETON, fps=FPS)
+    data = sequences()
+    with pytest.raises(MixsteError, match="3 channels, not 2"):
+        refuse_misfit(Path("m"), config, replace(data, keypoints=data.keypoints[..., :2]))
+
+
+@pytest.mark.parametrize("names", [("a", "a"), ("scratch",)])
+def test_models_from_elsewhere_have_names_of_their_own(workplace, names):
+    models = ", ".join(f"{{name: {name}, folder: f}}" for name in names)
+    with pytest.raises(MixsteError, match=r"evaluate\.models"):
+        write([f"evaluate.models=[{models}]"])
+
+
+@pytest.fixture
+def evaluated(plain, monkeypatch):
+    """The report of a labelled data set with CPN's 2D: two lifters, a masked network, and one from elsewhere."""
+    labelled = SimpleNamespace(format="h36m")
+    data = SimpleNamespace(**{**plain.data.__dict__, "labelled": labelled})
+    test = replace(sequences((12, 9), seed=1), subjects=("S7", "S7"), actions=("Photo", "Photo"))
+    write_projections(Path("datasets/projections/rig/sample-S7.parquet"), test, detections="CPN")
+    data.split = replace(plain.data.split, test=GroupSettings(("S7",)))
+    extra = (ModelFolder("authors", "elsewhere"),)
+    params = SimpleNamespace(**{**plain.__dict__, "data": data, "evaluate": replace(plain.evaluate, models=extra)})
+    for name, seed in (("models/scratch", 0), ("models/finetuned", 1), ("elsewhere", 2)):
+        save(Path(name), model(seed))
+    save(Path("models/pretrained"), model(3), kind="masked")
+    logged = {}
+    run = SimpleNamespace(log_metrics=logged.update, log_figure=lambda path: None)
+    monkeypatch.setattr(evaluate, "load", lambda: params)
+    monkeypatch.setattr(evaluate.tracking, "run", lambda *_, **__: nullcontext(run))
+    evaluate.main()
+    return SimpleNamespace(logged=logged, metrics=json.loads(METRICS.read_text()))
+
+
+def rows(name):
+    with (METRICS.parent / name).open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_report_holds_both_scorings_and_what_is_left_out(evaluated):
+    found = evaluated.metrics
+    assert found["left_out"] == {"pretrained": "a masked network lifts nothing"}
+    assert found["protocol"] == "h36m"
+    for name in ("scratch", "finetuned", "authors"):
+        assert found[name]["frames"] == 21
+        assert found[name]["as_published"]["frames"] == 27
+        assert evaluated.logged[f"{name}.mpjpe"] == found[name]["mpjpe"]
+        means = [row for row in rows("scorings.csv") if (row["model"], row["group"]) == (name, "mean")]
+        expected = [found[name]["mpjpe"], found[name]["as_published"]["mpjpe"]]
+        assert [float(row["mpjpe"]) for row in means] == pytest.approx(expected, abs=1e-3)
+    assert {row["action"] for row in rows("per_action.csv")} == {"Photo"}
+    assert found["pretraining_gain_mpjpe"] == found["scratch"]["mpjpe"] - found["finetuned"]["mpjpe"]
+
+
+def test_the_table_sets_a_labelled_data_sets_rows_beside_the_published_ones(evaluated):
+    text = (METRICS.parent / "table.md").read_text()
+    assert "| **authors, as published** |" in text
+    assert "| MixSTE | CVPR'22 | CPN | camera | 243 |" in text
+    table = rows("table.csv")
+    ours = [row for row in table if row["part"] == "ours"]
+    assert len(ours) == 6
+    assert {row["2D"] for row in ours} == {"CPN"}
+    count = sum(parameter.numel() for parameter in model().parameters())
+    assert float(ours[0]["parameters (M)"]) == pytest.approx(count / 1e6, abs=1e-3)
+
+
+def test_the_same_models_and_data_give_the_same_bytes(evaluated):
+    before = {path.name: path.read_bytes() for path in METRICS.parent.iterdir()}
+    evaluate.main()
+    assert {path.name: path.read_bytes() for path in METRICS.parent.iterdir()} == before

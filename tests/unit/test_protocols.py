@@ -12,8 +12,8 @@ from mixste.protocols import (
     AS_PUBLISHED,
     NEAR_JOINTS,
     PROTOCOLS,
-    actions,
     in_chunks,
+    motionberts_clips,
     scoring_as_published,
     summary,
     walks_and_jogs,
@@ -43,13 +43,12 @@ def test_the_fourteen_joints_are_the_first_of_mpi17_and_are_in_h36m17():
 
 
 def test_human36m_weighs_frames_within_an_action_and_actions_alike():
-    names = Names(("a/0", "b/0", "c/0"), ("S9", "S11", "S9"), ("Photo", "Photo 1", "Eating"))
+    names = Names(("a/0", "b/0", "c/0"), ("S9", "S11", "S9"), ("Photo", "Photo", "Eating"))
     found = summary(made([10, 40, 100], [30, 10, 5], names), H36M)
     assert found["groups"]["Photo"]["mpjpe"] == (30 * 10 + 10 * 40) / 40
     assert found["mean"]["mpjpe"] == (17.5 + 100) / 2
     assert found["mean"]["frames"] == 45
     assert found["frame_mean"]["mpjpe"] == pytest.approx((300 + 400 + 500) / 45)
-    assert actions(names) == ("Photo", "Photo", "Eating")
 
 
 def test_3dhp_weighs_its_sequences_by_their_valid_frames_and_gives_the_plain_mean_too():
@@ -86,7 +85,7 @@ def test_humaneva_is_walking_and_jogging_of_each_subject_alike():
     names = Names(
         ("a/0", "b/0", "c/0", "d/0"),
         ("Validate_S1", "Validate_S1", "Validate_S2", "Validate_S3"),
-        ("Walking 1 chunk0", "Walking 1 chunk2", "Jog 1 chunk0", "Box 1 chunk0"),
+        ("Walking", "Walking", "Jog", "Box"),
     )
     assert walks_and_jogs(names) == ("S1 Walk", "S1 Walk", "S2 Jog", None)
     found = summary(made([10, 40, 100, 999], [30, 10, 5, 5], names), HUMANEVA)
@@ -133,6 +132,15 @@ def test_chunks_keep_to_their_sequence():
     assert chunks.clips == data.clips
     assert chunks.scale[18:27].tolist() == [12, 13, 14, 15, 16, 16, 16, 16, 16]
     assert chunks.valid.sum() == 35
+
+
+def test_motionberts_authors_drop_tails_and_three_videos():
+    names = ("s_09_act_05_subact_01", "s_09_act_05_subact_02", "s_11_act_02_subact_01", "s_11_act_02_subact_02")
+    data = replace(sequences((500, 300, 243, 100)), clips=names, scale=torch.arange(1143.0))
+    found = motionberts_clips(data)
+    assert found.clips == (names[0], *names[2:])
+    assert found.offsets.tolist() == [0, 486, 729, 829]
+    assert torch.equal(found.scale, data.scale[[*range(486), *range(800, 1143)]])
 
 
 def plain_mixste(network, data):
