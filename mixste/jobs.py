@@ -9,14 +9,16 @@ from typing import Any, cast
 
 import torch
 
+from mixste.errors import MixsteError
 from mixste.files import whole_file, whole_folder
 from mixste.models import MaskedModel, PoseModel, build_masked, build_model
 from mixste.models.checkpoint import WEIGHTS, ModelConfig, read_config, save_model
 from mixste.models.transfer import Transfer, transfer
-from mixste.objectives import ERROR_2D, MPJPE, Lift, Masked, Metric, Objective, Supervised
+from mixste.objectives import ERROR_2D, MPJPE, MPJPE_ON_SCREEN, Lift, Masked, Metric, Objective, Supervised
 from mixste.recipe import FinetuneSettings, MaskSettings, ModelSettings, PretrainSettings
 from mixste.sequences import choose_fraction, read_sequences
 from mixste.skeleton import load_skeleton
+from mixste.table import Metadata, read_metadata
 from mixste.training import Trainer
 from mixste.training_state import FILE, kept_weights, read_state, restore_training, save_training
 
@@ -76,7 +78,16 @@ class TrainingJob:
     @property
     def metric(self) -> Metric:
         """What validation measures."""
-        return MPJPE if self.masks is None else ERROR_2D
+        if self.masks is not None:
+            return ERROR_2D
+        return MPJPE if self.about.unit == "m" else MPJPE_ON_SCREEN
+
+    @property
+    def about(self) -> Metadata:
+        """What the tables are that it trains on; raises MixsteError where there are none."""
+        if not self.train:
+            raise MixsteError("nothing to train on", found="no projection tables", mend="check data.split")
+        return read_metadata(self.train[0])
 
     def data_hash(self) -> str:
         """Hash of the bytes of every table that the job reads."""
@@ -94,7 +105,14 @@ class TrainingJob:
     def config(self, provenance: dict[str, Any]) -> ModelConfig:
         """What the trained model's folder says of it."""
         kind = "lifter" if self.masks is None else "masked"
-        return ModelConfig(model=self.model, skeleton=self.skeleton, fps=self.fps, kind=kind, provenance=provenance)
+        return ModelConfig(
+            model=self.model,
+            skeleton=self.skeleton,
+            fps=self.fps,
+            kind=kind,
+            unit=self.about.unit,
+            provenance=provenance,
+        )
 
     def parent_provenance(self) -> dict[str, Any] | None:
         """Where the parent model came from."""

@@ -12,7 +12,7 @@ from mixste.errors import MixsteError
 from mixste.inference import keep
 from mixste.models import MaskedModel, PoseModel
 from mixste.recipe import CorruptionSettings, LiftLoss, MaskSettings, SupervisedLoss
-from mixste.windows import centre
+from mixste.windows import matching
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class Metric:
     unit: str
 
 
+ON_SCREEN = "thousandths of a screen unit"
 MPJPE = Metric("validation_mpjpe", "validation_mpjpe_mm", "validation MPJPE", "mm")
-ERROR_2D = Metric(
-    "validation_2d_error", "validation_2d_error_1e-3", "validation 2D error", "thousandths of a screen unit"
-)
+MPJPE_ON_SCREEN = Metric("validation_mpjpe", "validation_mpjpe_1e-3", "validation MPJPE", ON_SCREEN)
+ERROR_2D = Metric("validation_2d_error", "validation_2d_error_1e-3", "validation 2D error", ON_SCREEN)
 
 
 class Objective(Protocol):
@@ -41,10 +41,10 @@ class Objective(Protocol):
         """Keypoints `b t j 3` as the model shall see them."""
 
     def loss(self, model: Any, inputs: Tensor, target: Tensor, generator: Generator) -> dict[str, Tensor]:
-        """Weighted parts of the loss; `target` is `b t j 3`, metres, root-relative. The loss is their sum."""
+        """Weighted parts of the loss; `target` is `b t j 3`, root-relative, in its own unit. Their sum is the loss."""
 
     def errors(self, model: Any, inputs: Tensor, target: Tensor, generator: Generator) -> Tensor:
-        """What validation averages, `b t j`, in metres or screen units: a thousand times `metric`'s unit."""
+        """What validation averages, `b t j` or `b 1 j`, in the target's or the screen's unit."""
 
 
 class Lifting:
@@ -57,14 +57,14 @@ class Lifting:
         """The parts of the loss, summed over all that the model is charged for; one frame stands for the centre."""
         summed: dict[str, Tensor] = {}
         for output in model.outputs(inputs[..., : model.settings.channels]):
-            for name, value in self.parts(output.float(), _matching(target, output)).items():
+            for name, value in self.parts(output.float(), matching(target, output)).items():
                 summed[name] = summed[name] + value if name in summed else value
         return summed
 
     def errors(self, model: PoseModel, inputs: Tensor, target: Tensor, generator: Generator) -> Tensor:
-        """Distance of every joint that is kept, metres."""
+        """Distance of every joint that is kept, in the target's unit."""
         kept = keep(model(inputs[..., : model.settings.channels]).float(), model.settings)
-        return (kept - _matching(target, kept)).norm(dim=-1)
+        return (kept - matching(target, kept)).norm(dim=-1)
 
     def parts(self, predicted: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Weighted parts of the loss of one prediction, `b t j 3`."""
@@ -153,8 +153,3 @@ class Masked:
         frames = torch.zeros(t, dtype=torch.bool, device=device)
         frames[torch.randperm(t, device=device, generator=generator)[: int(t * self.settings.frames)]] = True
         return joints, frames
-
-
-def _matching(target: Tensor, predicted: Tensor) -> Tensor:
-    """What a prediction is held against: the target's centre frame if it is one frame, else all of them."""
-    return target if predicted.shape[1] == target.shape[1] else centre(target)

@@ -23,7 +23,7 @@ from mixste.optimisation import build_optimiser, learning_rate
 from mixste.recipe import TrainingSettings
 from mixste.sequences import Sequences
 from mixste.shuffling import Order, mixed
-from mixste.windows import gather
+from mixste.windows import gather, matching
 
 THOUSAND = 1000.0
 
@@ -103,7 +103,10 @@ class Trainer:
             yield {**record, "frames_per_second": frames / trained, "seconds": time.perf_counter() - started}
 
     def validate(self) -> float:
-        """Mean error of evenly chosen validation windows in the metric's unit, seen as in training, without flip."""
+        """Mean error of evenly chosen validation windows in the metric's unit, seen as in training, without flip.
+
+        Frames that are not valid do not count.
+        """
         self.model.eval()
         settings, data = self.model.settings, self.validation
         windows = cut_for(settings, data.offsets, stride=1 if settings.output == "centre" else settings.frames)
@@ -112,10 +115,13 @@ class Trainer:
         total = torch.zeros(2, dtype=torch.float64, device=self.device)
         for number, which in enumerate(chosen.split(64)):
             generator = self._generator(-1 - number)
-            keypoints, target = self._batch(data, windows.index(which))
+            index = windows.index(which)
+            keypoints, target = self._batch(data, index)
             inputs = self.objective.inputs(keypoints, generator)[self._share]
             with torch.inference_mode(), autocast(self.device, self.precision):
                 errors = self.objective.errors(self.model, inputs, target[self._share], generator)
+            if data.valid is not None:
+                errors = errors[data.valid[matching(index[self._share], errors)]]
             total += torch.stack([errors.sum(dtype=torch.float64), total.new_tensor(errors.numel())])
         self._sum(total)
         return round(float(total[0] / total[1]) * THOUSAND, 4)

@@ -64,6 +64,11 @@ def centre(windows: Tensor) -> Tensor:
     return windows[:, middle : middle + 1]
 
 
+def matching(windows: Tensor, others: Tensor) -> Tensor:
+    """Windows `w t ...` where `others` have as many frames, their centre frame where those have one."""
+    return windows if windows.shape[1] == others.shape[1] else centre(windows)
+
+
 def gather(values: Tensor, index: Tensor) -> Tensor:
     """Windows of per-frame values: `n j c` at `(w t)` -> `w t j c`."""
     flat = values.flatten(1).index_select(0, index.flatten())

@@ -106,7 +106,12 @@ class Study:
 
     def _trial(self, labels: str, arm: str, seed: int, job: TrainingJob) -> Trial:
         job = replace(job, precision=self.params.cluster.precision)
-        origin = {**provenance(self.params), "stage": f"study: {arm}", "labels": labels, "data_hash": job.data_hash()}
+        origin = {
+            **provenance(self.params, job),
+            "stage": f"study: {arm}",
+            "labels": labels,
+            "data_hash": job.data_hash(),
+        }
         return Trial(labels, arm, seed, self.folder / job.fingerprint(), job, origin)
 
     def _train(self, trials: Sequence[Trial], title: str) -> None:

@@ -38,7 +38,7 @@ def train(stage: str, job: TrainingJob, params: Params, output: Path, *, parent:
                 train_loop, {"job": job}, folder=folder, settings=params.cluster, on_record=follow
             )
             _keep(checkpoint / FILE, folder / FILE)
-        write_model(output, folder, job, {**provenance(params), "stage": stage, "data_hash": data_hash})
+        write_model(output, folder, job, {**provenance(params, job), "stage": stage, "data_hash": data_hash})
         for name in ("config.json", "history.csv"):
             run.log_figure(output / name)
     state = read_state(folder)
@@ -46,10 +46,15 @@ def train(stage: str, job: TrainingJob, params: Params, output: Path, *, parent:
     log.info("%s: epoch %d, %s %.1f %s", output, state.kept_epoch, metric.label, state.kept_score, metric.unit)
 
 
-def provenance(params: Params) -> dict[str, Any]:
+def provenance(params: Params, job: TrainingJob) -> dict[str, Any]:
     """Return what a model says of the data it saw."""
     data = params.data
-    return {"data": data.name, "synthetic": data.synthetic, "licence": data.licence, "detections": "simulated"}
+    return {
+        "data": data.name,
+        "synthetic": data.synthetic,
+        "licence": data.licence,
+        "detections": job.about.detections,
+    }
 
 
 def follower(stage: str, job: TrainingJob, run: tracking.Tracked) -> Callable[[dict[str, float]], None]:

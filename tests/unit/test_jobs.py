@@ -133,6 +133,19 @@ def test_the_configuration_says_what_the_model_is_and_the_parent_where_it_came_f
     assert child.parent_provenance() == {"stage": "pretrain"}
 
 
+def test_joints_in_screen_units_are_named_as_such(job):
+    """MotionBERT's Human3.6M, whose 3D is in the image."""
+    assert (job.config({}).unit, job.metric.unit, job.metric.key) == ("m", "mm", "validation_mpjpe_mm")
+    write_projections(job.train[0], sequences((18,)), unit="screen")
+    assert job.config({}).unit == "screen"
+    assert (job.metric.unit, job.metric.key) == ("thousandths of a screen unit", "validation_mpjpe_1e-3")
+
+
+def test_a_job_without_tables_is_refused(job):
+    with pytest.raises(MixsteError, match="nothing to train on"):
+        replace(job, train=()).config({})
+
+
 def test_a_job_trains(child):
     records = list(child.trainer(device=CPU).epochs())
     assert [record["epoch"] for record in records] == [1, 2, 3]

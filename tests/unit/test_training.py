@@ -66,6 +66,7 @@ def test_the_same_seed_gives_the_same_loss_twice():
     assert same(weights(first), weights(second))
 
 
+CENTRE = {"architecture": "pstmo", "step": 2}
 EVERYTHING = [
     pytest.param(settings, changes, id=f"{settings.__name__}-{changes['architecture']}-{changes.get('output', '')}")
     for settings in (finetune_settings, mpm_settings)
@@ -373,6 +374,22 @@ def test_validation_without_corruption_is_mpjpe_in_millimetres():
         predicted = run.model.eval()(data.keypoints.reshape(2, 9, 17, 3)).reshape(18, 17, 3)
     expected = (predicted - (data.joints - data.joints[:, :1])).norm(dim=-1).mean() * 1000
     assert run.validate() == pytest.approx(expected.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "changes"), [(finetune_settings, {}), (finetune_settings, CENTRE), (mpm_settings, {})]
+)
+def test_frames_that_are_not_valid_do_not_count_in_validation(settings, changes):
+    data = sequences((18,))
+    seen = replace(data, valid=torch.arange(18) % 3 > 0)
+    runs = [trainer(settings(), validation=given, model=model_settings(**changes)) for given in (data, seen)]
+    errors = []
+    plain = runs[0].objective.errors
+    runs[0].objective.errors = lambda *arguments: errors.append(plain(*arguments)) or errors[-1]
+    runs[0].settings = runs[1].settings = settings(validation_windows=18)
+    runs[0].validate()
+    expected = torch.cat(errors).reshape(18, 17)[seen.valid].mean().item() * 1000
+    assert runs[1].validate() == pytest.approx(expected, rel=1e-5)
 
 
 def test_bf16_trains():
