@@ -82,7 +82,7 @@ def scores_as_published(model: PoseModel, sequences: Sequences, params: Params) 
 
 def refuse_misfit(folder: Path, config: ModelConfig, sequences: Sequences) -> None:
     """Raise MixsteError unless the model takes and gives what the test data hold."""
-    pairs = {name: (getattr(config, name), getattr(sequences, name)) for name in ("skeleton", "fps", "unit")}
+    pairs = {name: (getattr(config, name), getattr(sequences, name)) for name in ("skeleton", "fps")}
     wrong = [f"{name} {own}, not {test}" for name, (own, test) in pairs.items() if own != test]
     channels = sequences.keypoints.shape[-1]
     if config.model.channels > channels:
@@ -91,9 +91,16 @@ def refuse_misfit(folder: Path, config: ModelConfig, sequences: Sequences) -> No
         raise MixsteError(
             f"the model in {folder} does not fit the test data",
             found="; ".join(wrong),
-            expected="a model of the same skeleton, frame rate and unit, of as many channels at most",
+            expected="a model of the same skeleton and frame rate, of as many channels at most",
             mend="take it out of evaluate.models, or evaluate on its own data",
         )
+
+
+def why_not_scored(config: ModelConfig, sequences: Sequences) -> str:
+    """Why there is nothing to score: the model does not lift, or not in the test data's unit; empty if there is."""
+    if config.kind != "lifter":
+        return f"a {config.kind} network lifts nothing"
+    return "" if config.unit == sequences.unit else f"it lifts in {config.unit}, the test data are in {sequences.unit}"
 
 
 def folders(params: Params) -> dict[str, Path]:
@@ -117,16 +124,19 @@ def _lift(model: PoseModel, sequences: Sequences, params: Params, overlap: int) 
 
 
 def main() -> None:
-    """Run the stage; a network of masked pre-training has no 3D to score and is named as left out."""
+    """Run the stage; a model that has nothing to score, as a network of masked pre-training, is named as left out."""
     params = load()
     paths = tables(RIG, params.data.split.test)
     sequences = read_sequences(paths, skeleton=params.data.skeleton, fps=params.data.fps)
     test_data = test_hash(paths, params)
-    kinds = {name: read_config(folder).kind for name, folder in folders(params).items()}
-    lifters = [name for name, kind in kinds.items() if kind == "lifter"]
-    left_out = {name: f"a {kind} network lifts nothing" for name, kind in kinds.items() if name not in lifters}
+    reasons = {name: why_not_scored(read_config(folder), sequences) for name, folder in folders(params).items()}
+    left_out = {name: why for name, why in reasons.items() if why}
     with tracking.run("evaluate", params, data_hash=test_data, parent="finetune") as run:
-        evaluated = {name: evaluate(folders(params)[name], sequences, params) for name in lifters}
+        evaluated = {
+            name: evaluate(folder, sequences, params)
+            for name, folder in folders(params).items()
+            if name not in left_out
+        }
         write_report(EVALUATION, evaluated, sequences, params, {"test_data": test_data, "left_out": left_out})
         for name, result in evaluated.items():
             means = result.summary["mean"]

@@ -42,7 +42,7 @@ def test_cpn_stands_beside_cpn_of_the_same_protocol():
     head, apart = text.split("## Not comparable")
     assert "| MixSTE | CVPR'22 | CPN | camera | 243 | 33.61 | 138623.0 |  | 40.9 | 32.6 [2nd] |" in head
     assert "| MotionBERT" not in head
-    assert "| 2D: stacked hourglass; protocol: motionbert | MotionBERT, fine-tuned |" in apart
+    assert "| 2D: SH; protocol: motionbert | MotionBERT, fine-tuned |" in apart
     assert "many hypotheses, chosen by the truth" in apart
 
 
@@ -59,7 +59,7 @@ def test_ours_are_bold_with_both_macs_and_in_the_order_of_errors():
 
 def test_ground_truth_and_motionberts_data_have_their_own_rows():
     assert methods(made("h36m", "ground truth")[0], BESIDE)[:2] == [("MixSTE", 81), ("MixSTE", 243)]
-    beside = dict(methods(made("motionbert", "stacked hourglass")[0], BESIDE))
+    beside = dict(methods(made("motionbert", "SH")[0], BESIDE))
     assert beside["TCPFormer"] == 243
     assert "MixSTE" not in beside
 

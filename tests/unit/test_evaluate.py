@@ -18,7 +18,7 @@ from mixste.protocols import PROTOCOLS, summary
 from mixste.scoring import METRICS as ERRORS
 from mixste.scoring import Names, Scores, score
 from pipelines import evaluate
-from pipelines.evaluate import refuse_misfit, scores_as_published
+from pipelines.evaluate import refuse_misfit, scores_as_published, why_not_scored
 from pipelines.evaluate import test_hash as hash_of_test
 from pipelines.params import load, write
 from pipelines.places import METRICS
@@ -123,13 +123,18 @@ def test_mixste_with_frames_apart_has_no_scoring_of_its_paper(plain):
     [
         ({"skeleton": "humaneva15"}, "skeleton humaneva15, not h36m17"),
         ({"fps": 25.0}, "fps 25.0, not 50.0"),
-        ({"unit": "screen"}, "unit screen, not m"),
     ],
 )
-def test_a_model_of_other_joints_rate_or_unit_is_refused(changes, found):
+def test_a_model_of_other_joints_or_another_rate_is_refused(changes, found):
     config = ModelConfig(model=model_settings(), **{"skeleton": SKELETON, "fps": FPS, **changes})
     with pytest.raises(MixsteError, match=f"models/authors does not fit.*{found}"):
         refuse_misfit(Path("models/authors"), config, sequences())
+
+
+def test_a_model_of_another_unit_is_not_scored_and_says_why():
+    config = ModelConfig(model=model_settings(), skeleton=SKELETON, fps=FPS)
+    assert why_not_scored(config, sequences()) == ""
+    assert why_not_scored(config, replace(sequences(), unit="screen")) == "it lifts in m, the test data are in screen"
 
 
 def test_a_model_that_wants_confidence_is_refused_where_there_is_none():
