@@ -21,10 +21,11 @@ def evaluated(mpjpe, **metrics):
     return Evaluated(Path("models/x"), config, torch.zeros(0), summary, published, 33_783_811, 2_000_000, 3_456_789)
 
 
-def made(kind, detections, **metrics):
+def made(kind, detections, subjects=("S9", "S11"), **metrics):
     """Rows and page for a labelled data set of a format, with 2D of a detector; without a format, for captures."""
     labelled = SimpleNamespace(format=kind) if kind else None
-    params = SimpleNamespace(data=SimpleNamespace(labelled=labelled, protocol="h36m"))
+    split = SimpleNamespace(test=SimpleNamespace(subjects=subjects), apart=())
+    params = SimpleNamespace(data=SimpleNamespace(labelled=labelled, protocol="h36m", split=split))
     rows = lines({"finetuned": evaluated(42.0, **metrics)}, replace(sequences(), detections=detections), params)
     return rows, page(rows, "title", "mpjpe")
 
@@ -64,6 +65,12 @@ def test_ground_truth_and_motionberts_data_have_their_own_rows():
     assert "MixSTE" not in beside
 
 
+def test_results_of_other_test_subjects_stand_beside_nothing():
+    rows, _ = made("h36m", "CPN", ("S9",))
+    assert methods(rows, BESIDE) == []
+    assert {row["why apart"] for row in rows if row["method"] == "STCFormer-L"} == {"our other test set"}
+
+
 def test_errors_by_action_are_those_of_rows_that_have_them():
     _, text = made("h36m", "CPN")
     by_action = text.split("## MPJPE by action")[1].split("##")[0]
@@ -74,7 +81,7 @@ def test_errors_by_action_are_those_of_rows_that_have_them():
 
 
 def test_3dhp_has_pck_and_auc_and_says_where_a_protocol_is_not_known():
-    rows, text = made("mpi_inf_3dhp", "ground truth", pck=98.0, auc=80.0)
+    rows, text = made("mpi_inf_3dhp", "ground truth", tuple(f"TS{n}" for n in range(1, 7)), pck=98.0, auc=80.0)
     assert methods(rows, BESIDE) == [("P-STMO", 81), ("STCFormer", 9), ("STCFormer", 27), ("STCFormer", 81)]
     assert "| PCK | AUC |" in text
     assert "| protocol: not stated | MixSTE |" in text

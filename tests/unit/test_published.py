@@ -52,6 +52,7 @@ def test_costs_are_linear_macs_whatever_was_printed():
     assert one("P-STMO", 243).linear_macs == pytest.approx(866.6, rel=0.01)
     assert one("MixSTE", 243).linear_macs == 138623
     assert one("MHFormer", 243).linear_macs is None
+    assert {row.cost_means for row in H36M} == {"linear MACs", "2 x MACs", "not stated"}
 
 
 def test_every_row_says_what_it_rests_on_and_doubts_name_its_own_keys():
