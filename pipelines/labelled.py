@@ -12,6 +12,7 @@ import numpy as np
 
 from mixste.captures.capture import Recording
 from mixste.datasets import FORMATS, Clip, DataSet, read_recordings, read_subject, recorded_subjects
+from mixste.errors import MixsteError
 from mixste.geometry import SCREEN
 from mixste.table import FRAMES, Metadata, write_table
 from pipelines.settings import DataSettings, LabelledSettings
@@ -66,8 +67,18 @@ def write_clips(task: Task) -> dict[str, Any]:
 
 
 def data_set(data: DataSettings, labelled: LabelledSettings) -> DataSet:
-    """Return what the settings name, its files at absolute paths."""
+    """Return what the settings name, its files at absolute paths; MixsteError if one is not there.
+
+    A file with `*` in its name is one of many.
+    """
     files = tuple(Path(data.folder).absolute() / name for name in labelled.files)
+    missing = [name for name in labelled.files if not any(Path(data.folder).glob(name))]
+    if missing:
+        raise MixsteError(
+            f"files of data.labelled are missing in {data.folder}",
+            found=f"no {', '.join(missing)}",
+            mend="docs/datasets.md says what to download and where it goes; or correct data.labelled.files",
+        )
     return DataSet(labelled.name, labelled.format, files, data.skeleton)
 
 

@@ -175,6 +175,15 @@ def test_captures_pretrain_beside_a_labelled_data_set(run, workplace):
     assert sorted(path.stem for path in RIG.iterdir()) == ["set-S1", "set-S8", "set-S9"]
 
 
+def test_files_that_are_not_there_are_named_before_anything_is_read(run, tracked_workplace):
+    there, _ = write_h36m(tracked_workplace / "data")
+    elsewhere = tracked_workplace / "data/h36m/data_2d_h36m_cpn.npz"
+    with pytest.raises(
+        MixsteError, match=r"files of data\.labelled are missing in data; found: no h36m/data_2d_h36m_cpn"
+    ):
+        run("h36m", [there, elsewhere], ["S1"], ["S8"], ["S9"])
+
+
 @pytest.mark.parametrize("missing", ["S5", "S11"])
 def test_a_subject_that_the_files_lack_leaves_nothing(run, workplace, missing):
     files = write_h36m(workplace / "data", h36m_subjects(("S1", "S8", "S9")))
