@@ -64,7 +64,7 @@ class Study:
         self.folder = Path(params.cluster.storage).absolute() / "study"
 
     def run(self) -> list[Row]:
-        """Train and score everything; one row for each set of labels, arm and seed."""
+        """Train everything and score what lifts; one row for each set of labels, arm and seed."""
         seeds = self.settings.seeds
         pretrained = [self._pretraining(seed) for seed in seeds]
         scratch = [self._tuning(seeds[0], *key) for key in self._keys() if key[1] != PRETRAINED]
@@ -81,7 +81,8 @@ class Study:
         ]
         self._train(rest, "the other seeds")
         tunings = [chosen[labels.name, arm] for labels in self.settings.labels for arm in ARMS]
-        work = [(trial.row, trial.folder, self.params) for trial in (*pretrained, *tunings, *rest)]
+        lifters = [trial for trial in (*pretrained, *tunings, *rest) if trial.job.masks is None]
+        work = [(trial.row, trial.folder, self.params) for trial in lifters]
         return fan_out(scored, work, "scoring", address=self.params.cluster.address)
 
     def _keys(self) -> Iterable[tuple[NamedLabels, str, float]]:

@@ -32,6 +32,7 @@ from pipelines.settings import (
 from tests.unit.factories import (
     finetune_settings,
     model_settings,
+    mpm_settings,
     pretrain_settings,
     sequences,
     write_projections,
@@ -105,6 +106,16 @@ def test_rows_are_in_the_order_of_conf_and_each_arm_has_its_better_rate(params, 
     best = {"scratch": 0.002, "scratch, longer": 0.003, "pre-trained": 0.0005}
     expected += [(seed, name, arm, lr) for seed in (7, 3) for name in ("two", "one") for arm, lr in best.items()]
     assert found == expected
+
+
+def test_masked_pre_training_is_trained_and_started_from_but_not_scored(params, trained):
+    masked = mpm_settings(epochs=2, windows_per_epoch=6, views="rig")
+    rows = study.Study(replace(params, pretrain=masked)).run()
+    assert {row["arm"] for row in rows} == {"scratch", "scratch, longer", "pre-trained"}
+    pretrainings = [job for job in trained.values() if job.masks]
+    assert [job.seed for job in pretrainings] == [7, 3]
+    assert {path.parent.name for job in pretrainings for path in (*job.train, *job.validation)} == {"rig"}
+    assert {path.stem for path in pretrainings[0].train} == {"sample-S1", "sample-S2"}
 
 
 def test_the_longer_arm_sees_the_windows_of_pre_training_too(params, trained):
