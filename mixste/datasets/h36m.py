@@ -40,7 +40,7 @@ def read(data: DataSet, subject: str) -> Reading:
     detections = read_detections(data.files[1], subject, data.skeleton)
     clips = tuple(_clips(poses, cameras, detections, subject))
     _check_agreement(clips, cameras, skeleton, data.files[1])
-    notes = (*_absent(poses, subject), *detections.cut({name: len(pose) for name, pose in poses.items()}))
+    notes = (*_absent(poses), *detections.cut({name: len(pose) for name, pose in poses.items()}))
     return Reading(clips, detections.joint_map.report(), notes)
 
 
@@ -83,13 +83,13 @@ def _clips(
             yield Clip(name, subject, action_of(name), camera.name, keypoints, joints)
 
 
-def _absent(poses: dict[str, np.ndarray], subject: str) -> tuple[str, ...]:
+def _absent(poses: dict[str, np.ndarray]) -> tuple[str, ...]:
     """Say which of the 15 actions have fewer than two recordings; S11 has one of Directions, the other is corrupt."""
     counts = dict.fromkeys(ACTIONS, 0)
     for name in poses:
         counts[action_of(name)] = counts.get(action_of(name), 0) + 1
-    few = [f"{count} of 2 of {action}" for action, count in counts.items() if count < 2]
-    return (f"recordings of {subject}: {', '.join(few)}",) if few else ()
+    few = [f"{action} ({count})" for action, count in counts.items() if count < 2]
+    return (f"fewer than two recordings of {', '.join(few)}",) if few else ()
 
 
 def _check_agreement(clips: tuple[Clip, ...], cameras: tuple[Camera, ...], skeleton: Skeleton, path: Path) -> None:
