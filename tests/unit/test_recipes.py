@@ -55,3 +55,26 @@ def test_every_model_takes_a_step(workplace, name, settings):
     loss, moved = one_step(settings(), model)
     assert 0 < loss < 1000
     assert moved > 0.8
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "finetune"])
+@pytest.mark.parametrize("name", names("experiment"))
+def test_every_published_recipe_takes_a_step_when_made_narrow(workplace, name, stage):
+    params = write([f"experiment={name}", "model.width=32", "model.depth=2", "model.frames=27"])
+    loss, moved = one_step(getattr(params, stage), params.model)
+    assert 0 < loss < 1000
+    assert moved > 0.8
+
+
+@pytest.mark.parametrize("name", names("experiment"))
+def test_a_published_recipe_keeps_the_last_epoch_and_registers_what_its_paper_trained(workplace, name):
+    params = write([f"experiment={name}"])
+    assert (params.pretrain.keep, params.finetune.keep) == ("last", "last")
+    alone = "`dvc repro scratch`" in (CONF / "experiment" / f"{name}.yaml").read_text()
+    assert params.register.model == ("scratch" if alone else "finetuned")
+
+
+def test_data_of_exact_2d_differ_from_their_data_set_in_nothing_else(workplace):
+    cpn, exact = (write(["experiment=mixste_h36m_243", f"data={name}"]).data for name in ("h36m", "h36m_gt"))
+    assert replace(cpn, name=exact.name, labelled=exact.labelled) == exact
+    assert exact.labelled.detections == "ground truth"
