@@ -152,7 +152,7 @@ def _log(report: dict[str, Any]) -> None:
     log, total = logging.getLogger(__name__), report["total"]
     log.info("%d recordings of %d files, %.1f minutes", total["recordings"], total["files"], total["minutes"])
     for subject, count in report["labelled"].items():
-        log.info("%s of the labelled data set: %d recordings, %d frames", subject, *count.values())
+        log.info("%s of the labelled data set: %d recordings, %d frames", subject, count["recordings"], count["frames"])
     for row in report["rejected"]:
         log.warning("rejected %s: %s", row["file"], row["reason"])
     if report["trimmed"]:

@@ -90,7 +90,7 @@ def test_the_report_says_whose_2d_it_is_and_what_is_uncommon(run, workplace):
     about = report["rig"]["subjects"]["S9"]
     assert (about["clips"], about["frames"]) == (12, 252)
     assert any("12 videos have up to 2 frames more" in note for note in about["notes"])
-    assert any("1 of 2 of WalkDog" in note for note in about["notes"])
+    assert any("WalkDog (1)" in note for note in about["notes"])
     prepared = json.loads(prepare.REPORT.read_text())["labelled"]
     assert prepared == {subject: {"recordings": 3, "frames": 63} for subject in ("S1", "S8", "S9")}
 
@@ -178,9 +178,7 @@ def test_captures_pretrain_beside_a_labelled_data_set(run, workplace):
 def test_files_that_are_not_there_are_named_before_anything_is_read(run, tracked_workplace):
     there, _ = write_h36m(tracked_workplace / "data")
     elsewhere = tracked_workplace / "data/h36m/data_2d_h36m_cpn.npz"
-    with pytest.raises(
-        MixsteError, match=r"files of data\.labelled are missing in data; found: no h36m/data_2d_h36m_cpn"
-    ):
+    with pytest.raises(MixsteError, match=r"data\.labelled are missing in data; found: no h36m/data_2d_h36m_cpn"):
         run("h36m", [there, elsewhere], ["S1"], ["S8"], ["S9"])
 
 
