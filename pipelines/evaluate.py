@@ -1,9 +1,11 @@
 """Score the models on the test subjects and draw what came out. models/*, rig projections -> reports/evaluation.
 
 Nothing is chosen here: the validation subjects chose each model's epoch before. Each model is scored twice: every frame
-once, and as the code of its paper does (`mixste.protocols`).
+once, and as the code of its paper does (`mixste.protocols`). With names, as in `python -m pipelines.evaluate scratch`,
+only those models are scored: a recipe without pre-training has no others.
 """
 
+import argparse
 import copy
 import hashlib
 from collections.abc import Sequence
@@ -108,6 +110,15 @@ def folders(params: Params) -> dict[str, Path]:
     return {**MODELS, **{extra.name: Path(extra.folder) for extra in params.evaluate.models}}
 
 
+def chosen(names: Sequence[str], params: Params) -> dict[str, Path]:
+    """The models of these names, all of them if none is given; MixsteError for a name that is not among them."""
+    known = folders(params)
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise MixsteError("no such model", found=", ".join(unknown), expected=f"names from {', '.join(known)}")
+    return {name: folder for name, folder in known.items() if name in names or not names}
+
+
 def test_hash(paths: Sequence[Path], params: Params) -> str:
     """Hash of what test scores can be compared by: the tables, how they are lifted and scored, what is scored apart."""
     data, settings = params.data, params.evaluate
@@ -125,18 +136,22 @@ def _lift(model: PoseModel, sequences: Sequences, params: Params, overlap: int) 
 
 def main() -> None:
     """Run the stage; a model that has nothing to score, as a network of masked pre-training, is named as left out."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "models", nargs="*", help="scratch, finetuned, pretrained, or names in evaluate.models; none: all"
+    )
+    names = parser.parse_args().models
     params = load()
+    models = chosen(names, params)
     paths = tables(RIG, params.data.split.test)
     sequences = read_sequences(paths, skeleton=params.data.skeleton, fps=params.data.fps)
     test_data = test_hash(paths, params)
-    reasons = {name: why_not_scored(read_config(folder), sequences) for name, folder in folders(params).items()}
+    reasons = {name: why_not_scored(read_config(folder), sequences) for name, folder in models.items()}
     left_out = {name: why for name, why in reasons.items() if why}
+    if len(left_out) == len(models):
+        raise MixsteError("there is nothing to score", found="; ".join(f"{n}: {why}" for n, why in left_out.items()))
     with tracking.run("evaluate", params, data_hash=test_data, parent="finetune") as run:
-        evaluated = {
-            name: evaluate(folder, sequences, params)
-            for name, folder in folders(params).items()
-            if name not in left_out
-        }
+        evaluated = {name: evaluate(models[name], sequences, params) for name in models if name not in left_out}
         write_report(EVALUATION, evaluated, sequences, params, {"test_data": test_data, "left_out": left_out})
         for name, result in evaluated.items():
             means = result.summary["mean"]

@@ -41,7 +41,8 @@ def write_report(
         write_rows(partial / "table.csv", table)
         (partial / "table.md").write_text(page(table, title, protocol.headline), encoding="utf-8")
         _figures(partial, models, sequences)
-        _clip(partial / "clip.gif", models["finetuned"].predicted, sequences, params.evaluate.clip_seconds)
+        shown = models.get("finetuned") or next(iter(models.values()))
+        _clip(partial / "clip.gif", shown.predicted, sequences, params.evaluate.clip_seconds)
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -63,8 +64,9 @@ def _metrics(path: Path, models: Mapping[str, Evaluated], about: Mapping[str, An
     scores = {name: _scores(result, PROTOCOLS[about["protocol"]]) for name, result in models.items()}
     provenance = {name: result.config.provenance for name, result in models.items()}
     validation = {name: own["validation_mpjpe_mm"] for name, own in provenance.items() if "validation_mpjpe_mm" in own}
-    gain = scores["scratch"]["mpjpe"] - scores["finetuned"]["mpjpe"]
-    metrics = {**scores, "pretraining_gain_mpjpe": gain, "validation_mpjpe": validation, **about}
+    trained = [scores[name]["mpjpe"] for name in TUNED if name in scores]
+    gain = {"pretraining_gain_mpjpe": trained[0] - trained[1]} if len(trained) == len(TUNED) else {}
+    metrics = {**scores, **gain, "validation_mpjpe": validation, **about}
     path.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
 
 
@@ -85,8 +87,9 @@ def _scorings(models: Mapping[str, Evaluated]) -> Iterator[dict[str, Any]]:
 
 
 def _figures(folder: Path, models: Mapping[str, Evaluated], sequences: Sequences) -> None:
-    histories = {name: _history(models[name].folder) for name in TUNED}
-    drawing.learning_curves(histories, folder / "learning_curves.png", note=note(sequences))
+    histories = {name: _history(models[name].folder) for name in TUNED if name in models}
+    if histories:
+        drawing.learning_curves(histories, folder / "learning_curves.png", note=note(sequences))
     actions = {
         name: {action: values["mpjpe"] for action, values in result.summary["actions"].items()}
         for name, result in models.items()

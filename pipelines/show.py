@@ -44,9 +44,10 @@ def main() -> None:
     console.print(table(metrics, f"Test subjects, {motion}, {metrics['detections']} detections"))
     for name, why in metrics["left_out"].items():
         console.print(f"{name} is left out: {why}")
-    gain = metrics["pretraining_gain_mpjpe"]
-    verb = "lowers" if gain >= 0 else "raises"
-    console.print(f"pre-training {verb} MPJPE by {abs(gain):.1f} mm at the same fine-tuning budget")
+    gain = metrics.get("pretraining_gain_mpjpe")
+    if gain is not None:
+        verb = "lowers" if gain >= 0 else "raises"
+        console.print(f"pre-training {verb} MPJPE by {abs(gain):.1f} mm at the same fine-tuning budget")
     if REGISTERED.is_file():
         console.print(json.loads(REGISTERED.read_text(encoding="utf-8"))["why"])
     console.print(

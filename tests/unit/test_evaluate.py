@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -167,6 +168,7 @@ def evaluated(plain, monkeypatch):
     logged = {}
     run = SimpleNamespace(log_metrics=logged.update, log_figure=lambda path: None)
     monkeypatch.setattr(evaluate, "load", lambda: params)
+    monkeypatch.setattr("sys.argv", ["evaluate"])
     monkeypatch.setattr(evaluate.tracking, "run", lambda *_, **__: nullcontext(run))
     evaluate.main()
     return SimpleNamespace(logged=logged, metrics=json.loads(METRICS.read_text()))
@@ -208,3 +210,22 @@ def test_the_same_models_and_data_give_the_same_bytes(evaluated):
     before = {path.name: path.read_bytes() for path in METRICS.parent.iterdir()}
     evaluate.main()
     assert {path.name: path.read_bytes() for path in METRICS.parent.iterdir()} == before
+
+
+def test_only_the_models_that_are_named_are_scored(evaluated, monkeypatch):
+    shutil.rmtree("models/pretrained")
+    shutil.rmtree("models/finetuned")
+    monkeypatch.setattr("sys.argv", ["evaluate", "scratch"])
+    evaluate.main()
+    found = json.loads(METRICS.read_text())
+    assert found["scratch"] == evaluated.metrics["scratch"]
+    assert not {"finetuned", "authors", "pretraining_gain_mpjpe"} & found.keys()
+    assert (METRICS.parent / "clip.gif").is_file()
+
+
+@pytest.mark.parametrize(("names", "message"), [(["scratsh"], "scratsh"), (["pretrained"], "lifts nothing")])
+def test_a_name_that_cannot_be_scored_is_refused(evaluated, monkeypatch, names, message):
+    monkeypatch.setattr("sys.argv", ["evaluate", *names])
+    with pytest.raises(MixsteError, match=message):
+        evaluate.main()
+    assert json.loads(METRICS.read_text()) == evaluated.metrics
