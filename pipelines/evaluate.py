@@ -60,11 +60,16 @@ def evaluate(folder: Path, sequences: Sequences, params: Params) -> Evaluated:
         config=config,
         predicted=predicted,
         summary=summary(score(predicted, sequences, protocol.scoring), protocol, apart),
-        as_published=summary(published, protocol, apart) if published else None,
+        as_published=summary(published, protocol, _scored(apart, published)) if published else None,
         parameters=count_parameters(model),
         linear_macs=model.linear_macs(frames),
         all_macs=model.all_macs(frames),
     )
+
+
+def _scored(trials: Sequence[str], scores: Scores) -> tuple[str, ...]:
+    """Those of the trials that a paper's code scores at all."""
+    return tuple(trial for trial in trials if trial in scores.names.trials)
 
 
 def scores_as_published(model: PoseModel, sequences: Sequences, params: Params) -> Scores | None:

@@ -23,7 +23,7 @@ from pipelines.evaluate import refuse_misfit, scores_as_published, why_not_score
 from pipelines.evaluate import test_hash as hash_of_test
 from pipelines.params import load, write
 from pipelines.places import METRICS
-from pipelines.settings import GroupSettings, ModelFolder
+from pipelines.settings import GroupSettings, LabelledSettings, ModelFolder
 from tests.unit.factories import FPS, SKELETON, model, model_settings, sequences, write_projections
 
 
@@ -113,6 +113,16 @@ def test_motionberts_data_are_scored_as_their_authors_do(plain):
     )
     params = SimpleNamespace(**{**plain.__dict__, "data": SimpleNamespace(labelled=labelled, protocol="h36m")})
     assert scores_as_published(model(), data, params).frames.tolist() == [243]
+
+
+def test_a_trial_apart_that_a_papers_code_leaves_out_is_apart_in_our_scoring_only(plain, tmp_path):
+    data = replace(sequences((250, 9)), clips=("a", "s_09_act_05_subact_02"), subjects=("S9", "S9"))
+    labelled = LabelledSettings("sh", "motionbert", ("sh.pkl",), "stacked hourglass")
+    split = replace(plain.data.split, apart=("S9/s_09_act_05_subact_02",))
+    params = replace(plain, data=replace(plain.data, labelled=labelled, split=split))
+    found = evaluate.evaluate(save(tmp_path / "m", model()), data, params)
+    assert (list(found.summary["apart"]), list(found.as_published["apart"])) == ([*split.apart], [])
+    assert (found.summary["mean"]["frames"], found.as_published["mean"]["frames"]) == (250, 243)
 
 
 def test_mixste_with_frames_apart_has_no_scoring_of_its_paper(plain):
