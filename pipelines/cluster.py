@@ -44,18 +44,23 @@ def connect(address: str | None = None) -> None:
 
 
 def fan_out(
-    function: Callable[[Item], Output], items: Sequence[Item], title: str, *, address: str | None = None
+    function: Callable[[Item], Output],
+    items: Sequence[Item],
+    title: str,
+    *,
+    address: str | None = None,
+    at_once: int | None = None,
 ) -> list[Output]:
     """Run `function` on every item as Ray tasks, here or at the cluster's address; results in the items' order.
 
-    No more tasks are in flight than twice the CPUs, so that memory stays bounded. The first MixsteError of a task is
-    raised here as it is, and nothing more is started.
+    No more tasks are in flight than `at_once`, or twice the CPUs, so that memory stays bounded. The first MixsteError
+    of a task is raised here as it is, and nothing more is started.
     """
     connect(address)
     import ray
 
     task = ray.remote(num_cpus=1, max_retries=2)(function)
-    in_flight = int(2 * ray.cluster_resources().get("CPU", 1))
+    in_flight = at_once or int(2 * ray.cluster_resources().get("CPU", 1))
     results: dict[int, Output] = {}
     waiting: dict[Any, int] = {}
     todo = iter(enumerate(items))

@@ -1,6 +1,6 @@
 """A data set that brings its own 2D, in the pipeline: recordings of its world, projections of its clips.
 
-One task a subject; each reads the files whole, so that memory is that of the largest file a task.
+One task a subject; each reads the files whole, so that no more than AT_ONCE run at a time.
 """
 
 from collections.abc import Sequence
@@ -16,6 +16,8 @@ from mixste.errors import MixsteError
 from mixste.geometry import SCREEN
 from mixste.table import FRAMES, Metadata, write_table
 from pipelines.settings import DataSettings, LabelledSettings
+
+AT_ONCE = 2  # MotionBERT's file takes some gigabytes of memory
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from mixste.skeleton import load_skeleton
 from mixste.table import FRAMES, Metadata, write_table
 from pipelines import tracking
 from pipelines.cluster import fan_out
-from pipelines.labelled import recording_tasks, write_recordings
+from pipelines.labelled import AT_ONCE, recording_tasks, write_recordings
 from pipelines.params import load
 from pipelines.provenance import data_hash
 from pipelines.settings import BodySettings, DataSettings, SourceSettings
@@ -64,7 +64,7 @@ def main() -> None:
 def prepare_labelled(data: DataSettings, folder: Path) -> dict[str, Any]:
     """Write the recordings of a labelled data set that has world coordinates; returns what there is by subject."""
     tasks = recording_tasks(data, folder)
-    counts = fan_out(write_recordings, tasks, "prepare") if tasks else []
+    counts = fan_out(write_recordings, tasks, "prepare", at_once=AT_ONCE) if tasks else []
     return {task.subject: count for task, count in zip(tasks, counts, strict=True)}
 
 

@@ -24,7 +24,7 @@ from mixste.skeleton import load_skeleton
 from mixste.table import Metadata, read_table, write_table
 from pipelines import tracking
 from pipelines.cluster import fan_out
-from pipelines.labelled import clip_tasks, write_clips
+from pipelines.labelled import AT_ONCE, clip_tasks, write_clips
 from pipelines.params import Params, ProjectSettings, load
 from pipelines.places import PROJECTIONS, RECORDINGS, subject_of
 from pipelines.provenance import data_hash
@@ -60,7 +60,7 @@ def main() -> None:
                 (folder / kind).mkdir()
             counts = fan_out(project_file, _tasks(params, folder), "project", address=address)
             labelled = clip_tasks(params.data, folder / "rig")
-            about = fan_out(write_clips, labelled, "project", address=address) if labelled else []
+            about = fan_out(write_clips, labelled, "project", address=address, at_once=AT_ONCE) if labelled else []
         report = describe(params, counts, {task.subject: row for task, row in zip(labelled, about, strict=True)})
         with whole_file(REPORT) as partial:
             partial.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

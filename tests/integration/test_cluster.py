@@ -1,3 +1,6 @@
+import time
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -79,6 +82,16 @@ def test_fanned_out_results_come_in_the_order_of_the_items():
 
 def test_nothing_fanned_out_is_nothing():
     assert cluster.fan_out(lambda item: item, [], "nothing") == []
+
+
+def test_no_more_tasks_run_at_once_than_asked_for():
+    def timed(item):
+        begin = time.time()
+        time.sleep(0.1)
+        return begin, time.time()
+
+    times = cluster.fan_out(timed, range(4), "one by one", at_once=1)
+    assert all(end <= begin for (_, end), (begin, _) in pairwise(times))
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ FPS = {"h36m": 50, "motionbert": 50, "mpi_inf_3dhp": 25, "humaneva": 60}
 def run(tracked_workplace, monkeypatch):
     """Set params.yaml to a labelled data set below data/, and run both stages in this process."""
     for stage in (prepare, project):
-        monkeypatch.setattr(stage, "fan_out", lambda function, items, title, address=None: [function(i) for i in items])
+        monkeypatch.setattr(stage, "fan_out", lambda function, items, title, **_: [function(item) for item in items])
 
     def start(name, files, labels, validation, test, *, skeleton="h36m17", sources=(), detections="CPN", **changes):
         params = yaml.safe_load(Path("params.yaml").read_text())
