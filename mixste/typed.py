@@ -26,6 +26,8 @@ def build(cls: type[T], tree: object, where: str) -> T:
 def _read(hint: Any, value: Any, key: str, problems: list[Problem]) -> Any:
     """Return `value` as the type `hint`; what cannot be is added to `problems` and None returned."""
     origin = get_origin(hint)
+    if hint is Any:  # whoever declares it checks it
+        return value
     if origin is Annotated:
         return _read(get_args(hint)[0], value, key, problems)
     if origin in (Union, UnionType):

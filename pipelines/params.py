@@ -18,6 +18,7 @@ from pipelines.settings import (
     ProjectSettings,
     RegisterSettings,
     StudySettings,
+    SweepSettings,
     TrackingSettings,
 )
 from pipelines.stage import run
@@ -41,6 +42,7 @@ class Params(Settings):
     cluster: ClusterSettings
     tracking: TrackingSettings
     register: RegisterSettings
+    sweep: SweepSettings
     study: StudySettings | None = None
 
     def problems(self) -> Iterator[Problem]:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from mixste.datasets import FORMATS
 from mixste.detector import DetectorSettings
@@ -18,6 +18,7 @@ from mixste.settings import (
     NotNegative,
     Positive,
     Problem,
+    Range,
     Rule,
     Settings,
     at_least,
@@ -298,3 +299,46 @@ class StudySettings(Settings):
         names = [labels.name for labels in self.labels]
         if not NO_REPEATS.holds(names):
             yield Problem("labels", names, "every name once")
+
+
+@dataclass(frozen=True)
+class SweptKey(Settings):
+    """A dotted key of params.yaml that the sweep sets: to one of `choices`, or drawn log-uniformly from `range`."""
+
+    key: Annotated[str, NOT_EMPTY]
+    choices: Annotated[tuple[Any, ...], NOT_EMPTY] | None = None
+    range: Range | None = None
+
+    def problems(self) -> Iterator[Problem]:
+        """It is drawn in one way."""
+        if (self.choices is None) == (self.range is None):
+            yield Problem("choices", self.choices, f"either choices or range for {self.key}")
+
+
+@dataclass(frozen=True)
+class HalvingSettings(Settings):
+    """ASHA: after `grace` epochs, and `reduction` times as many again and again, only the best 1/reduction go on."""
+
+    grace: Count
+    reduction: Annotated[int, at_least(2)]
+
+
+@dataclass(frozen=True)
+class SweepSettings(Settings):
+    """What is tried, how it is chosen and how many trainings there are; `halving` null trains each to its end."""
+
+    train: Annotated[str, one_of("scratch", "finetune")]
+    searcher: Annotated[str, one_of("optuna", "random", "grid")]
+    trials: Count
+    concurrency: Count | None
+    halving: HalvingSettings | None
+    space: Annotated[tuple[SweptKey, ...], NOT_EMPTY]
+
+    def problems(self) -> Iterator[Problem]:
+        """Every key is swept once, and a grid has no ranges."""
+        keys = [swept.key for swept in self.space]
+        if not NO_REPEATS.holds(keys):
+            yield Problem("space", keys, "every key once")
+        ranges = [swept.key for swept in self.space if swept.range]
+        if self.searcher == "grid" and ranges:
+            yield Problem("searcher", "grid", f"optuna or random, because {', '.join(ranges)} is a range")
