@@ -28,7 +28,7 @@ NEAR_JOINTS = ("head", "thorax", *_SIDES)
 _HUMANEVA_SUBJECT = re.compile(r"S\d+$")
 _HUMANEVA_ACTION = re.compile(r"Walk|Jog")
 _MOTIONBERT_FRAMES = 243
-_MOTIONBERT_BLOCKED = ("s_09_act_05_subact_02", "s_09_act_10_subact_02", "s_09_act_13_subact_01")
+MOTIONBERT_BLOCKED = ("s_09_act_05_subact_02", "s_09_act_10_subact_02", "s_09_act_13_subact_01")
 
 
 def actions(names: Names) -> tuple[str, ...]:
@@ -110,7 +110,7 @@ def motionberts_clips(sequences: Sequences) -> Sequences:
 
     A video shorter than a clip, which they stretch at random, is kept as it is.
     """
-    kept = sequences.select([n for n, clip in enumerate(sequences.clips) if clip not in _MOTIONBERT_BLOCKED])
+    kept = sequences.select([n for n, clip in enumerate(sequences.clips) if clip not in MOTIONBERT_BLOCKED])
     lengths = kept.offsets.diff()
     whole = torch.where(lengths < _MOTIONBERT_FRAMES, lengths, lengths - lengths % _MOTIONBERT_FRAMES)
     starts = zip(kept.offsets[:-1].tolist(), whole.tolist(), strict=True)

@@ -32,7 +32,7 @@ def lines(models: Mapping[str, Evaluated], sequences: Sequences, params: Params)
     found = [*_ours(models, sequences, protocol)]
     if benchmark:
         split = params.data.split
-        ours = "" if set(split.test.subjects) == set(benchmark.subjects) and not split.apart else "our other test set"
+        ours = "" if benchmark.tests_on(split.test.subjects, split.apart) else "our other test set"
         found += [_published(row, sequences.detections, protocol, ours) for row in load_published(benchmark.name)]
     keys = dict.fromkeys(key for line in found for key in line)
     return [{key: "" if line.get(key) is None else line[key] for key in keys} for line in found]

@@ -1,10 +1,13 @@
 """Results as they were printed, one YAML a benchmark; README.md beside them explains the keys of a row."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 import yaml
+
+from mixste.protocols import MOTIONBERT_BLOCKED
 
 FOLDER = Path(__file__).parent
 _LINEAR = {"linear MACs": 1.0, "2 x MACs": 0.5}
@@ -12,17 +15,25 @@ _LINEAR = {"linear MACs": 1.0, "2 x MACs": 0.5}
 
 @dataclass(frozen=True)
 class Benchmark:
-    """The file of published rows that a data set's results stand beside, its protocol, and whom everyone tests on."""
+    """The file of published rows that a data set's results stand beside, its protocol, and whom everyone tests on.
+
+    `apart` are the trials (`SUBJECT/TRIAL`) of those people that nobody's figures hold.
+    """
 
     name: str
     protocol: str
     subjects: tuple[str, ...]
+    apart: tuple[str, ...] = ()
+
+    def tests_on(self, subjects: Iterable[str], apart: Iterable[str]) -> bool:
+        """Whether everyone tests on these subjects, with these trials set apart."""
+        return set(subjects) == set(self.subjects) and set(apart) <= set(self.apart)
 
 
 # By the format of the data set (mixste.datasets).
 BENCHMARKS = {
     "h36m": Benchmark("h36m", "camera", ("S9", "S11")),
-    "motionbert": Benchmark("h36m", "motionbert", ("S9", "S11")),
+    "motionbert": Benchmark("h36m", "motionbert", ("S9", "S11"), tuple(f"S9/{name}" for name in MOTIONBERT_BLOCKED)),
     "mpi_inf_3dhp": Benchmark("mpi_inf_3dhp", "univ_annot3", ("TS1", "TS2", "TS3", "TS4", "TS5", "TS6")),
     "humaneva": Benchmark("humaneva", "humaneva", ("Validate_S1", "Validate_S2", "Validate_S3")),
 }

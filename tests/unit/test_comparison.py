@@ -10,7 +10,10 @@ import torch
 from mixste.models.checkpoint import ModelConfig
 from pipelines.comparison import APART, BESIDE, OURS, lines, page
 from pipelines.evaluated import Evaluated
+from pipelines.params import compose
 from tests.unit.factories import FPS, SKELETON, model_settings, sequences
+
+CONF = Path(__file__).parents[2] / "conf"
 
 
 def evaluated(mpjpe, **metrics):
@@ -21,10 +24,10 @@ def evaluated(mpjpe, **metrics):
     return Evaluated(Path("models/x"), config, torch.zeros(0), summary, published, 33_783_811, 2_000_000, 3_456_789)
 
 
-def made(kind, detections, subjects=("S9", "S11"), **metrics):
+def made(kind, detections, subjects=("S9", "S11"), apart=(), **metrics):
     """Rows and page for a labelled data set of a format, with 2D of a detector; without a format, for captures."""
     labelled = SimpleNamespace(format=kind) if kind else None
-    split = SimpleNamespace(test=SimpleNamespace(subjects=subjects), apart=())
+    split = SimpleNamespace(test=SimpleNamespace(subjects=subjects), apart=apart)
     params = SimpleNamespace(data=SimpleNamespace(labelled=labelled, protocol="h36m", split=split))
     rows = lines({"finetuned": evaluated(42.0, **metrics)}, replace(sequences(), detections=detections), params)
     return rows, page(rows, "title", "mpjpe")
@@ -69,6 +72,14 @@ def test_results_of_other_test_subjects_stand_beside_nothing():
     rows, _ = made("h36m", "CPN", ("S9",))
     assert methods(rows, BESIDE) == []
     assert {row["why apart"] for row in rows if row["method"] == "STCFormer-L"} == {"our other test set"}
+
+
+def test_results_without_a_trial_stand_beside_nothing_unless_nobodys_figures_hold_it():
+    assert methods(made("h36m", "CPN", apart=("S9/Photo",))[0], BESIDE) == []
+    sh = compose(["data=h36m_sh", "pretrain.keep=last", "finetune.keep=last"], CONF).data
+    assert len(sh.split.apart) == 3
+    rows, _ = made("motionbert", sh.labelled.detections, apart=tuple(sh.split.apart))
+    assert ("TCPFormer", 243) in methods(rows, BESIDE)
 
 
 def test_errors_by_action_are_those_of_rows_that_have_them():
