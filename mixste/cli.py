@@ -1,6 +1,7 @@
 """The command `mixste`: one subcommand a job, one clear message for a user's error."""
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import astuple
@@ -37,6 +38,16 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = math.nan
+    if not 0 < rate < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return rate
+
+
 def _add_import(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     text = "make a model folder of an official checkpoint of MixSTE, P-STMO or STCFormer"
     parser = commands.add_parser("import-checkpoint", help=text, description=text[0].upper() + text[1:] + ".")
@@ -45,7 +56,7 @@ def _add_import(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     add("--output", type=Path, metavar="FOLDER", help="where to write (default: FILE without its ending)")
     add("--skeleton", metavar="NAME", help="if not the published one, as mpi17 for P-STMO on 3DHP")
     add("--frames", type=_positive, metavar="T", help="frames of a window, for STCFormer (default: 81)")
-    add("--fps", type=float, metavar="N", help="frames per second that it is for, if not the published ones")
+    add("--fps", type=_rate, metavar="N", help="frames per second that it is for, if not the published ones")
     add("--trust", action="store_true", help="let the file run code, which a pickle can hold")
     parser.set_defaults(run=_import_checkpoint)
 
@@ -86,9 +97,7 @@ def _add_size(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 def _size(options: argparse.Namespace) -> None:
     from mixste.costs import costs, known
 
-    rows: list[tuple[str, ...]] = [
-        ("model", "T", "J", "parameters", "buffers", "linear MACs", "all MACs", "stage I parameters")
-    ]
+    rows: list[tuple[str, ...]] = [HEAD]
     for model in options.models or known():
         for cost in costs(model, frames=options.frames, joints=options.joints, channels=options.channels):
             rows.append((model, *("-" if number is None else f"{number:,}" for number in astuple(cost))))

@@ -116,6 +116,8 @@ def _converted(path: Path, form: Format, size: Size, official: dict[str, Tensor]
             expected=f"the {len(ours)} parameters of {form.network} with C {size.settings.width}, "
             f"L {size.settings.depth}, T {size.settings.frames} and {size.joints} joints, and no other",
         )
+    if broken := [key for key, value in official.items() if not value.isfinite().all()]:
+        raise MixsteError(f"{path} holds no usable {form.network}", found=f"NaN or infinity in {', '.join(broken[:6])}")
     return form.weights(ours, official)
 
 

@@ -62,7 +62,10 @@ def test_a_users_error_is_one_message_and_exit_status_1(checkpoint, capsys):
     assert captured.out == ""
 
 
-@pytest.mark.parametrize("arguments", [[], ["sizes"], ["size", "--frames", "0"], ["size", "--joints", "many"]])
+RATES = [["import-checkpoint", "a.bin", f"--fps={rate}"] for rate in ("0", "-25", "nan", "fast")]
+
+
+@pytest.mark.parametrize("arguments", [[], ["sizes"], ["size", "--frames", "0"], ["size", "--joints", "many"], *RATES])
 def test_wrong_arguments_are_explained_with_exit_status_2(arguments, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(arguments)

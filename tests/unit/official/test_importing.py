@@ -186,9 +186,10 @@ def broken(tmp_path, change, rows=None, **options):
         (lambda w: w.pop("Temporal_pos_embed"), "no Temporal_pos_embed"),
         (lambda w: w.update(Temporal_pos_embed=torch.zeros(9, 16)), "Temporal_pos_embed of shape (9, 16)"),
         (lambda w: [w.pop(key) for key in list(w) if key.startswith("STEblocks.0")], "no STEblocks.0"),
+        (lambda w: w["head.1.bias"].fill_(float("nan")), "NaN or infinity in head.1.bias"),
     ],
 )
-def test_a_missing_an_extra_and_a_differently_shaped_key_are_named(tmp_path, change, message):
+def test_a_missing_an_extra_and_a_differently_shaped_key_and_nan_are_named(tmp_path, change, message):
     assert message in broken(tmp_path, change)
 
 
