@@ -43,9 +43,11 @@ def keep(windows: Tensor, settings: ModelSettings) -> Tensor:
     return centre(windows) if settings.output == "centre" else windows
 
 
-def cut_for(settings: ModelSettings, offsets: Tensor, *, stride: int) -> Windows:
-    """Windows as a model of these settings is given them: around frames if it keeps the centre, else side by side."""
-    return cut(offsets, settings.frames, stride, step=settings.step, centred=settings.output == "centre")
+def cut_for(settings: ModelSettings, offsets: Tensor, *, stride: int, place: str = "inside") -> Windows:
+    """Windows as a model of these settings is given them: around frames if it keeps the centre, else at `place`."""
+    if settings.output == "centre":
+        place = "around"
+    return cut(offsets, settings.frames, stride, step=settings.step, place=place)
 
 
 def lift_sequences(

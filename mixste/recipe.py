@@ -137,6 +137,7 @@ class TrainingSettings(Settings):
     windows_per_epoch: Count | None
     batch_size: Count
     stride: Share
+    place: Annotated[str, one_of("inside", "over")]
     flip: Annotated[str, one_of("none", "half", "both")]
     keep: Annotated[str, one_of("best", "last")]
     validation_windows: Count

@@ -69,7 +69,7 @@ class Trainer:
         self.seed, self.device, self.precision, self.rank, self.world = seed, device, precision, rank, world
         self.data, self.validation = data.to(device), validation.to(device)
         stride = max(1, round(model.settings.span * settings.stride))
-        self.windows = cut_for(model.settings, self.data.offsets, stride=stride)
+        self.windows = cut_for(model.settings, self.data.offsets, stride=stride, place=settings.place)
         self.flip = torch.tensor(flip, device=device)
         self.optimiser = build_optimiser(self.model, settings.optimiser)
         self.state = State()

@@ -1,6 +1,6 @@
 """Long sequences to windows of a fixed number of frames, and predictions of windows back to sequences."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -34,28 +34,40 @@ class Windows:
         return torch.minimum(inside, self.last[which, None])
 
 
-def cut(offsets: Tensor, frames: int, stride: int, *, step: int = 1, centred: bool = False) -> Windows:
+def cut(offsets: Tensor, frames: int, stride: int, *, step: int = 1, place: str = "inside") -> Windows:
     """Cut sequences into windows of `frames` frames, `step` apart, a window for every `stride` frames.
 
-    Windows lie inside their sequence and the last one ends with it; a sequence shorter than a window becomes one window
-    that repeats the last frame. `centred` windows lie around the sequence's frames 0, stride, 2 stride, ... instead.
+    `inside`: the first begins and the last ends with its sequence, which may bring the last two nearer; a sequence
+    shorter than a window becomes one window that repeats the last frame. `over`: as many as cover the sequence, its
+    middle in theirs, so that they stick out as far on either side. `around`: around the frames 0, stride, 2 stride, ...
     """
     if min(frames, stride, step) < 1:
         found = f"{frames} frames, stride {stride}, step {step}"
         raise MixsteError("cannot cut windows", found=found, expected="at least 1 of each")
-    half, span = frames // 2 * step, (frames - 1) * step + 1
-    bounds = list(zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True))
-    if centred:
-        starts = [torch.arange(begin, end, stride) - half for begin, end in bounds]
-    else:
-        finals = [max(begin, end - span) for begin, end in bounds]
-        starts = [
-            torch.tensor([*range(begin, final, stride), final])
-            for (begin, _), final in zip(bounds, finals, strict=True)
-        ]
-    counts = torch.tensor([len(own) for own in starts], dtype=torch.long, device=offsets.device)
-    edges = (offsets[:-1].repeat_interleave(counts), offsets[1:].repeat_interleave(counts) - 1)
-    return Windows(torch.cat([*starts, torch.arange(0)]).to(offsets.device), *edges, frames, step)
+    starts = _STARTS[place]
+    span = (frames - 1) * step + 1
+    lengths = offsets.diff()
+    own = [starts(length, span, stride) for length in lengths.tolist()]
+    counts = torch.tensor([len(each) for each in own], dtype=torch.long, device=offsets.device)
+    first, last = (edge.repeat_interleave(counts) for edge in (offsets[:-1], offsets[1:] - 1))
+    return Windows(torch.cat([*own, torch.arange(0)]).to(offsets.device) + first, first, last, frames, step)
+
+
+def _inside(length: int, span: int, stride: int) -> Tensor:
+    final = max(0, length - span)
+    return torch.tensor([*range(0, final, stride), final])
+
+
+def _over(length: int, span: int, stride: int) -> Tensor:
+    more = -(-max(0, length - span) // stride)
+    return torch.arange(more + 1) * stride - (span + more * stride - length) // 2
+
+
+def _around(length: int, span: int, stride: int) -> Tensor:
+    return torch.arange(0, length, stride) - span // 2
+
+
+_STARTS: dict[str, Callable[[int, int, int], Tensor]] = {"inside": _inside, "over": _over, "around": _around}
 
 
 def centre(windows: Tensor) -> Tensor:

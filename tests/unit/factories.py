@@ -76,8 +76,8 @@ def finetune_settings(**changes: Any) -> FinetuneSettings:
 
 
 def _short() -> dict[str, Any]:
-    amount = {"epochs": 3, "windows_per_epoch": None, "batch_size": 4, "stride": 1.0, "validation_windows": 8}
-    return {**amount, "optimiser": optimiser_settings(), "keep": "best"}
+    amount = {"epochs": 3, "windows_per_epoch": None, "batch_size": 4, "validation_windows": 8}
+    return {**amount, "stride": 1.0, "place": "inside", "optimiser": optimiser_settings(), "keep": "best"}
 
 
 def sequences(lengths: Sequence[int] = (30, 21, 5), *, seed: int = 0, joints: int = 17) -> Sequences:

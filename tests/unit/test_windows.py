@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -72,7 +74,7 @@ def test_stitching_gathered_windows_gives_the_frames_back(cutting, seed):
 def test_a_centred_window_is_its_frame_and_its_neighbours_edges_repeated(cutting, step):
     lengths, frames, stride = cutting
     frames += 1 - frames % 2
-    index = everything(cut(offsets(lengths), frames, stride, step=step, centred=True))
+    index = everything(cut(offsets(lengths), frames, stride, step=step, place="around"))
     expected, begin = [], 0
     for length in lengths:
         padded = [begin] * 1000 + list(range(begin, begin + length)) + [begin + length - 1] * 1000
@@ -89,13 +91,13 @@ def test_the_centres_of_centred_windows_stitched_are_the_sequence(cutting, step,
     lengths, frames, _ = cutting
     frames += 1 - frames % 2
     values = torch.randn((sum(lengths), 3, 2), generator=torch.Generator().manual_seed(seed))
-    index = everything(cut(offsets(lengths), frames, 1, step=step, centred=True))
+    index = everything(cut(offsets(lengths), frames, 1, step=step, place="around"))
     assert torch.equal(stitch([(centre(gather(values, index)), centre(index))], len(values)), values)
 
 
 def test_a_sequence_shorter_than_the_window_on_both_sides_gives_whole_windows():
     """P-STMO's code pads one side only, so such a window comes out short there."""
-    index = everything(cut(offsets([4, 2]), 5, 1, step=2, centred=True))
+    index = everything(cut(offsets([4, 2]), 5, 1, step=2, place="around"))
     assert index[1].tolist() == [0, 0, 1, 3, 3]
     assert index[4].tolist() == [4, 4, 4, 5, 5]
 
@@ -105,10 +107,31 @@ def test_frames_of_a_window_can_lie_apart():
     assert index.tolist() == [[0, 2, 4], [2, 4, 6], [3, 5, 7], [8, 9, 9]]
 
 
-@pytest.mark.parametrize("centred", [True, False])
-def test_a_window_of_one_frame_is_that_frame(centred):
-    index = everything(cut(offsets([3, 1]), 1, 1, step=3, centred=centred))
+@pytest.mark.parametrize("place", ["inside", "over", "around"])
+def test_a_window_of_one_frame_is_that_frame(place):
+    index = everything(cut(offsets([3, 1]), 1, 1, step=3, place=place))
     assert index.tolist() == [[0], [1], [2], [3]]
+
+
+@settings(max_examples=60, deadline=None)
+@given(cuttings())
+def test_windows_over_a_sequence_are_mixstes_training_chunks(cutting):
+    """As many as cover it, its middle in theirs, edges repeated (method 0.5)."""
+    lengths, frames, _ = cutting
+    index = everything(cut(offsets(lengths), frames, frames, place="over"))
+    expected, begin = [], 0
+    for length in lengths:
+        count = math.ceil(length / frames)
+        before = (count * frames - length) // 2
+        padded = [begin] * before + list(range(begin, begin + length)) + [begin + length - 1] * frames
+        expected += [padded[chunk * frames : (chunk + 1) * frames] for chunk in range(count)]
+        begin += length
+    assert index.tolist() == expected
+
+
+def test_windows_over_a_sequence_overlap_by_what_the_stride_leaves():
+    index = everything(cut(offsets([6]), 4, 3, place="over"))
+    assert index.tolist() == [[0, 1, 2, 3], [3, 4, 5, 5]]
 
 
 def test_windows_lie_where_they_lie_by_hand():
