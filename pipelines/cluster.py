@@ -4,7 +4,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -101,7 +101,7 @@ def train(
         scaling_config=ScalingConfig(
             num_workers=settings.workers,
             use_gpu=settings.gpus_per_worker > 0,
-            resources_per_worker=_resources(settings),
+            resources_per_worker=resources_per_worker(settings),
         ),
         run_config=RunConfig(
             name=folder.name,
@@ -123,6 +123,22 @@ def train(
             f"training in {folder} left no checkpoint", mend="delete the folder and run `dvc repro` again"
         )
     return Path(result.checkpoint.path)
+
+
+def resources_per_worker(settings: ClusterSettings) -> dict[str, float]:
+    """Return what one training process takes of the cluster; raises MixsteError if it has not as much for all."""
+    resources: dict[str, float] = {"CPU": _cpus_per_worker(settings)}
+    if settings.gpus_per_worker:
+        resources["GPU"] = settings.gpus_per_worker
+    return resources
+
+
+def room(resources: Mapping[str, float]) -> int:
+    """How many processes with these resources the cluster holds at once."""
+    import ray
+
+    there = ray.cluster_resources()
+    return max(1, min(int(there.get(name, 0) // amount) for name, amount in resources.items()))
 
 
 def _failure(mailbox: Any) -> MixsteError | None:
@@ -197,13 +213,6 @@ def _cpus_per_worker(settings: ClusterSettings) -> int:
             mend="lower cluster.gpus_per_worker",
         )
     return wanted
-
-
-def _resources(settings: ClusterSettings) -> dict[str, float]:
-    resources: dict[str, float] = {"CPU": _cpus_per_worker(settings)}
-    if settings.gpus_per_worker:
-        resources["GPU"] = settings.gpus_per_worker
-    return resources
 
 
 def _result(reference: Any) -> Any:

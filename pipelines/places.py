@@ -13,6 +13,7 @@ EVALUATION = Path("reports/evaluation")
 METRICS = EVALUATION / "metrics.json"
 REGISTERED = Path("reports/registered.json")
 STUDY = Path("reports/study")
+SWEEP = Path("reports/sweep")
 
 
 def subject_of(table: Path) -> str:

@@ -66,6 +66,23 @@ class Tracked:
             f"data set {name}", lambda uri, run_id: store.log_dataset(uri, run_id, name, digest, path, context)
         )
 
+    def child(self, name: str, experiment: str, tags: Mapping[str, str], folder: Path) -> "Tracked":
+        """Return a run below this one, which is gone on with if it was begun in `folder`; nobody's, without a store."""
+        opened: list[store.Handle] = []
+
+        def call(uri: str, run_id: str) -> None:
+            above = {"mlflow.parentRunId": run_id}
+            opened.append(store.open_run(uri, experiment, name, {**tags, **above}, folder))
+
+        self._attempt(name, call)
+        return Tracked(next(iter(opened), None))
+
+    def steps(self, metric: str) -> int:
+        """Return how many steps of a metric the run has."""
+        found: list[object] = []
+        self._attempt("", lambda uri, run_id: found.extend(store.client(uri).get_metric_history(run_id, metric)))
+        return len(found)
+
     def set_tags(self, tags: Mapping[str, object]) -> None:
         """Set tags of the run."""
 

@@ -31,7 +31,7 @@ def train(stage: str, job: TrainingJob, params: Params, output: Path, *, parent:
         log.info("%s: weights %s", stage, transferred)
     folder = Path(params.cluster.storage).absolute() / f"{stage}-{job.fingerprint()}"
     data_hash = job.data_hash()
-    with _alone(folder), tracking.run(stage, params, folder=folder, data_hash=data_hash, parent=parent) as run:
+    with alone(folder), tracking.run(stage, params, folder=folder, data_hash=data_hash, parent=parent) as run:
         if not (folder / FILE).exists():
             follow = follower(stage, job, run)
             checkpoint = cluster.train(
@@ -82,7 +82,8 @@ def follower(stage: str, job: TrainingJob, run: tracking.Tracked) -> Callable[[d
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
+    """Make a folder, and refuse it by name while another process works there."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as file:
         try:
