@@ -92,7 +92,10 @@ class Scores:
 
 
 def score(predicted: Tensor, sequences: Sequences, scoring: Scoring | None = None) -> Scores:
-    """Score predictions `n j 3` (the sequences' unit, root-relative) of all frames of some sequences."""
+    """Score predictions `n j 3` (the sequences' unit, root-relative) of all frames of some sequences.
+
+    Raises MixsteError for joints without a scale to mm, and for predictions that are not finite.
+    """
     scoring = scoring or Scoring()
     offsets = sequences.offsets.cpu()
     predicted, target = _poses(predicted, sequences, zero_root=scoring.zero_root)
@@ -123,6 +126,8 @@ def score(predicted: Tensor, sequences: Sequences, scoring: Scoring | None = Non
 
 def _poses(predicted: Tensor, sequences: Sequences, *, zero_root: bool) -> tuple[Tensor, Tensor]:
     """Prediction and root-relative truth in mm, on the CPU."""
+    if not predicted.isfinite().all():
+        raise MixsteError("cannot score these predictions", found="NaN or infinity", mend="train the model again")
     if sequences.unit != "m" and sequences.scale is None:
         raise MixsteError("cannot score in mm", found=f"joints in {sequences.unit}", expected="metres, or their scale")
     scale = 1.0 if sequences.scale is None else sequences.scale.double().cpu()[:, None, None]

@@ -126,6 +126,14 @@ def test_frames_that_are_not_valid_count_nowhere():
     assert scores.per_joint == pytest.approx([6] * 17, rel=1e-5)
 
 
+def test_predictions_that_are_no_numbers_are_refused():
+    data = sequences((5,))
+    predicted = truth(data)
+    predicted[2, 3, 1] = torch.nan
+    with pytest.raises(MixsteError, match="cannot score these predictions.*NaN"):
+        score(predicted, data)
+
+
 def test_joints_in_screen_units_are_scored_with_every_frames_own_scale():
     data = replace(sequences((2,)), unit="screen", scale=torch.tensor([2.0, 4.0]))
     assert score(shifted(data, [0.010]), data).mean()["mpjpe"] == pytest.approx(30, rel=1e-5)
