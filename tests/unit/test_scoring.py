@@ -130,7 +130,7 @@ def test_predictions_that_are_no_numbers_are_refused():
     data = sequences((5,))
     predicted = truth(data)
     predicted[2, 3, 1] = torch.nan
-    with pytest.raises(MixsteError, match="cannot score these predictions.*NaN"):
+    with pytest.raises(MixsteError, match=r"cannot score these predictions.*NaN"):
         score(predicted, data)
 
 
