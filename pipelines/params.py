@@ -46,17 +46,26 @@ class Params(Settings):
     study: StudySettings | None = None
 
     def problems(self) -> Iterator[Problem]:
-        """A window fits into a clip, windows overlap by less than their length, and who trains chooses nothing."""
+        """Windows fit clips and overlap by less than their length, who trains chooses nothing; see `_unscored`."""
         frames, clip, overlap = self.model.frames, self.project.views.clip_frames, self.evaluate.overlap
         if clip < frames:
             yield Problem("project.views.clip_frames", clip, f"model.frames or more, which is {frames}")
         if overlap >= frames:
             yield Problem("evaluate.overlap", overlap, f"less than model.frames, which is {frames}")
+        yield from self._unscored()
         for stage in ("pretrain", "finetune") if self.data.split.validation.seen else ():
             if (keep := getattr(self, stage).keep) != "last":
                 yield Problem(
                     f"{stage}.keep", keep, "last, because data.split.validation.seen says that they train, too"
                 )
+
+    def _unscored(self) -> Iterator[Problem]:
+        """What is registered is scored before, and stands where DVC looks for it, in `models/`."""
+        name = self.register.model
+        scored = ["finetuned", "scratch", "pretrained"]
+        scored += [extra.name for extra in self.evaluate.models if Path(extra.folder) == Path("models") / extra.name]
+        if name not in scored:
+            yield Problem("register.model", name, f"{', '.join(scored)}, or evaluate.models with models/{name}")
 
 
 def load(path: Path = PARAMS) -> Params:

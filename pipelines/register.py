@@ -18,7 +18,7 @@ from mixste.scoring import METRICS as ERRORS
 from mixste.sequences import read_sequences
 from pipelines import registry, store, tracking
 from pipelines.params import Params, load
-from pipelines.places import METRICS, MODELS, REGISTERED, RIG, tables
+from pipelines.places import METRICS, REGISTERED, RIG, tables
 from pipelines.provenance import data_hash, git_state
 from pipelines.stage import run
 
@@ -64,17 +64,18 @@ def candidate(params: Params) -> Candidate:
     """Read the model that conf names, its scores and its test data; MixsteError if one is missing."""
     name = params.register.model
     test = tables(RIG, params.data.split.test)
-    config = read_config(MODELS[name])
+    folder = Path("models") / name
+    config = read_config(folder)
     if config.kind != "lifter":
         raise MixsteError(
-            f"cannot register {MODELS[name]}",
+            f"cannot register {folder}",
             found=f"a {config.kind} network, which lifts nothing",
             mend="set register.model to finetuned or scratch",
         )
     sequences = read_sequences(test[:1], skeleton=config.skeleton, fps=config.fps)
     example = sequences.keypoints[: config.model.frames, :, : config.model.channels].numpy()[None]
     scores, test_hash = read_scores(METRICS, name)
-    return Candidate(MODELS[name], config, scores, test_hash, example)
+    return Candidate(folder, config, scores, test_hash, example)
 
 
 def read_scores(path: Path, model: str) -> tuple[dict[str, float], str]:
@@ -133,7 +134,7 @@ def tags(params: Params, model: Candidate) -> dict[str, object]:
         "captures_hash": data_hash(captures) if captures.exists() else "unknown",
         "data_hash": config.provenance.get("data_hash", "unknown"),
         "synthetic": str(params.data.synthetic).lower(),
-        "licence": params.data.licence,
+        "licence": config.provenance.get("licence", params.data.licence),
         "skeleton": config.skeleton,
         "unit": config.unit,
         "frame": config.frame,

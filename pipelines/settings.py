@@ -258,11 +258,11 @@ class TrackingSettings(Settings):
 
 @dataclass(frozen=True)
 class RegisterSettings(Settings):
-    """The registered model, the alias of its best version, and which of our models is registered."""
+    """The registered model, the alias of its best version, and which model, `models/MODEL`, is registered."""
 
     name: Annotated[str, NOT_EMPTY]
     alias: Annotated[str, NOT_EMPTY]
-    model: Annotated[str, one_of("finetuned", "scratch", "pretrained")]
+    model: Annotated[str, NAME]
 
 
 @dataclass(frozen=True)

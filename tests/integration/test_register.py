@@ -171,6 +171,21 @@ def test_missing_scores_are_a_clear_error(params: Params):
         register.candidate(load())
 
 
+def test_an_imported_model_is_registered_under_its_authors_licence(params: Params):
+    settings = write(
+        ["model=tiny", "evaluate.models=[{name: authors, folder: models/authors}]", "register.model=authors"]
+    )
+    write_model(settings, seed=1, mpjpe=50.0)
+    Path("models/finetuned").rename("models/authors")
+    config = Path("models/authors/config.json")
+    config.write_text(config.read_text().replace('"data_hash": "' + "d" * 32 + '"', '"licence": "theirs"'))
+    metrics = Path("reports/evaluation/metrics.json")
+    metrics.write_text(metrics.read_text().replace("finetuned", "authors"))
+    found = register.candidate(settings)
+    assert (found.folder, found.scores["mpjpe"]) == (Path("models/authors"), 50.0)
+    assert register.tags(settings, found)["licence"] == "theirs"
+
+
 def test_a_masked_network_is_not_registered(params: Params):
     from mixste.errors import MixsteError
 

@@ -226,6 +226,15 @@ def test_a_test_subject_is_never_seen(tree: dict[str, Any]):
     assert "not in validation too" in message
 
 
+def test_a_model_from_elsewhere_is_registered_if_it_is_scored_and_lies_in_models(workplace: Path):
+    extra = "evaluate.models=[{{name: authors, folder: {}}}]"
+    params = write([extra.format("models/authors"), "register.model=authors"])
+    assert params.register.model == params.evaluate.models[0].name
+    for refused in ([], [extra.format("elsewhere/authors")]):
+        with pytest.raises(MixsteError, match=r"register\.model: found 'authors', expected finetuned"):
+            write([*refused, "register.model=authors"])
+
+
 def test_amc_needs_a_frame_rate(workplace: Path):
     with pytest.raises(MixsteError, match=r"data\.sources\.0\.fps"):
         write(["data=cmu", "data.sources.0.fps=null"])
