@@ -53,7 +53,7 @@ def evaluate(folder: Path, sequences: Sequences, params: Params) -> Evaluated:
     refuse_misfit(folder, config, sequences)
     protocol, apart = PROTOCOLS[params.data.protocol], params.data.split.apart
     predicted = _lift(model, sequences, params, params.evaluate.overlap)
-    published = scores_as_published(model, sequences, params)
+    published = scores_as_published(model, sequences, params, predicted)
     frames = config.model.frames
     return Evaluated(
         folder=folder,
@@ -72,19 +72,22 @@ def _scored(trials: Sequence[str], scores: Scores) -> tuple[str, ...]:
     return tuple(trial for trial in trials if trial in scores.names.trials)
 
 
-def scores_as_published(model: PoseModel, sequences: Sequences, params: Params) -> Scores | None:
-    """Scores by the code of the architecture's paper; None for frames apart where that code knows no such windows."""
+def scores_as_published(model: PoseModel, sequences: Sequences, params: Params, predicted: Tensor) -> Scores | None:
+    """Scores by the code of the architecture's paper; None if not asked for, or of windows that code does not know.
+
+    A model that keeps the centre of every window has `predicted` what that code asks of it: it is not asked again.
+    """
     published, settings = AS_PUBLISHED[model.settings.architecture], model.settings
-    if published.chunks and settings.step > 1:
+    if not params.evaluate.as_published or (published.chunks and settings.step > 1):
         return None
-    labelled = params.data.labelled
-    if labelled and labelled.format == "motionbert":
-        sequences = motionberts_clips(sequences)
+    scoring, labelled = scoring_as_published(PROTOCOLS[params.data.protocol], published), params.data.labelled
+    clips = motionberts_clips(sequences) if labelled and labelled.format == "motionbert" else sequences
+    if clips is sequences and settings.output == "centre" and not published.chunks:
+        return score(predicted, sequences, scoring)
     twin = copy.copy(model)
     twin.settings = replace(settings, output="sequence" if published.chunks else "centre")
-    scored = in_chunks(sequences, settings.frames) if published.chunks else sequences
-    protocol = PROTOCOLS[params.data.protocol]
-    return score(_lift(twin, scored, params, overlap=0), scored, scoring_as_published(protocol, published))
+    scored = in_chunks(clips, settings.frames) if published.chunks else clips
+    return score(_lift(twin, scored, params, overlap=0), scored, scoring)
 
 
 def refuse_misfit(folder: Path, config: ModelConfig, sequences: Sequences) -> None:

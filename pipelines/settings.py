@@ -221,12 +221,13 @@ class ModelFolder(Settings):
 
 @dataclass(frozen=True)
 class EvaluateSettings(Settings):
-    """How a model is scored and shown; `models` are scored beside the pipeline's own."""
+    """How a model is scored and shown; `models` are scored beside the pipeline's own, `as_published` once more."""
 
     batch_size: Count
     flip: bool
     overlap: Annotated[int, at_least(0)]
     clip_seconds: Positive
+    as_published: bool
     models: tuple[ModelFolder, ...]
 
     def problems(self) -> Iterator[Problem]:

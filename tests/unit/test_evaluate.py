@@ -82,6 +82,9 @@ def plain(workplace):
     return replace(params, evaluate=replace(params.evaluate, flip=False))
 
 
+UNUSED = torch.empty(0)
+
+
 def centres(network, data):
     """The centre frame of a window around every frame, edges repeated, in a plain loop: `n j 3`."""
     half, found = network.settings.frames // 2, []
@@ -97,13 +100,26 @@ def test_stcformer_is_scored_by_centre_frames_with_its_root_at_zero_whatever_lif
     predicted = centres(network, data)
     predicted[:, 0] = 0
     expected = score(predicted, data).mean()
-    assert scores_as_published(network, data, plain).mean() == pytest.approx(expected, rel=1e-4)
+    assert scores_as_published(network, data, plain, UNUSED).mean() == pytest.approx(expected, rel=1e-4)
     assert network.settings.output == "sequence", "the model itself is as it was"
+
+
+def test_a_model_that_keeps_centres_is_not_asked_twice(plain):
+    network, data = model(architecture="stcformer", width=16, heads=2, output="centre"), sequences((12, 5))
+    predicted = torch.ones(17, 17, 3)
+    found = scores_as_published(network, data, plain, predicted).mean()
+    predicted[:, 0] = 0
+    assert found == score(predicted, data).mean()
+
+
+def test_the_second_scoring_is_left_out_where_it_is_not_asked_for(plain):
+    params = replace(plain, evaluate=replace(plain.evaluate, as_published=False))
+    assert scores_as_published(model(), sequences(), params, UNUSED) is None
 
 
 def test_mixste_is_scored_in_chunks(plain):
     network, data = model(), sequences((12, 5))
-    assert scores_as_published(network, data, plain).frames.tolist() == [18, 9]
+    assert scores_as_published(network, data, plain, UNUSED).frames.tolist() == [18, 9]
 
 
 def test_motionberts_data_are_scored_as_their_authors_do(plain):
@@ -112,7 +128,7 @@ def test_motionberts_data_are_scored_as_their_authors_do(plain):
         SimpleNamespace(format="motionbert"),
     )
     params = SimpleNamespace(**{**plain.__dict__, "data": SimpleNamespace(labelled=labelled, protocol="h36m")})
-    assert scores_as_published(model(), data, params).frames.tolist() == [243]
+    assert scores_as_published(model(), data, params, UNUSED).frames.tolist() == [243]
 
 
 def test_a_trial_apart_that_a_papers_code_leaves_out_is_apart_in_our_scoring_only(plain, tmp_path):
@@ -126,7 +142,7 @@ def test_a_trial_apart_that_a_papers_code_leaves_out_is_apart_in_our_scoring_onl
 
 
 def test_mixste_with_frames_apart_has_no_scoring_of_its_paper(plain):
-    assert scores_as_published(model(step=2, output="centre"), sequences(), plain) is None
+    assert scores_as_published(model(step=2, output="centre"), sequences(), plain, UNUSED) is None
 
 
 @pytest.mark.parametrize(
