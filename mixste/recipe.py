@@ -127,7 +127,9 @@ class OptimiserSettings(Settings):
 class TrainingSettings(Settings):
     """How long, how much at once and how: the part of pre-training and fine-tuning that is the same.
 
-    `stride` is the step between the windows that training draws from, as a share of a window; 0: one for every frame.
+    `stride` is the frames from one of the windows that training draws from to the next; 1: a window for every frame.
+    `place` is where windows of whole sequences lie: `inside`, the last one ending with its sequence, or `over` it, as
+    many as cover it and sticking out as far on either side; models that keep the centre get windows around frames.
     `flip` mirrors no windows, half of them (drawn at random), or shows each plain and mirrored, which doubles an epoch
     as the papers' code does. `keep` is the epoch whose weights are kept: the one that validates best, or the last.
     """
@@ -136,7 +138,7 @@ class TrainingSettings(Settings):
     epochs: Count
     windows_per_epoch: Count | None
     batch_size: Count
-    stride: Share
+    stride: Count
     place: Annotated[str, one_of("inside", "over")]
     flip: Annotated[str, one_of("none", "half", "both")]
     keep: Annotated[str, one_of("best", "last")]

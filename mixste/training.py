@@ -68,8 +68,7 @@ class Trainer:
         self.objective, self.settings = objective, settings
         self.seed, self.device, self.precision, self.rank, self.world = seed, device, precision, rank, world
         self.data, self.validation = data.to(device), validation.to(device)
-        stride = max(1, round(model.settings.span * settings.stride))
-        self.windows = cut_for(model.settings, self.data.offsets, stride=stride, place=settings.place)
+        self.windows = cut_for(model.settings, self.data.offsets, stride=settings.stride, place=settings.place)
         self.flip = torch.tensor(flip, device=device)
         self.optimiser = build_optimiser(self.model, settings.optimiser)
         self.state = State()
@@ -149,10 +148,10 @@ class Trainer:
         chosen = torch.rand(len(numbers), device=self.device, generator=generator) < 0.5
         mirrored = {"half": chosen, "both": numbers >= len(self.windows)}.get(self.settings.flip)
         keypoints, target = self._batch(self.data, self.windows.index(numbers % len(self.windows)))
-        inputs = self.objective.inputs(keypoints, generator)
         if mirrored is not None:
-            inputs, target = (self._mirrored(values, mirrored) for values in (inputs, target))
-        inputs, target = inputs[self._share], target[self._share]
+            keypoints, target = (self._mirrored(values, mirrored) for values in (keypoints, target))
+        inputs = self.objective.inputs(keypoints, generator)[self._share]
+        target = target[self._share]
         torch.manual_seed(mixed(self.seed, step, self.rank))
         weight = len(inputs) * self.world / len(numbers)
         parts = {name: value * weight for name, value in self._charge(inputs, target, generator).items()}

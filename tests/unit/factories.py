@@ -77,7 +77,7 @@ def finetune_settings(**changes: Any) -> FinetuneSettings:
 
 def _short() -> dict[str, Any]:
     amount = {"epochs": 3, "windows_per_epoch": None, "batch_size": 4, "validation_windows": 8}
-    return {**amount, "stride": 1.0, "place": "inside", "optimiser": optimiser_settings(), "keep": "best"}
+    return {**amount, "stride": 9, "place": "inside", "optimiser": optimiser_settings(), "keep": "best"}
 
 
 def sequences(lengths: Sequence[int] = (30, 21, 5), *, seed: int = 0, joints: int = 17) -> Sequences:

@@ -19,12 +19,14 @@ def names(group):
 
 
 def one_step(settings, model):
-    """The loss of one step, and whether it moved every weight that is trained."""
+    """The loss of one step, and the share of weights it moved, but for part vectors, whose gradient may be dropped."""
     run = trainer(replace(settings, **SHORT), model=model, data=sequences((40,)))
-    before = [parameter.clone() for parameter in run.model.parameters() if parameter.requires_grad]
+    trained = [
+        own for name, own in run.model.named_parameters() if own.requires_grad and not name.endswith("part.weight")
+    ]
+    before = [parameter.clone() for parameter in trained]
     (record,) = run.epochs()
-    after = [parameter for parameter in run.model.parameters() if parameter.requires_grad]
-    moved = [not torch.equal(old, new) for old, new in zip(before, after, strict=True)]
+    moved = [not torch.equal(old, new) for old, new in zip(before, trained, strict=True)]
     return record["loss"], sum(moved) / len(moved)
 
 
@@ -35,7 +37,7 @@ def test_every_pre_training_takes_a_step_with_every_architecture(workplace, name
     assert isinstance(params.pretrain, PretrainSettings)
     loss, moved = one_step(params.pretrain, params.model)
     assert 0 < loss < 1000
-    assert moved > 0.8
+    assert moved == 1
 
 
 @pytest.mark.parametrize("name", names("finetune"))
@@ -45,7 +47,7 @@ def test_every_fine_tuning_takes_a_step_with_every_architecture(workplace, name,
     assert isinstance(params.finetune, FinetuneSettings)
     loss, moved = one_step(params.finetune, params.model)
     assert 0 < loss < 1000
-    assert moved > 0.8
+    assert moved == 1
 
 
 @pytest.mark.parametrize("settings", [finetune_settings, mpm_settings])
@@ -54,7 +56,7 @@ def test_every_model_takes_a_step(workplace, name, settings):
     model = write([f"model={name}", "model.frames=9"]).model
     loss, moved = one_step(settings(), model)
     assert 0 < loss < 1000
-    assert moved > 0.8
+    assert moved == 1
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "finetune"])
@@ -63,7 +65,7 @@ def test_every_published_recipe_takes_a_step_when_made_narrow(workplace, name, s
     params = write([f"experiment={name}", "model.width=32", "model.depth=2", "model.frames=27"])
     loss, moved = one_step(getattr(params, stage), params.model)
     assert 0 < loss < 1000
-    assert moved > 0.8
+    assert moved == 1
 
 
 @pytest.mark.parametrize("name", names("experiment"))

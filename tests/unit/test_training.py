@@ -278,14 +278,14 @@ def test_a_short_epoch_is_a_part_of_a_pass():
     assert len({number for step in recorder.steps for number in step}) == 16
 
 
-def test_a_stride_below_one_gives_overlapping_windows():
-    whole, halves = (trainer(pretrain_settings(stride=stride), data=sequences((45,))) for stride in (1.0, 0.5))
+def test_a_stride_below_a_windows_length_gives_overlapping_windows():
+    whole, halves = (trainer(pretrain_settings(stride=stride), data=sequences((45,))) for stride in (9, 4))
     assert (len(whole.windows), len(halves.windows)) == (5, 10)
 
 
 @pytest.mark.parametrize("changes", [{}, {"architecture": "pstmo", "step": 2}])
-def test_stride_0_is_a_window_for_every_frame(changes):
-    run = trainer(finetune_settings(stride=0), data=sequences((45, 5)), model=model_settings(**changes))
+def test_stride_1_is_a_window_for_every_frame(changes):
+    run = trainer(finetune_settings(stride=1), data=sequences((45, 5)), model=model_settings(**changes))
     windows = run.windows.index(torch.arange(len(run.windows)))
     if changes:
         assert windows[:, 4].tolist() == list(range(50)), "a window is centred on every frame"
@@ -293,9 +293,9 @@ def test_stride_0_is_a_window_for_every_frame(changes):
         assert windows[:, 0].tolist() == [*range(37), 45], "a window begins at every frame but the last ones"
 
 
-def test_a_stride_is_a_share_of_the_windows_length_from_first_to_last_frame():
-    run = trainer(finetune_settings(stride=0.25), data=sequences((60,)), model=model_settings(output="centre", step=2))
-    assert run.windows.index(torch.arange(len(run.windows)))[:, 4].tolist() == list(range(0, 60, 4))  # of 17 frames
+def test_a_stride_is_in_frames_of_the_sequence_whatever_the_step():
+    run = trainer(finetune_settings(stride=4), data=sequences((60,)), model=model_settings(output="centre", step=2))
+    assert run.windows.index(torch.arange(len(run.windows)))[:, 4].tolist() == list(range(0, 60, 4))
 
 
 class Watcher:
