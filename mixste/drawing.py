@@ -1,4 +1,4 @@
-"""Figures from numbers: learning curves, errors per action and joint, label efficiency, and a clip that moves.
+"""Figures from numbers: learning curves, errors per action and joint, by labels and by cost, and a clip that moves.
 
 Every function takes arrays and a path and writes a file whose bytes depend on what is drawn alone. Lengths shown are
 millimetres. `note` says under a title what the numbers rest on: simulated detections, synthetic motion.
@@ -16,7 +16,7 @@ from mixste.skeleton import Skeleton
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 # Okabe and Ito's colours, told apart by the colour-blind; markers and line styles tell them apart in grey.
 COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -72,6 +72,36 @@ def label_efficiency(rows: Sequence[Mapping[str, Any]], path: Path, *, note: str
         axes.set_xticks(range(len(labels)), labels)
         axes.margins(x=0.12, y=0.15)
         axes.legend(frameon=False)
+
+
+def pareto(
+    rows: Sequence[Mapping[str, Any]], path: Path, *, costs: Mapping[str, str], unit: str = "mm", note: str = ""
+) -> None:
+    """Draw `validation_mpjpe` against each of `costs` (key: what it is called), the trials' numbers beside the dots.
+
+    A row says in `on_KEY` whether nothing is both as cheap and as good; a line joins those. Trials that were not
+    trained to their end (`early`) are hollow.
+    """
+    from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+
+    with _figure(path, 5.0 * len(costs), 4.4) as figure:
+        for part, (key, name) in zip(figure.subfigures(1, len(costs), squeeze=False)[0], costs.items(), strict=True):
+            axes = _axes(part, f"Validation error by {name}", note)
+            front = sorted((row[key], row["validation_mpjpe"]) for row in rows if row[f"on_{key}"])
+            axes.step(*zip(*front, strict=True), where="post", color=COLOURS[0], linewidth=1.2, label="Pareto front")
+            for row in rows:
+                colour, at = COLOURS[0 if row[f"on_{key}"] else 1], (row[key], row["validation_mpjpe"])
+                axes.plot(*at, "o", color=colour, markersize=6, fillstyle="none" if row["early"] else "full")
+                axes.annotate(str(row["trial"]), at, (0, -14), **_BESIDE, color=colour)
+            for style, label in (("full", "trained to the end"), ("none", "stopped early")):
+                axes.plot([], [], "o", color=COLOURS[1], markersize=6, fillstyle=style, label=label)
+            axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+            axes.xaxis.set_minor_formatter(NullFormatter())
+            axes.set(xlabel=name, ylabel=f"validation MPJPE ({unit})")
+            axes.margins(0.1)
+            axes.legend(frameon=False, fontsize=8)
 
 
 def clip_gif(
@@ -151,7 +181,7 @@ def _figure(path: Path, width: float, height: float) -> Iterator["Figure"]:
         figure.savefig(partial, format="png", metadata={"Software": None})
 
 
-def _axes(figure: "Figure", title: str, note: str) -> "Axes":
+def _axes(figure: "Figure | SubFigure", title: str, note: str) -> "Axes":
     axes = figure.add_subplot()
     axes.set_title(title, loc="left", fontsize=11, fontweight="bold", pad=20 if note else 8)
     place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}

@@ -10,7 +10,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 STAGES: dict[str, Any] = {
     name: stage
-    for file in ("dvc.yaml", "studies/dvc.yaml")
+    for file in ("dvc.yaml", "studies/dvc.yaml", "sweeps/dvc.yaml")
     for name, stage in yaml.safe_load((ROOT / file).read_text())["stages"].items()
 }
 # what decides where and how a stage runs or what it logs, not what it writes

@@ -1,0 +1,118 @@
+"""Accuracy against cost: train many settings of params.sweep side by side. On demand, not part of `dvc repro`.
+
+Trials are chosen and compared by the validation subjects alone; test subjects are never read. Each trial is a training
+of the stages, one process and its own folder; a sweep that is started again goes on.
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+from mixste.errors import MixsteError
+from pipelines import cluster, tracking
+from pipelines.finetune import finetuning_job
+from pipelines.params import Params, load
+from pipelines.places import SWEEP
+from pipelines.pretrain import pretraining_job
+from pipelines.stage import run
+from pipelines.sweeping.draws import Draws
+from pipelines.sweeping.progress import Followed
+from pipelines.sweeping.report import Results, write_report
+from pipelines.sweeping.space import Space
+from pipelines.sweeping.trial import Work
+from pipelines.sweeping.trials import Trial, Trials
+from pipelines.training import alone, provenance
+
+log = logging.getLogger(__name__)
+
+
+class Sweep:
+    """What `params.sweep` asks for: its trials, and each trial's trainings. MixsteError if there is nothing to try."""
+
+    def __init__(self, params: Params) -> None:
+        if params.data.split.validation.seen:
+            raise MixsteError(
+                "a sweep chooses by the validation subjects",
+                found="data.split.validation.seen: true, they train, too",
+                expected="validation subjects who do not train",
+                mend="choose other data with `make params`",
+            )
+        self.params, self.settings, self.space = params, params.sweep, Space(params)
+        self.cluster = replace(params.cluster, workers=1, cpus_per_worker=params.cluster.cpus_per_worker or 1)
+        self.base = self._work(params, Path())
+        self.folder = Path(params.cluster.storage).absolute() / "sweep" / self._key()
+
+    @cached_property
+    def trials(self) -> Trials:
+        """What was tried so far, read when first asked for: by then the folder is ours."""
+        draws = Draws(self.space, self.settings.searcher, self.params.seed)
+        return Trials(self.folder, draws, limit=self.settings.trials, epochs=self.params.finetune.epochs)
+
+    def work(self, trial: Trial) -> Work:
+        """The trainings of a trial."""
+        return self._work(self.space.params(trial.values), self.trials.place(trial.number))
+
+    def _work(self, params: Params, place: Path) -> Work:
+        """The trainings of these settings, as the stages would do them, in one process."""
+        precision, pretraining = params.cluster.precision, None
+        if self.settings.train == "finetune":
+            pretraining = replace(pretraining_job(params), precision=precision)
+        about = {} if pretraining is None else {**provenance(params, pretraining), "stage": "sweep: pre-training"}
+        return Work(
+            folder=place,
+            tuning=replace(finetuning_job(params, parent=None), precision=precision),
+            pretraining=pretraining,
+            pretrained=place.parent / f"pretrain-{pretraining.fingerprint() if pretraining else ''}",
+            provenance=about,
+            threads=self.cluster.cpus_per_worker or 1,
+            gpu=self.cluster.gpus_per_worker > 0,
+        )
+
+    def run(self, follow: Callable[[Trial], None]) -> Results:
+        """Run every trial that is left; MixsteError if all failed."""
+        cluster.connect(self.cluster.address)
+        from pipelines.sweeping import tuning
+
+        resources = cluster.resources_per_worker(self.cluster)
+        log.info("%d of %d trials are done", len(self.trials.done), self.settings.trials)
+        tuning.run_trials(
+            self.trials,
+            self.work,
+            follow,
+            halving=self.settings.halving,
+            metric=self.base.tuning.metric.column,
+            resources=resources,
+            at_once=self.settings.concurrency or cluster.room(resources),
+        )
+        if not self.trials.done:
+            why = next((trial.why for trial in self.trials.all if trial.why), "no trials")
+            raise MixsteError("every trial of the sweep failed", found=why, mend="change sweep.space, or what it says")
+        return Results(self.params, self.space, self.trials, self.base.tuning)
+
+    def _key(self) -> str:
+        """Names the sweep by all that decides its trials, but not by how many there are: more of them go on with it."""
+        settings = replace(self.settings, trials=1, concurrency=None)
+        jobs = [job.fingerprint() for job in (self.base.tuning, self.base.pretraining) if job is not None]
+        return hashlib.md5(repr((jobs, settings)).encode(), usedforsecurity=False).hexdigest()[:12]
+
+
+def main() -> None:
+    """Run the sweep and write its report."""
+    params = load()
+    sweep = Sweep(params)
+    data_hash = sweep.base.tuning.data_hash()
+    with (
+        alone(sweep.folder),
+        tracking.run("sweep", params, data_hash=data_hash, parent="project", folder=sweep.folder) as run,
+    ):
+        follow = Followed(sweep.trials, run, params.tracking.experiment, sweep.base.tuning.metric)
+        write_report(SWEEP, sweep.run(follow))
+        for path in sorted(SWEEP.iterdir()):
+            run.log_figure(path)
+
+
+if __name__ == "__main__":
+    run(main)
