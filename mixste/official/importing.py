@@ -48,14 +48,15 @@ def import_checkpoint(
 
     `frames` is needed where the file does not tell, and checked where it does; `skeleton` and `fps` are the published
     ones unless given. Networks that were trained in millimetres (on MPI-INF-3DHP) are made to give metres. Raises
-    MixsteError for a file that is another model, not whole, or, unless `trust`, would run code on loading.
+    MixsteError for a file that is another model, not whole, or, unless `trust`, would run code on loading; and for one
+    that is of MPI-INF-3DHP by its name alone, unless `skeleton` tells.
     """
     if folder.exists():
         raise MixsteError(f"cannot write {folder}", found="it exists", mend="remove it, or name another with --output")
     official = read_weights(path, trust=trust)
     form = recognise(path, official)
-    size = size_of(form, {key: tuple(value.shape) for key, value in official.items()}, frames)
-    skeleton = _skeleton(form, size, skeleton)
+    size = size_of(path, form, {key: tuple(value.shape) for key, value in official.items()}, frames)
+    skeleton = _skeleton(path, form, size, skeleton)
     weights = _converted(path, form, size, official)
     millimetres = load_skeleton(skeleton).name.startswith("mpi") and form.kind == "lifter"
     if millimetres:
@@ -85,18 +86,24 @@ def recognise(path: Path, official: dict[str, Tensor]) -> Format:
     )
 
 
-def _skeleton(form: Format, size: Size, asked: str | None) -> str:
+def _skeleton(path: Path, form: Format, size: Size, asked: str | None) -> str:
+    if asked is None and form.architecture != "stcformer_3dhp" and "3dhp" in path.name.lower():
+        raise MixsteError(
+            f"cannot tell the skeleton of {path}",
+            found="3dhp in its name and nothing in its weights: one of Human3.6M is like it but for joints and unit",
+            mend="add --skeleton mpi17; or --skeleton h36m17, if it is of Human3.6M and gives metres",
+        )
     name = asked or ("mpi17" if form.architecture == "stcformer_3dhp" else SKELETONS.get(size.joints))
     if name is None:
         raise MixsteError(
-            f"this {form.network} is of {size.joints} joints",
+            f"the {form.network} in {path} is of {size.joints} joints",
             found="no published skeleton of so many",
             mend="name it with --skeleton",
         )
     joints = len(load_skeleton(name).joints)
     if joints != size.joints:
         raise MixsteError(
-            f"this {form.network} does not fit the skeleton {name}",
+            f"the {form.network} in {path} does not fit the skeleton {name}",
             found=f"a model of {size.joints} joints",
             expected=f"{joints} joints",
             mend="name its own with --skeleton",

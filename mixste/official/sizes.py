@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from mixste.errors import MixsteError
 from mixste.models.checkpoint import Shapes
@@ -23,16 +24,18 @@ class Size:
     assumed: dict[str, object] = field(default_factory=dict)
 
 
-def size_of(form: Format, shapes: Shapes, frames: int | None) -> Size:
-    """Read a network's size from the shapes of its file.
+def size_of(path: Path, form: Format, shapes: Shapes, frames: int | None) -> Size:
+    """Read a network's size from the shapes in its file, `path`.
 
     Raises MixsteError for a key that is missing or of another rank, and where `frames` is asked for and the file is of
     another number.
     """
-    width, depth, hidden, found, joints, channels = _READERS[form.architecture](_Table(form, shapes))
+    width, depth, hidden, found, joints, channels = _READERS[form.architecture](_Table(path, form, shapes))
     if frames is not None and found is not None and frames != found:
         raise MixsteError(
-            f"this {form.network} is not of {frames} frames", found=f"{found} in its weights", mend="leave --frames out"
+            f"the {form.network} in {path} is not of {frames} frames",
+            found=f"{found} in its weights",
+            mend="leave --frames out",
         )
     length, mixste = found or frames or STCFORMER_FRAMES, form.architecture == "mixste"
     settings = ModelSettings(
@@ -57,7 +60,8 @@ def size_of(form: Format, shapes: Shapes, frames: int | None) -> Size:
 class _Table:
     """Shapes by key, where a missing key or another rank is an error that names it."""
 
-    def __init__(self, form: Format, shapes: Shapes) -> None:
+    def __init__(self, path: Path, form: Format, shapes: Shapes) -> None:
+        self.path = path
         self.form = form
         self.shapes = shapes
 
@@ -65,7 +69,7 @@ class _Table:
         shape = self.shapes.get(key)
         if shape is None or len(shape) != rank:
             raise MixsteError(
-                f"this is not a whole {self.form.network}",
+                f"{self.path} is not a whole {self.form.network}",
                 found=f"no {key}" if shape is None else f"{key} of shape {shape}",
                 expected=f"{key} with {rank} dimensions",
             )
@@ -98,19 +102,13 @@ def _pstmo(table: _Table) -> _Row:
 
 def _stcformer(table: _Table) -> _Row:
     width, channels = table("pose_emb.weight", 2)
-    hidden = table("stcformer.stc_block.0.mlp.fc1.weight", 2)[0]
-    return width, table.layers("stcformer.stc_block."), hidden, None, None, channels
-
-
-def _stcformer_3dhp(table: _Table) -> _Row:
-    width, channels = table("pose_emb.weight", 2)
-    hidden = table("mlpmixer.mixerblocks.0.mlp1.fc1.weight", 2)[0]
-    return width, table.layers("mlpmixer.mixerblocks."), hidden, None, None, channels
+    (blocks,), (hidden,) = table.form.theirs("blocks."), table.form.theirs("blocks.0.fc1.weight")
+    return width, table.layers(blocks), table(hidden, 2)[0], None, None, channels
 
 
 _READERS: dict[str, Callable[[_Table], _Row]] = {
     "mixste": _mixste,
     "pstmo": _pstmo,
     "stcformer": _stcformer,
-    "stcformer_3dhp": _stcformer_3dhp,
+    "stcformer_3dhp": _stcformer,
 }

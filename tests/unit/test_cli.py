@@ -57,7 +57,7 @@ def test_a_users_error_is_one_message_and_exit_status_1(checkpoint, capsys):
         main(["import-checkpoint", str(checkpoint), "--frames", "27"])
     assert stopped.value.code == 1
     captured = capsys.readouterr()
-    assert captured.err.startswith("error: this MixSTE is not of 27 frames; found: 9 in its weights")
+    assert captured.err.startswith(f"error: the MixSTE in {checkpoint} is not of 27 frames; found: 9 in its weights")
     assert captured.err.count("\n") == 1
     assert captured.out == ""
 

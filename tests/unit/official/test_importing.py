@@ -107,6 +107,22 @@ def test_pstmo_of_3dhp_gives_metres_where_the_file_has_millimetres(tmp_path):
         assert_equal(model(x), centre / 1000)
 
 
+@pytest.mark.parametrize("rows", [layouts.pstmo(32, 2, 9, strides=STRIDES[9]), layouts.pstmo_stage_1(32, 2, 9)])
+def test_whether_a_file_is_of_3dhp_must_be_told_where_only_its_name_tells(tmp_path, rows):
+    path = layouts.save_bare(tmp_path / "PSTMO_no_refine_50_3DHP.pth", layouts.random_weights(rows))
+    with pytest.raises(MixsteError, match=r"the skeleton of .*3DHP\.pth.*add --skeleton mpi17; or .*h36m17"):
+        import_checkpoint(path, tmp_path / "out")
+    for skeleton in ("mpi17", "h36m17"):
+        import_checkpoint(path, tmp_path / skeleton, skeleton=skeleton)
+        assert read_config(tmp_path / skeleton).skeleton == skeleton
+
+
+def test_stcformers_own_network_for_3dhp_tells_by_its_keys(tmp_path):
+    weights = layouts.random_weights(layouts.stcformer_3dhp(32, 2))
+    import_checkpoint(layouts.save_bare(tmp_path / "model_3dhp.pth", weights), tmp_path / "out")
+    assert read_config(tmp_path / "out").skeleton == "mpi17"
+
+
 @pytest.mark.parametrize("channels", [2, 3])
 def test_pstmos_stage_1_reconstructs_as_its_formulas_do_in_the_frames_own_order(tmp_path, channels):
     weights = layouts.random_weights(layouts.pstmo_stage_1(32, 3, 9, channels=channels))
@@ -144,7 +160,7 @@ def test_training_starts_from_an_imported_lifter_and_from_an_imported_stage_1(tm
         import_checkpoint(layouts.save_bare(tmp_path / f"{name}.pth", weights), tmp_path / name)
         settings = read_config(tmp_path / name).model
         model = build_model(settings, joints=17)
-        transferred = transfer(model, tmp_path / name, skeleton="h36m17")
+        transferred = transfer(model, tmp_path / name, skeleton="h36m17", unit="m")
         assert transferred.kind == kind
         given = read_tensors(tmp_path / name / WEIGHTS)
         own = model.state_dict()
@@ -190,7 +206,9 @@ def broken(tmp_path, change, rows=None, **options):
     ],
 )
 def test_a_missing_an_extra_and_a_differently_shaped_key_and_nan_are_named(tmp_path, change, message):
-    assert message in broken(tmp_path, change)
+    told = broken(tmp_path, change)
+    assert message in told
+    assert str(tmp_path / "a.pth") in told
 
 
 def test_another_length_or_skeleton_than_the_files_is_refused(tmp_path):
