@@ -68,7 +68,7 @@ class TrainingJob:
         if self.parent is None:
             return None
         model = build_model(self.model, joints=len(load_skeleton(self.skeleton).joints))
-        return transfer(model, self.parent, skeleton=self.skeleton)
+        return transfer(model, self.parent, skeleton=self.skeleton, unit=self.about.unit)
 
     @property
     def masks(self) -> MaskSettings | None:
@@ -129,7 +129,7 @@ class TrainingJob:
             return build_masked(self.model, joints=joints)
         model = build_model(self.model, joints=joints)
         if self.parent is not None:
-            transfer(model, self.parent, skeleton=self.skeleton)
+            transfer(model, self.parent, skeleton=self.skeleton, unit=self.about.unit)
         return model
 
     def _objective(self, joints: int) -> Objective:

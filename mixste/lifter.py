@@ -15,7 +15,10 @@ from mixste.skeleton import load_skeleton
 
 
 class Lifter:
-    """A trained model that lifts keypoints of its own skeleton, fps and screen units (`config` says which)."""
+    """A trained model that lifts keypoints of its own skeleton, fps and screen units to joints in its own unit.
+
+    `config` says which: `config.unit` is "m", or "screen" for a model that was trained on MotionBERT's data.
+    """
 
     def __init__(self, model: PoseModel, config: ModelConfig, *, flip: bool = True, device: str = "cpu") -> None:
         self.model = model.to(device).eval()
@@ -35,10 +38,11 @@ class Lifter:
         return self._lifted(self._checked(keypoints, 4), overlap)
 
     def lift(self, keypoints: np.ndarray, *, overlap: int | None = None) -> np.ndarray:
-        """Lift one sequence of any length, `t j c` in screen units, to `t j 3`: metres, camera axes, root-relative.
+        """Lift one sequence of any length, `t j c` in screen units, to `t j 3`.
 
-        Windows overlap by so many frames, by default half a window, and are blended; MixsteError if by a whole one. A
-        model that keeps the centre frame has a window around every frame, whatever the overlap.
+        The joints are in `config.unit`, in camera axes, root-relative. Windows overlap by so many frames, by default
+        half a window, and are blended; MixsteError if by a whole one. A model that keeps the centre frame has a window
+        around every frame, whatever the overlap.
         """
         return self._lifted(self._checked(keypoints, 3)[None], overlap)[0]
 

@@ -1,6 +1,7 @@
 """The registered model as MLflow runs it (models-from-code: this file lies beside the weights, nothing is pickled).
 
-Input: keypoints `b t j c`, screen units. Output: joints `b t j 3`, metres, camera axes, root-relative. All float32.
+Input: keypoints `b t j c`, screen units. Output: joints `b t j 3` in the unit that the version's tag
+`unit` names, camera axes, root-relative. All float32.
 """
 
 from typing import Any

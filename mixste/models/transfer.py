@@ -29,15 +29,17 @@ class Transfer:
         return f"from a {self.kind}: " + "; ".join(f"{name}: {parts or 'nothing'}" for name, parts in named.items())
 
 
-def transfer(model: PoseModel, folder: Path, *, skeleton: str) -> Transfer:
-    """Put a model folder's weights into a lifter of `skeleton`, every one of them or none.
+def transfer(model: PoseModel, folder: Path, *, skeleton: str, unit: str) -> Transfer:
+    """Put a model folder's weights into a lifter of `skeleton` that lifts in `unit`, every one of them or none.
 
     A lifter gives all of its weights. A masked network gives all but its tokens, decoder and 2D head; the lifter's 3D
-    head begins fresh. Raises MixsteError for another architecture, size or skeleton, and for any other set of keys.
+    head begins fresh, in any unit. Raises MixsteError for another architecture, size, skeleton or unit, and for any
+    other set of keys.
     """
     config = read_config(folder)
-    _refuse_another(config, model, skeleton, folder)
     masked = config.kind == "masked"
+    meaning = {"skeleton": skeleton} if masked else {"skeleton": skeleton, "unit": unit}
+    _refuse_another(config, model, meaning, folder)
     leaving = masked_class(model.settings).left_behind if masked else ()
     fresh = model.head_prefixes if masked else ()
     weights = read_tensors(folder / WEIGHTS)
@@ -51,9 +53,9 @@ def transfer(model: PoseModel, folder: Path, *, skeleton: str) -> Transfer:
     )
 
 
-def _refuse_another(config: ModelConfig, model: PoseModel, skeleton: str, folder: Path) -> None:
-    own = {name: getattr(model.settings, name) for name in ALIKE} | {"skeleton": skeleton}
-    given = {name: getattr(config.model, name) for name in ALIKE} | {"skeleton": config.skeleton}
+def _refuse_another(config: ModelConfig, model: PoseModel, meaning: dict[str, str], folder: Path) -> None:
+    own = {name: getattr(model.settings, name) for name in ALIKE} | meaning
+    given = {name: getattr(config.model, name) for name in ALIKE} | {name: getattr(config, name) for name in meaning}
     differing = [name for name in own if own[name] != given[name]]
     if differing:
         raise MixsteError(

@@ -125,6 +125,12 @@ def test_data_of_another_skeleton_or_rate_are_refused(job, wrong):
         replace(job, **wrong).trainer(device=CPU)
 
 
+def test_a_parent_in_another_unit_than_the_tables_is_refused(job, child):
+    save_model(child.parent, model().state_dict(), replace(job.config({}), unit="screen"))
+    with pytest.raises(MixsteError, match=r"cannot start from .*parent; found: unit screen; expected: unit m"):
+        child.transferred()
+
+
 def test_the_configuration_says_what_the_model_is_and_the_parent_where_it_came_from(job, child):
     config = job.config({"stage": "finetune"})
     assert (config.model, config.skeleton, config.fps) == (job.model, SKELETON, FPS)

@@ -28,7 +28,7 @@ def parent(folder, kind="lifter", skeleton=SKELETON, joints=17, **changes):
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_lifter_gives_everything(tmp_path, architecture):
     given, own = parent(tmp_path, architecture=architecture), fresh(model_settings(architecture=architecture))
-    report = transfer(own, tmp_path, skeleton=SKELETON)
+    report = transfer(own, tmp_path, skeleton=SKELETON, unit="m")
     assert all(torch.equal(value, given.state_dict()[name]) for name, value in own.state_dict().items())
     assert (report.fresh, report.left_behind) == ({}, {})
     assert sum(report.taken.values()) == len(own.state_dict())
@@ -38,7 +38,7 @@ def test_a_lifter_gives_everything(tmp_path, architecture):
 def test_a_masked_network_gives_what_it_shares_and_the_head_begins_fresh(tmp_path, architecture):
     settings = model_settings(architecture=architecture)
     given, own = parent(tmp_path, "masked", architecture=architecture).state_dict(), fresh(settings)
-    report = transfer(own, tmp_path, skeleton=SKELETON)
+    report = transfer(own, tmp_path, skeleton=SKELETON, unit="m")
     begun = fresh(settings).state_dict()
     for name, value in own.state_dict().items():
         expected = begun if name.startswith(own.head_prefixes) else given
@@ -56,14 +56,14 @@ def test_batch_norms_running_statistics_are_taken_too(tmp_path):
     config = ModelConfig(model=network.settings, skeleton=SKELETON, fps=FPS, kind="masked")
     save_model(tmp_path, state, config)
     own = fresh(network.settings)
-    transfer(own, tmp_path, skeleton=SKELETON)
+    transfer(own, tmp_path, skeleton=SKELETON, unit="m")
     assert names
     assert all(torch.equal(own.state_dict()[name], state[name]) for name in names)
 
 
 def test_the_report_names_parts_and_counts_tensors(tmp_path):
     parent(tmp_path, "masked", architecture="pstmo")
-    report = transfer(fresh(model_settings(architecture="pstmo")), tmp_path, skeleton=SKELETON)
+    report = transfer(fresh(model_settings(architecture="pstmo")), tmp_path, skeleton=SKELETON, unit="m")
     assert list(report.taken) == ["encoder"]
     assert list(report.fresh) == ["head", "reduce", "sequence_head"]
     assert list(report.left_behind) == ["decoder", "joint_token", "keypoint_head"]
@@ -92,19 +92,27 @@ def test_another_size_is_one_clear_error(tmp_path, kind, architecture, change):
     own = model_settings(architecture=architecture)
     expected = f"cannot start from .*found: {name} {theirs}; expected: {name} {getattr(own, name)}"
     with pytest.raises(MixsteError, match=expected):
-        transfer(fresh(own), tmp_path, skeleton=SKELETON)
+        transfer(fresh(own), tmp_path, skeleton=SKELETON, unit="m")
 
 
 @pytest.mark.parametrize(("skeleton", "joints"), [("h36m16", 16), ("mpi17", 17)])
 def test_another_skeleton_is_refused_even_with_as_many_joints(tmp_path, skeleton, joints):
     parent(tmp_path, skeleton=skeleton, joints=joints)
     with pytest.raises(MixsteError, match=f"found: skeleton {skeleton}; expected: skeleton {SKELETON}"):
-        transfer(fresh(model_settings()), tmp_path, skeleton=SKELETON)
+        transfer(fresh(model_settings()), tmp_path, skeleton=SKELETON, unit="m")
+
+
+def test_a_lifter_in_another_unit_is_refused_and_a_masked_network_lifts_in_none(tmp_path):
+    parent(tmp_path / "lifter")
+    parent(tmp_path / "masked", "masked")
+    with pytest.raises(MixsteError, match="found: unit m; expected: unit screen"):
+        transfer(fresh(model_settings()), tmp_path / "lifter", skeleton=SKELETON, unit="screen")
+    assert transfer(fresh(model_settings()), tmp_path / "masked", skeleton=SKELETON, unit="screen").fresh
 
 
 def test_what_differs_without_a_part_in_the_weights_does_not_matter(tmp_path):
     parent(tmp_path, architecture="stcformer", dropout=0.1, output="centre")
-    assert transfer(fresh(model_settings(architecture="stcformer")), tmp_path, skeleton=SKELETON).taken
+    assert transfer(fresh(model_settings(architecture="stcformer")), tmp_path, skeleton=SKELETON, unit="m").taken
 
 
 @pytest.mark.parametrize(
@@ -122,4 +130,4 @@ def test_a_masked_network_with_other_keys_is_refused_by_their_names(tmp_path, ch
     change(weights)
     save_file(weights, tmp_path / WEIGHTS)
     with pytest.raises(MixsteError, match=message):
-        transfer(fresh(model_settings()), tmp_path, skeleton=SKELETON)
+        transfer(fresh(model_settings()), tmp_path, skeleton=SKELETON, unit="m")
