@@ -24,7 +24,7 @@ from mixste.skeleton import Skeleton, load_skeleton
 
 FPS = 50.0
 RAW_JOINTS = 32
-# Of the 32 joints those of h36m17, in its order (method.md 0.1).
+# Of the 32 joints those of h36m17, in its order, as VideoPose3D keeps them.
 COLUMNS = (0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27)
 FARTHEST = 60.0  # pixels of 1000 between a joint and its keypoint in the median frame; a detector errs by about 10
 EVERY = 16  # frames between those in which 3D and 2D are compared

@@ -22,6 +22,7 @@ from mixste.models.base import PoseModel
 from mixste.models.layers import JOIN, SPLIT, Axis, attend
 from mixste.recipe import ModelSettings
 
+# As released; in space it was 0.001 once (issue 2 of the authors' repository).
 PART_WEIGHTS = {"space": 1e-4, "time": 1e-9}
 PART_DROP = 0.5
 

@@ -101,7 +101,7 @@ def test_a_map_to_a_smaller_skeleton_cannot_make_a_larger(tmp_path):
 
 
 def test_the_gather_from_3dhp_is_the_published_one():
-    """method.md 0.1, from an issue of Nicholasli1995/EvoSkeleton."""
+    """From an issue of github.com/Nicholasli1995/EvoSkeleton."""
     positions = np.random.default_rng(0).normal(size=(2, 17, 3))
     source = load_skeleton("mpi17").joints
     gathered = positions[:, [14, 8, 9, 10, 11, 12, 13, 15, 1, 16, 0, 5, 6, 7, 2, 3, 4]]

@@ -116,7 +116,7 @@ def test_a_window_of_one_frame_is_that_frame(place):
 @settings(max_examples=60, deadline=None)
 @given(cuttings())
 def test_windows_over_a_sequence_are_mixstes_training_chunks(cutting):
-    """As many as cover it, its middle in theirs, edges repeated (method 0.5)."""
+    """As many as cover it, its middle in theirs, edges repeated."""
     lengths, frames, _ = cutting
     index = everything(cut(offsets(lengths), frames, frames, place="over"))
     expected, begin = [], 0
