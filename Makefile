@@ -14,7 +14,7 @@ TORCH_INDEX ?=
 PORT ?= 5000
 INSTALLED := $(VENV)/installed
 .DEFAULT_GOAL := help
-.PHONY: help install data repro study test lint format params ui clean
+.PHONY: help install data repro study sweep test lint format params ui clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do \
@@ -40,6 +40,9 @@ repro: data ## run the pipeline: prepare, project, pretrain, scratch, finetune, 
 
 study: data ## what pre-training is worth by how much is labelled (conf/study): an hour; goes on where it was stopped
 	@dvc repro studies/dvc.yaml
+
+sweep: data ## accuracy against cost (conf/sweep): many settings side by side; minutes on the sample; goes on where it was stopped
+	@dvc repro sweeps/dvc.yaml
 
 params: $(INSTALLED) ## compose params.yaml from conf/: make params data=cmu model=small finetune.epochs=5
 	@python -m pipelines.params $(filter-out PYTHON=% TORCH_INDEX=% PORT=%,$(MAKEOVERRIDES))

@@ -76,7 +76,7 @@ class Results:
             "validation_mpjpe": state.kept_score if trial.status in DONE else None,
             "kept_epoch": state.kept_epoch,
             "epochs": state.epoch,
-            "seconds": round(seconds(self.trials.place(trial.number)), 1),
+            "seconds": round(seconds(self.trials.place(trial.number)), 2),
             "early": trial.status != TRAINED,
             "status": f"{trial.status}: {trial.why}" if trial.why else trial.status,
         }

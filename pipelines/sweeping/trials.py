@@ -49,14 +49,14 @@ class Trials:
             self._put(replace(trial, status=LIVE, why=""))
         return trial
 
-    def end(self, number: int) -> Trial:
-        """Take down what became of a trial: what its folder says, which is all that is believed."""
+    def end(self, number: int, *, lost: bool = False) -> Trial:
+        """Take down what became of a trial, by what its folder says; `lost`: its worker ended again and again."""
         trial, state = self.all[number], self.state(number)
         failure = self.place(number) / FAILURE
         if failure.exists():
             trial = replace(trial, status=FAILED, why=failure.read_text(encoding="utf-8"))
-        elif state.epoch == 0:
-            trial = replace(trial, status=FAILED, why="its worker ended before the first epoch did")
+        elif lost or state.epoch == 0:
+            trial = replace(trial, status=FAILED, why=f"its worker was lost after epoch {state.epoch}; out of memory?")
         else:
             trial = replace(trial, status=TRAINED if state.epoch >= self.epochs else STOPPED)
         self._put(trial)

@@ -83,7 +83,7 @@ class _Source(Searcher):
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """A trial was trained, was stopped by ASHA, or failed."""
-        self.follow(self.trials.end(self.running.pop(trial_id).number))
+        self.follow(self.trials.end(self.running.pop(trial_id).number, lost=error))
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: `trials` are on disk."""

@@ -1,9 +1,11 @@
 """Figures are written whole, with the same bytes each time, and show what they are given."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
-from mixste.drawing import clip_gif, label_efficiency, learning_curves, per_action, per_joint
+from mixste.drawing import clip_gif, label_efficiency, learning_curves, pareto, per_action, per_joint
 from mixste.skeleton import load_skeleton
 
 HISTORIES = {
@@ -16,6 +18,11 @@ ROWS = [
     for labels in ("a tenth", "all")
     for arm in ("scratch", "pre-trained")
     for seed in range(2)
+]
+TRIALS = [
+    {"trial": n, "parameters": size, "macs": 9 * size, "validation_mpjpe": error, "early": n == 1}
+    | {"on_parameters": n != 1, "on_macs": n == 0}
+    for n, (size, error) in enumerate(((5000, 90.0), (9000, 95.0), (40_000, 80.0)))
 ]
 
 
@@ -32,6 +39,7 @@ def motion(frames: int = 50) -> np.ndarray:
         (per_action, TABLE),
         (per_joint, TABLE),
         (label_efficiency, ROWS),
+        (partial(pareto, costs={"parameters": "parameters", "macs": "multiply-adds"}), TRIALS),
     ],
 )
 def test_a_figure_has_the_same_bytes_twice_and_names_no_version(draw, numbers, tmp_path):

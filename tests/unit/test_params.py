@@ -122,11 +122,25 @@ def test_split_of_cmu_shares_no_subject(workplace: Path):
         ("study.learning_rates.longer", [0.004, 0.0], "each above 0"),
         ("study.learning_rates.pretrained", [], "not empty"),
         ("tracking.timeout", 0, "between 1 and 60"),
+        ("sweep.space", [], "not empty"),
+        ("sweep.space.0.choices", [], "not empty"),
+        ("sweep.space.0.choices", None, "either choices or range for model.depth"),
+        ("sweep.space.0.range", [1, 3], "either choices or range for model.depth"),
+        ("sweep.space.3.range", [0.01, 0.001], "smaller first"),
+        ("sweep.space.1.key", "model.depth", "every key once"),
+        ("sweep.searcher", "grid", "because finetune.optimiser.lr is a range"),
+        ("sweep.halving.reduction", 1, "2 or more"),
     ],
 )
 def test_an_impossible_value_is_refused_by_its_key(tree: dict[str, Any], key: str, value: Any, expected: str):
     message = refused(change(tree, key, value))
-    reported = {"model.heads": "model.width", "study.labels.1.name": "study.labels"}.get(key, key)
+    between = {
+        "model.heads": "model.width",
+        "study.labels.1.name": "study.labels",
+        "sweep.space.0.range": "sweep.space.0.choices",
+        "sweep.space.1.key": "sweep.space",
+    }
+    reported = between.get(key, key)
     assert reported in message
     assert expected in message
 

@@ -81,6 +81,30 @@ def test_a_killed_stage_goes_on_with_its_run(params: Params):
     assert [(metric.step, metric.value) for metric in history] == [(0, 2.0), (1, 1.0)]
 
 
+def test_a_child_is_gone_on_with_and_knows_its_steps(params: Params, tmp_path: Path):
+    with tracking.run("sweep", params) as run:
+        for _ in range(2):
+            child = run.child("trial 3", params.tracking.experiment, {"stage": "sweep trial"}, tmp_path / "003")
+            first = child.steps("loss")
+            child.log_metrics({"loss": 1.0}, step=first + 1)
+        child.end("FINISHED")
+    assert (first, child.steps("loss")) == (1, 2)
+    above = last("sweep")
+    found = store.client(store.tracking_uri()).search_runs(
+        [above.info.experiment_id], f"tags.`mlflow.parentRunId` = '{above.info.run_id}'"
+    )
+    assert [(one.info.run_name, one.info.status, one.data.tags["stage"]) for one in found] == [
+        ("trial 3", "FINISHED", "sweep trial")
+    ]
+
+
+def test_without_a_store_a_child_is_nobodys(params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", DEAD)
+    with tracking.run("sweep", params) as run:
+        child = run.child("trial 0", params.tracking.experiment, {}, tmp_path)
+    assert (child.handle, child.steps("loss")) == (None, 0)
+
+
 def test_a_run_deleted_on_the_server_is_begun_anew(params: Params):
     folder = Path("runs/pretrain-1")
     with tracking.run("pretrain", params, folder=folder) as run:
