@@ -1,6 +1,7 @@
 """Register a model: models/NAME, metrics.json -> a version in MLflow's registry, reports/registered.json.
 
-The alias moves only to a version whose test MPJPE on the same test data is lower than that of the version it stands at.
+The alias moves only to a version whose test error on the same test data, by the metric that the data set's protocol
+compares by, is lower than that of the version it stands at.
 """
 
 import json
@@ -14,6 +15,7 @@ import mixste
 from mixste.errors import MixsteError
 from mixste.files import whole_file
 from mixste.models.checkpoint import WEIGHTS, ModelConfig, read_config
+from mixste.protocols import PROTOCOLS
 from mixste.scoring import METRICS as ERRORS
 from mixste.sequences import read_sequences
 from pipelines import registry, store, tracking
@@ -35,19 +37,26 @@ class Outcome:
     version: str | None
     champion: bool
     why: str
-    test_mpjpe_mm: float
+    metric: str
+    test_error_mm: float
     test_data_hash: str
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model folder with what is known of it."""
+    """A model folder with what is known of it; `headline` is the metric that it is compared by."""
 
     folder: Path
     config: ModelConfig
+    headline: str
     scores: dict[str, float]
     test_hash: str
     example: np.ndarray
+
+    @property
+    def error(self) -> float:
+        """The test error (mm) that it is compared by."""
+        return self.scores[self.headline]
 
     @property
     def identity(self) -> dict[str, object]:
@@ -75,7 +84,7 @@ def candidate(params: Params) -> Candidate:
     sequences = read_sequences(test[:1], skeleton=config.skeleton, fps=config.fps)
     example = sequences.keypoints[: config.model.frames, :, : config.model.channels].numpy()[None]
     scores, test_hash = read_scores(METRICS, name)
-    return Candidate(folder, config, scores, test_hash, example)
+    return Candidate(folder, config, PROTOCOLS[params.data.protocol].headline, scores, test_hash, example)
 
 
 def read_scores(path: Path, model: str) -> tuple[dict[str, float], str]:
@@ -92,9 +101,8 @@ def read_scores(path: Path, model: str) -> tuple[dict[str, float], str]:
 def register(params: Params, model: Candidate, tracked: tracking.Tracked) -> Outcome:
     """Make or find the model's version and move the alias if it has earned it; without MLflow, say so."""
     settings = params.register
-    blank = Outcome(
-        settings.name, settings.alias, settings.model, None, False, "", model.scores["mpjpe"], model.test_hash
-    )
+    named = settings.name, settings.alias, settings.model
+    blank = Outcome(*named, None, False, "", model.headline, model.error, model.test_hash)
     if tracked.handle is not None:
         try:
             version, champion, why = _registered(params, model, tracked.handle)
@@ -113,7 +121,7 @@ def _registered(params: Params, model: Candidate, handle: store.Handle) -> tuple
         version = registry.add_version(handle, name, location, tags(params, model))
     if best is not None and best.number == version:
         return version, True, f"{alias} already"
-    wins, why = registry.verdict(model.scores["mpjpe"], model.test_hash, best, alias)
+    wins, why = registry.verdict(model.headline, model.error, model.test_hash, best, alias)
     if wins:
         registry.move_alias(handle.uri, name, alias, version)
     return version, wins, why

@@ -95,16 +95,17 @@ def at_alias(uri: str, name: str, alias: str) -> Version | None:
         raise
 
 
-def verdict(mpjpe: float, test_hash: str, champion: Version | None, alias: str) -> tuple[bool, str]:
-    """Decide whether a model of this test MPJPE (mm) becomes the champion, and say why."""
+def verdict(metric: str, error: float, test_hash: str, champion: Version | None, alias: str) -> tuple[bool, str]:
+    """Decide whether a model of this test error (mm), as `p_mpjpe`, becomes the champion, and say why."""
+    found = f"test {metric.upper().replace('_', '-')} {error:.1f} mm"
     if champion is None:
-        return True, f"{alias}: the first version, test MPJPE {mpjpe:.1f} mm"
-    best, place = float(champion.tags["test_mpjpe_mm"]), f"version {champion.number}"
+        return True, f"{alias}: the first version, {found}"
+    best, place = float(champion.tags[f"test_{metric}_mm"]), f"version {champion.number}"
     if champion.tags["test_data_hash"] != test_hash:
         return False, f"not {alias}: {place} was tested on other data, so the two cannot be compared"
-    if mpjpe < best:
-        return True, f"{alias}: test MPJPE {mpjpe:.1f} mm is {best - mpjpe:.1f} mm lower than that of {place}"
-    return False, f"not {alias}: test MPJPE {mpjpe:.1f} mm is {mpjpe - best:.1f} mm higher than that of {place}"
+    if error < best:
+        return True, f"{alias}: {found} is {best - error:.1f} mm lower than that of {place}"
+    return False, f"not {alias}: {found} is {error - best:.1f} mm higher than that of {place}"
 
 
 def move_alias(uri: str, name: str, alias: str, number: str) -> None:

@@ -73,6 +73,31 @@ def params(tracked_workplace: Path) -> Params:
     return settings
 
 
+def version(**errors: float) -> registry.Version:
+    tags = {f"test_{metric}_mm": str(error) for metric, error in errors.items()}
+    return registry.Version("3", {**tags, "test_data_hash": "t"})
+
+
+@pytest.mark.parametrize(
+    ("metric", "error", "wins", "why"),
+    [
+        ("mpjpe", 49.0, True, "best: test MPJPE 49.0 mm is 1.0 mm lower than that of version 3"),
+        ("p_mpjpe", 49.0, False, "not best: test P-MPJPE 49.0 mm is 9.0 mm higher than that of version 3"),
+        ("p_mpjpe", 39.5, True, "best: test P-MPJPE 39.5 mm is 0.5 mm lower than that of version 3"),
+    ],
+)
+def test_the_metric_of_the_protocol_decides(metric: str, error: float, wins: bool, why: str):
+    assert registry.verdict(metric, error, "t", version(mpjpe=50.0, p_mpjpe=40.0), "best") == (wins, why)
+    assert registry.verdict(metric, error, "t", None, "best")[0]
+
+
+def test_a_model_of_humaneva_is_compared_by_its_p_mpjpe(params: Params):
+    settings = write(["model=tiny", "data.protocol=humaneva"])
+    write_model(settings, seed=1, mpjpe=50.0)
+    found = register.candidate(settings)
+    assert (found.headline, found.error) == ("p_mpjpe", 1.0)
+
+
 def champion() -> registry.Version:
     return registry.at_alias(store.tracking_uri(), "mixste", "champion")
 
