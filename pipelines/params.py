@@ -46,10 +46,9 @@ class Params(Settings):
     study: StudySettings | None = None
 
     def problems(self) -> Iterator[Problem]:
-        """Windows fit clips and overlap by less than their length, who trains chooses nothing; see `_unscored`."""
-        frames, clip, overlap = self.model.frames, self.project.views.clip_frames, self.evaluate.overlap
-        if clip < frames:
-            yield Problem("project.views.clip_frames", clip, f"model.frames or more, which is {frames}")
+        """Windows overlap by less than their length, who trains chooses nothing; see `_too_short`, `_unscored`."""
+        frames, overlap = self.model.frames, self.evaluate.overlap
+        yield from self._too_short()
         if overlap >= frames:
             yield Problem("evaluate.overlap", overlap, f"less than model.frames, which is {frames}")
         yield from self._unscored()
@@ -58,6 +57,18 @@ class Params(Settings):
                 yield Problem(
                     f"{stage}.keep", keep, "last, because data.split.validation.seen says that they train, too"
                 )
+
+    def _too_short(self) -> Iterator[Problem]:
+        """Windows fit clips; those that skip frames, too, where the model that is registered begins with such clips."""
+        frames, span, clip = self.model.frames, self.model.span, self.project.views.clip_frames
+        if clip < frames:
+            yield Problem("project.views.clip_frames", clip, f"model.frames or more, which is {frames}")
+        elif clip < span and self.pretrain.views == "random" and self.register.model != "scratch":
+            expected = (
+                f"what a window of {frames} frames with model.step {self.model.step} spans or more, which is {span}, "
+                f"because pretrain.views is random: add project.views.clip_frames={span}, or pretrain.views=rig"
+            )
+            yield Problem("project.views.clip_frames", clip, expected)
 
     def _unscored(self) -> Iterator[Problem]:
         """What is registered is scored before, and stands where DVC looks for it, in `models/`."""
