@@ -29,6 +29,11 @@ from mixste.settings import (
 
 NAME = Rule("letters, digits and underscores", lambda value: value.replace("_", "").isalnum())
 FILE_NAME = Rule("letters, digits, or any of _ . + -", lambda value: re.fullmatch(r"[\w.+-]+", value) is not None)
+# What stands in metrics.json beside the models' scores, so that no model can have its name.
+BESIDE_SCORES = (
+    *("data", "detections", "left_out", "pretraining_gain_mpjpe"),
+    *("protocol", "synthetic", "test_data", "validation_mpjpe"),
+)
 Rates = Annotated[tuple[float, ...], NOT_EMPTY, NO_REPEATS, each(ABOVE_ZERO)]
 Names = Annotated[tuple[str, ...], NOT_EMPTY]
 
@@ -231,10 +236,14 @@ class EvaluateSettings(Settings):
     models: tuple[ModelFolder, ...]
 
     def problems(self) -> Iterator[Problem]:
-        """Every model has a name of its own."""
+        """Every model has a name of its own in metrics.json."""
         names = ["scratch", "finetuned", "pretrained", *(extra.name for extra in self.models)]
         if not NO_REPEATS.holds(names):
             yield Problem("models", names[3:], "names that differ, none of them scratch, finetuned or pretrained")
+        for number, extra in enumerate(self.models):
+            if extra.name in BESIDE_SCORES:
+                expected = f"a name that metrics.json leaves free, none of {', '.join(BESIDE_SCORES)}"
+                yield Problem(f"models.{number}.name", extra.name, expected)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from pipelines.evaluate import refuse_misfit, scores_as_published, why_not_score
 from pipelines.evaluate import test_hash as hash_of_test
 from pipelines.params import load, write
 from pipelines.places import METRICS
-from pipelines.settings import GroupSettings, LabelledSettings, ModelFolder
+from pipelines.settings import BESIDE_SCORES, GroupSettings, LabelledSettings, ModelFolder
 from tests.unit.factories import FPS, SKELETON, model, model_settings, sequences, write_projections
 
 
@@ -209,6 +209,7 @@ def test_the_report_holds_both_scorings_and_what_is_left_out(evaluated):
     found = evaluated.metrics
     assert found["left_out"] == {"pretrained": "a masked network lifts nothing"}
     assert found["protocol"] == "h36m"
+    assert found.keys() - {"scratch", "finetuned", "authors"} == set(BESIDE_SCORES)
     for name in ("scratch", "finetuned", "authors"):
         assert found[name]["frames"] == 21
         assert found[name]["as_published"]["frames"] == 27

@@ -10,6 +10,7 @@ import yaml
 from mixste.errors import MixsteError
 from mixste.typed import build
 from pipelines.params import Params, compose, load, write
+from pipelines.settings import BESIDE_SCORES
 
 GROUPS = [
     (folder.name, file.stem)
@@ -44,6 +45,8 @@ def test_every_file_of_conf_composes_and_is_valid(workplace: Path, group: str, n
     choices = [f"{group}={name}"]
     if group == "data" and compose(choices).data.split.validation.seen:
         choices += ["pretrain.keep=last", "finetune.keep=last"]
+    if group == "model" and compose(choices).model.step > 1:
+        choices += ["pretrain.views=rig"]
     assert isinstance(write(choices), Params)
     assert load() == write(choices)
 
@@ -247,6 +250,20 @@ def test_a_model_from_elsewhere_is_registered_if_it_is_scored_and_lies_in_models
     for refused in ([], [extra.format("elsewhere/authors")]):
         with pytest.raises(MixsteError, match=r"register\.model: found 'authors', expected finetuned"):
             write([*refused, "register.model=authors"])
+
+
+@pytest.mark.parametrize("name", BESIDE_SCORES)
+def test_no_model_is_named_as_what_stands_beside_the_scores(workplace: Path, name: str):
+    with pytest.raises(MixsteError, match=rf"evaluate\.models\.0\.name: found '{name}', expected a name that metrics"):
+        write([f"evaluate.models=[{{name: {name}, folder: models/{name}}}]"])
+
+
+def test_windows_that_skip_frames_need_random_views_as_long_as_they_span(workplace: Path):
+    expected = r"views\.clip_frames: found 243, expected .* which is 485, .*clip_frames=485, or pretrain\.views=rig"
+    with pytest.raises(MixsteError, match=expected):
+        write(["model=stcformer"])
+    for mended in ("project.views.clip_frames=485", "pretrain.views=rig", "pretrain=mpm", "register.model=scratch"):
+        assert write(["model=stcformer", mended]).model.span == 485
 
 
 def test_amc_needs_a_frame_rate(workplace: Path):
