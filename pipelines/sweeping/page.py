@@ -23,9 +23,9 @@ _TRAINED = {
 _HEAD = """\
 # Sweep of {architecture} on {data}: {trials} trials
 
-Each was {trained}; {note}; {commit}. Errors are validation MPJPE in {unit} of the epoch
-that is kept, of subjects {subjects}; no test subject was read. MACs are of one window; `front` says in which
-costs no other trial is both as cheap and as good.
+Each was {trained}; {note}; {commit}.
+Errors are validation MPJPE in {unit} of the epoch that is kept, of subjects {subjects}; no test subject was read.
+MACs are of one window, seconds of the last training; `front` says where no other trial is both as cheap and as good.
 """
 _IMPORTANCE = """\
 ## What mattered
