@@ -59,11 +59,11 @@ class Params(Settings):
                 )
 
     def _too_short(self) -> Iterator[Problem]:
-        """Windows fit clips; those that skip frames, too, where the model that is registered begins with such clips."""
+        """Windows fit clips, those that skip frames, too, where pre-training is on such clips."""
         frames, span, clip = self.model.frames, self.model.span, self.project.views.clip_frames
         if clip < frames:
             yield Problem("project.views.clip_frames", clip, f"model.frames or more, which is {frames}")
-        elif clip < span and self.pretrain.views == "random" and self.register.model != "scratch":
+        elif clip < span and self.pretrain.views == "random":
             expected = (
                 f"what a window of {frames} frames with model.step {self.model.step} spans or more, which is {span}, "
                 f"because pretrain.views is random: add project.views.clip_frames={span}, or pretrain.views=rig"
