@@ -1,5 +1,6 @@
 """A model over windows and over whole sequences, with test-time flip: used to validate, to evaluate and to lift."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 import torch
@@ -58,11 +59,13 @@ def lift_sequences(
     overlap: int = 0,
     batch_size: int = 64,
     precision: str = "fp32",
+    tell: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """Lift every frame of every sequence once: `n j 3`, metres, camera axes, relative to the root as predicted.
 
     `overlap` is the number of frames of a window that the next one covers again; their predictions are blended. A model
     that keeps the centre frame is given a window for every frame instead. Memory holds one batch of windows at a time.
+    `tell` is told after each how many windows are done, and of how many.
     """
     settings = model.settings
     stride = 1 if settings.output == "centre" else max(1, settings.frames - overlap)
@@ -72,6 +75,8 @@ def lift_sequences(
     def lifted(which: Tensor) -> tuple[Tensor, Tensor]:
         index = windows.index(which)
         predicted = lift(model, gather(sequences.keypoints, index), flip=flip, precision=precision)
+        if tell:
+            tell(int(which[-1]) + 1, len(windows))
         return predicted, keep(index, settings)
 
     numbers = torch.arange(len(windows), device=windows.starts.device)

@@ -3,7 +3,6 @@
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 from mixste.errors import MixsteError
 from pipelines.environment import set_environment
 from pipelines.params import ClusterSettings
+from pipelines.progress import progress
 
 Item = TypeVar("Item")
 Output = TypeVar("Output")
@@ -64,7 +64,7 @@ def fan_out(
     results: dict[int, Output] = {}
     waiting: dict[Any, int] = {}
     todo = iter(enumerate(items))
-    with _progress(title, len(items)) as advance:
+    with progress(title) as tell:
         while len(results) < len(items):
             for number, item in todo:
                 waiting[task.remote(item)] = number
@@ -72,7 +72,7 @@ def fan_out(
                     break
             done, _ = ray.wait(list(waiting), num_returns=1)
             results[waiting.pop(done[0])] = _result(done[0])
-            advance()
+            tell(len(results), len(items))
     return [results[number] for number in range(len(items))]
 
 
@@ -234,28 +234,3 @@ def _user_error(error: BaseException) -> BaseException:
                 return cause
         seen = next((cause for cause in causes if isinstance(cause, BaseException)), None)
     return error
-
-
-@contextmanager
-def _progress(title: str, total: int) -> Iterator[Callable[[], None]]:
-    """A bar on a terminal, a line every few seconds in a log."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    if console.is_terminal:
-        columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=console) as bar:
-            task = bar.add_task(title, total=total)
-            yield lambda: bar.advance(task)
-        return
-    done, shown = 0, time.monotonic()
-
-    def advance() -> None:
-        nonlocal done, shown
-        done += 1
-        if done == total or time.monotonic() - shown > 5:
-            shown = time.monotonic()
-            log.info("%s: %d of %d", title, done, total)
-
-    yield advance

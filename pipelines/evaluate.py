@@ -35,13 +35,14 @@ from pipelines.evaluated import Evaluated
 from pipelines.evaluation_report import write_report
 from pipelines.params import Params, load
 from pipelines.places import EVALUATION, MODELS, RIG, tables
+from pipelines.progress import progress
 from pipelines.provenance import data_hash
 from pipelines.stage import run
 
 
 def predict(folder: Path, sequences: Sequences, params: Params) -> Tensor:
     """Lift every test frame with a model folder's model: `n j 3`, the sequences' unit, root-relative."""
-    return _lift(load_model(folder)[0], sequences, params, params.evaluate.overlap)
+    return _lift(load_model(folder)[0], sequences, params, params.evaluate.overlap, str(folder))
 
 
 def evaluate(folder: Path, sequences: Sequences, params: Params) -> Evaluated:
@@ -52,7 +53,7 @@ def evaluate(folder: Path, sequences: Sequences, params: Params) -> Evaluated:
     model, config = load_model(folder)
     refuse_misfit(folder, config, sequences)
     protocol, apart = PROTOCOLS[params.data.protocol], params.data.split.apart
-    predicted = _lift(model, sequences, params, params.evaluate.overlap)
+    predicted = _lift(model, sequences, params, params.evaluate.overlap, str(folder))
     published = scores_as_published(model, sequences, params, predicted)
     frames = config.model.frames
     return Evaluated(
@@ -87,7 +88,7 @@ def scores_as_published(model: PoseModel, sequences: Sequences, params: Params, 
     twin = copy.copy(model)
     twin.settings = replace(settings, output="sequence" if published.chunks else "centre")
     scored = in_chunks(clips, settings.frames) if published.chunks else clips
-    return score(_lift(twin, scored, params, overlap=0), scored, scoring)
+    return score(_lift(twin, scored, params, 0, "the same, as published"), scored, scoring)
 
 
 def refuse_misfit(folder: Path, config: ModelConfig, sequences: Sequences) -> None:
@@ -134,12 +135,12 @@ def test_hash(paths: Sequence[Path], params: Params) -> str:
     return hashlib.md5(protocol.encode(), usedforsecurity=False).hexdigest()
 
 
-def _lift(model: PoseModel, sequences: Sequences, params: Params, overlap: int) -> Tensor:
+def _lift(model: PoseModel, sequences: Sequences, params: Params, overlap: int, title: str) -> Tensor:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     flip = torch.tensor(load_skeleton(sequences.skeleton).flip, device=device) if params.evaluate.flip else None
-    batch_size = params.evaluate.batch_size
-    lifted = lift_sequences(model.to(device), sequences.to(device), flip=flip, overlap=overlap, batch_size=batch_size)
-    return lifted.cpu()
+    model, sequences, batch_size = model.to(device), sequences.to(device), params.evaluate.batch_size
+    with progress(f"evaluate {title}") as tell:
+        return lift_sequences(model, sequences, flip=flip, overlap=overlap, batch_size=batch_size, tell=tell).cpu()
 
 
 def main() -> None:

@@ -128,3 +128,11 @@ def test_a_model_left_in_training_mode_is_evaluated():
     data, network = sequences((9,)), model(drop_path=0.5)
     expected = lift_sequences(network, data, flip=None)
     assert torch.equal(lift_sequences(network.train(), data, flip=None), expected)
+
+
+@pytest.mark.parametrize("output", ["sequence", "centre"])
+def test_lifting_tells_how_many_windows_are_done(output):
+    network, told = model(output=output), []
+    lift_sequences(network, sequences((20,)), flip=None, batch_size=2, tell=lambda *state: told.append(state))
+    total = 20 if output == "centre" else 3
+    assert told == [(min(done, total), total) for done in range(2, total + 2, 2)]
