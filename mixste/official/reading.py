@@ -74,7 +74,7 @@ def _unpickled(path: Path) -> Any:
 
 
 def _refuse_code(path: Path, error: Exception) -> None:
-    named = re.search(r"(?:GLOBAL|type|class) ((?:\w+\.)+\w+)", str(error))
+    named = re.search(r"(?:GLOBAL |(?:type|class) (?=\w+\.))([\w.]*\w)", str(error))
     if named:
         raise MixsteError(
             f"{path} would run code on loading",

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 import zipfile
 
 import numpy as np
@@ -99,6 +100,13 @@ def test_a_file_that_would_run_code_is_refused_unless_trusted(tmp_path, zipped):
     assert not (tmp_path / "sprung").exists()
     assert same(read_weights(tmp_path / "a.bin", trust=True))
     assert (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("builtin", [eval, print])
+def test_a_builtin_is_code_too(tmp_path, builtin):
+    torch.save({"model_pos": WEIGHTS, "more": builtin}, tmp_path / "a.bin")
+    message = refused(tmp_path / "a.bin")
+    assert re.search(rf"would run code on loading; found: (builtins\.|__builtin__\.)?{builtin.__name__};", message)
 
 
 def test_a_whole_pickled_module_is_refused_as_code(tmp_path):
