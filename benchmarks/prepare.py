@@ -17,9 +17,9 @@ from mixste.captures.asfamc import bone_ends, find_asf, read_amc, read_asf
 from mixste.captures.bvh import joint_positions, read_bvh
 from mixste.errors import MixsteError
 from mixste.typed import build
+from pipelines.data_settings import DataSettings
 from pipelines.params import compose
 from pipelines.prepare import Subject, find_subjects, prepare_subject
-from pipelines.settings import DataSettings
 
 
 def main() -> None:

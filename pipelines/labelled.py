@@ -15,7 +15,7 @@ from mixste.datasets import FORMATS, Clip, DataSet, read_recordings, read_subjec
 from mixste.errors import MixsteError
 from mixste.geometry import SCREEN
 from mixste.table import FRAMES, Metadata, write_table
-from pipelines.settings import DataSettings, LabelledSettings
+from pipelines.data_settings import DataSettings, LabelledSettings
 
 AT_ONCE = 2  # MotionBERT's file takes some gigabytes of memory
 

@@ -11,9 +11,9 @@ from mixste.files import whole_file
 from mixste.recipe import FinetuneSettings, ModelSettings, PretrainSettings
 from mixste.settings import Problem, Settings
 from mixste.typed import build
+from pipelines.data_settings import DataSettings
 from pipelines.settings import (
     ClusterSettings,
-    DataSettings,
     EvaluateSettings,
     ProjectSettings,
     RegisterSettings,

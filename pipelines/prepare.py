@@ -21,10 +21,10 @@ from mixste.skeleton import load_skeleton
 from mixste.table import FRAMES, Metadata, write_table
 from pipelines import tracking
 from pipelines.cluster import fan_out
+from pipelines.data_settings import BodySettings, DataSettings, SourceSettings
 from pipelines.labelled import AT_ONCE, recording_tasks, write_recordings
 from pipelines.params import load
 from pipelines.provenance import data_hash
-from pipelines.settings import BodySettings, DataSettings, SourceSettings
 from pipelines.stage import run
 
 RECORDINGS = Path("datasets/recordings")

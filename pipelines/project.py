@@ -24,11 +24,11 @@ from mixste.skeleton import load_skeleton
 from mixste.table import Metadata, read_table, write_table
 from pipelines import tracking
 from pipelines.cluster import fan_out
+from pipelines.data_settings import SplitSettings
 from pipelines.labelled import AT_ONCE, clip_tasks, write_clips
 from pipelines.params import Params, ProjectSettings, load
 from pipelines.places import PROJECTIONS, RECORDINGS, subject_of
 from pipelines.provenance import data_hash
-from pipelines.settings import SplitSettings
 from pipelines.stage import run
 
 DETECTIONS = {"random": "exact", "rig": "simulated"}

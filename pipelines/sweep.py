@@ -19,7 +19,7 @@ from pipelines.places import SWEEP
 from pipelines.pretrain import pretraining_job
 from pipelines.stage import run
 from pipelines.sweeping.draws import Draws
-from pipelines.sweeping.progress import Followed
+from pipelines.sweeping.followed import Followed
 from pipelines.sweeping.report import Results, write_report
 from pipelines.sweeping.space import Space
 from pipelines.sweeping.trial import Work

@@ -7,15 +7,9 @@ from pathlib import Path
 import pytest
 
 from pipelines import store, sweep, tracking
+from pipelines.data_settings import GroupSettings, LabelSettings, SplitSettings, ValidationSettings
 from pipelines.params import load
-from pipelines.settings import (
-    GroupSettings,
-    HalvingSettings,
-    LabelSettings,
-    SplitSettings,
-    SweptKey,
-    ValidationSettings,
-)
+from pipelines.settings import HalvingSettings, SweptKey
 from tests.unit.factories import finetune_settings, model_settings, sequences, write_projections
 
 pytestmark = [pytest.mark.usefixtures("local_ray"), pytest.mark.slow]

@@ -19,11 +19,12 @@ from mixste.protocols import PROTOCOLS, summary
 from mixste.scoring import METRICS as ERRORS
 from mixste.scoring import Names, Scores, score
 from pipelines import evaluate
+from pipelines.data_settings import GroupSettings, LabelledSettings
 from pipelines.evaluate import refuse_misfit, scores_as_published, why_not_scored
 from pipelines.evaluate import test_hash as hash_of_test
 from pipelines.params import load, write
 from pipelines.places import METRICS
-from pipelines.settings import BESIDE_SCORES, GroupSettings, LabelledSettings, ModelFolder
+from pipelines.settings import BESIDE_SCORES, ModelFolder
 from tests.unit.factories import FPS, SKELETON, model, model_settings, sequences, write_projections
 
 

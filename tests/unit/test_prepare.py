@@ -13,8 +13,8 @@ from mixste.skeleton import load_skeleton
 from mixste.table import read_table
 from mixste.typed import build
 from pipelines import prepare
+from pipelines.data_settings import DataSettings
 from pipelines.params import compose
-from pipelines.settings import DataSettings
 
 SKELETON = load_skeleton("h36m17")
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ from mixste.errors import MixsteError
 from mixste.projection import RigSettings, ViewSettings
 from mixste.table import Metadata, read_table, write_table
 from pipelines import project
-from pipelines.settings import GroupSettings, LabelSettings, SplitSettings, ValidationSettings
+from pipelines.data_settings import GroupSettings, LabelSettings, SplitSettings, ValidationSettings
 
 SUBJECTS = ("s1", "s2", "s3", "s4")
 SPLIT = {"labels": {"subjects": ["s1"]}, "validation": {"subjects": ["s2"]}, "test": {"subjects": ["s3"]}}

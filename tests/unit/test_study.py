@@ -19,16 +19,9 @@ from mixste.recipe import PretrainSettings
 from mixste.training import State
 from mixste.training_state import FILE
 from pipelines import study, study_report
+from pipelines.data_settings import GroupSettings, LabelSettings, SplitSettings, ValidationSettings
 from pipelines.params import load
-from pipelines.settings import (
-    ArmRates,
-    GroupSettings,
-    LabelSettings,
-    NamedLabels,
-    SplitSettings,
-    StudySettings,
-    ValidationSettings,
-)
+from pipelines.settings import ArmRates, NamedLabels, StudySettings
 from tests.unit.factories import (
     finetune_settings,
     model_settings,

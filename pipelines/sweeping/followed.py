@@ -1,4 +1,4 @@
-"""A sweep's progress: a line an epoch, and in MLflow a child of the sweep's run for each trial."""
+"""What a sweep leaves of every epoch: a line, and in MLflow a child of the run of the sweep for each trial."""
 
 import logging
 
