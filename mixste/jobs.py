@@ -15,6 +15,7 @@ from mixste.models import MaskedModel, PoseModel, build_masked, build_model
 from mixste.models.checkpoint import WEIGHTS, ModelConfig, read_config, save_model
 from mixste.models.transfer import Transfer, transfer
 from mixste.objectives import ERROR_2D, MPJPE, MPJPE_ON_SCREEN, Lift, Masked, Metric, Objective, Supervised
+from mixste.optimisation import shrink_outputs
 from mixste.recipe import FinetuneSettings, MaskSettings, ModelSettings, PretrainSettings
 from mixste.sequences import choose_fraction, read_sequences
 from mixste.skeleton import load_skeleton
@@ -126,8 +127,11 @@ class TrainingJob:
     def _model(self, joints: int) -> PoseModel | MaskedModel:
         torch.manual_seed(self.seed)
         if self.masks is not None:
-            return build_masked(self.model, joints=joints)
+            masked = build_masked(self.model, joints=joints)
+            shrink_outputs(masked, self.training.optimiser.output_share)
+            return masked
         model = build_model(self.model, joints=joints)
+        shrink_outputs(model, self.training.optimiser.output_share)
         if self.parent is not None:
             transfer(model, self.parent, skeleton=self.skeleton, unit=self.about.unit)
         return model

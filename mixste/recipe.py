@@ -31,6 +31,7 @@ class ModelSettings(Settings):
 
     A window is `frames` frames, each `step` after the one before. `output` is what is kept of a window when lifting:
     the whole sequence, or its centre frame, of one window for every frame.
+    `part_weight` is STCFormer's weight of body parts, in the released weights.
     """
 
     architecture: Annotated[str, one_of(*ARCHITECTURES)]
@@ -44,6 +45,7 @@ class ModelSettings(Settings):
     drop_path: BelowOne
     channels: Annotated[int, Rule("2 (x, y) or 3 (x, y, confidence)", lambda channels: channels in (2, 3))]
     output: Annotated[str, one_of("sequence", "centre")]
+    part_weight: NotNegative = 1.0
 
     @property
     def span(self) -> int:
@@ -61,6 +63,8 @@ class ModelSettings(Settings):
             yield Problem("dropout", self.dropout, "0: MixSTE has stochastic depth (drop_path) instead")
         if self.architecture != "mixste" and self.drop_path:
             yield Problem("drop_path", self.drop_path, f"0: {self.architecture} has dropout instead")
+        if not self.architecture.startswith("stcformer") and self.part_weight != 1:
+            yield Problem("part_weight", self.part_weight, f"1: {self.architecture} knows no body parts")
         if self.architecture == "pstmo" and self.output != "centre":
             yield Problem("output", self.output, "centre: P-STMO lifts the centre frame of a window")
         if self.output == "sequence" and self.step > 1:
@@ -111,7 +115,11 @@ class SupervisedLoss(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class OptimiserSettings(Settings):
-    """Optimiser, how its rate rises (warmup: share of all steps) and falls, and the gradient's largest norm."""
+    """Optimiser, how its rate rises (warmup: share of all steps) and falls, and the gradient's largest norm.
+
+    Output layers begin at `output_share` of their usual weights and learn at that share of the rate: 0.001 trains a
+    model that gives metres as one that gives millimetres.
+    """
 
     name: Annotated[str, one_of("adamw", "adam")]
     lr: Positive
@@ -121,6 +129,7 @@ class OptimiserSettings(Settings):
     schedule: Annotated[str, one_of("cosine", "decay", "constant")]
     decay: Fraction
     clip: Positive | None
+    output_share: Fraction
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -167,7 +167,7 @@ class Trainer:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.optimiser.clip)
         rate = learning_rate(self.settings.optimiser, step, *self._schedule())
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
         self.optimiser.step()
 
     def _keep(self, score: float) -> None:

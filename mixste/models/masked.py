@@ -20,6 +20,7 @@ class MaskedPose(nn.Module):
     """
 
     left_behind: ClassVar[tuple[str, ...]] = ("joint_token", "frame_token", "keypoint_head.")
+    output_layers: ClassVar[tuple[str, ...]] = ("keypoint_head.",)
 
     def __init__(self, lifter: PoseModel) -> None:
         super().__init__()

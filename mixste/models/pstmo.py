@@ -195,6 +195,7 @@ class PSTMO(PoseModel):
     """
 
     head_prefixes = ("reduce.", "sequence_head.", "head.")
+    output_layers = ("sequence_head.linear.", "head.linear.")
 
     def __init__(self, settings: ModelSettings, joints: int) -> None:
         super().__init__(settings, joints)

@@ -39,6 +39,7 @@ class MaskedPSTMO(nn.Module):
     """Recovers keypoints `b t j 2` (screen units) whose joints and frames are hidden; its `encoder` is the lifter's."""
 
     left_behind: ClassVar[tuple[str, ...]] = ("joint_token", "decoder.", "keypoint_head.")
+    output_layers: ClassVar[tuple[str, ...]] = ("keypoint_head.linear.",)
 
     def __init__(self, settings: ModelSettings, joints: int) -> None:
         super().__init__()

@@ -71,10 +71,11 @@ class Half(nn.Module):
 class CrissCross(nn.Module):
     """Attention over joints and over frames side by side: `b t j c -> b t j c`."""
 
-    def __init__(self, width: int, heads: int, joints: int, variant: Variant) -> None:
+    def __init__(self, settings: ModelSettings, joints: int, variant: Variant) -> None:
         super().__init__()
+        width, heads = settings.width, settings.heads
         scale = (width // variant.shared_width) ** -0.5
-        self.axes = variant.axes_with_parts
+        self.part_weights = {axis: settings.part_weight * PART_WEIGHTS[axis] for axis in variant.axes_with_parts}
         self.qkv = nn.Linear(width, 3 * width)
         self.space = Half(width // 2, heads, "space", scale)
         self.time = Half(width // 2, heads, "time", scale)
@@ -87,8 +88,8 @@ class CrissCross(nn.Module):
         halves = []
         for half, qkv in zip((self.space, self.time), self.qkv(x).chunk(2, dim=-1), strict=True):
             mixed = half(qkv)
-            if half.axis in self.axes:
-                mixed = mixed + PART_WEIGHTS[half.axis] * self._parts()
+            if half.axis in self.part_weights:
+                mixed = mixed + self.part_weights[half.axis] * self._parts()
             halves.append(mixed)
         return self.proj(torch.cat(halves, dim=-1).flatten(-2))
 
@@ -107,7 +108,7 @@ class STCBlock(nn.Module):
         super().__init__()
         width, hidden = settings.width, int(settings.width * settings.mlp_ratio)
         self.norm1 = nn.LayerNorm(width)
-        self.attn = CrissCross(width, settings.heads, joints, variant)
+        self.attn = CrissCross(settings, joints, variant)
         self.norm2 = nn.LayerNorm(width)
         self.fc1 = nn.Linear(width, hidden, bias=False)
         self.fc2 = nn.Linear(hidden, width, bias=False)

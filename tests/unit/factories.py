@@ -50,7 +50,7 @@ def model(seed: int = 0, *, joints: int = 17, **changes: Any) -> PoseModel:
 
 
 def optimiser_settings(**changes: Any) -> OptimiserSettings:
-    adam = {"name": "adamw", "lr": 3e-3, "weight_decay": 0.01, "amsgrad": False, "clip": 1.0}
+    adam = {"name": "adamw", "lr": 3e-3, "weight_decay": 0.01, "amsgrad": False, "clip": 1.0, "output_share": 1.0}
     return OptimiserSettings(**{**adam, "warmup": 0.0, "schedule": "constant", "decay": 0.99, **changes})
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mixste.optimisation import build_optimiser, learning_rate
+from mixste.optimisation import build_optimiser, learning_rate, shrink_outputs
 from tests.unit.factories import model, optimiser_settings
 
 
@@ -46,3 +46,32 @@ def test_the_optimiser_has_its_settings_and_every_parameter(name, kind):
     (group,) = optimiser.param_groups
     assert (group["lr"], group["weight_decay"], group["amsgrad"]) == (0.01, 0.3, True)
     assert [id(p) for p in group["params"]] == [id(p) for p in network.parameters()]
+
+
+@pytest.mark.parametrize("architecture", ["stcformer", "pstmo"])
+def test_an_output_share_of_a_thousandth_is_training_in_millimetres(architecture):
+    """Two steps beside a plain loop: the same network gives millimetres there, and is charged in them."""
+    metres, millimetres = (model(architecture=architecture, dropout=0.0) for _ in range(2))
+    settings = optimiser_settings(name="adam", lr=1e-3, weight_decay=0.0, amsgrad=True, output_share=1e-3)
+    shrink_outputs(metres, settings.output_share)
+    ours = build_optimiser(metres, settings)
+    for group in ours.param_groups:
+        group["lr"] = settings.lr * group["share"]
+    theirs = torch.optim.Adam(millimetres.parameters(), 1e-3, amsgrad=True)
+    keypoints, target = torch.randn(4, 9, 17, 3), torch.randn(4, 1, 17, 3)
+    before = millimetres(keypoints)
+    for network, optimiser, unit in ((metres, ours, 1.0), (millimetres, theirs, 1e3)):
+        for _ in range(3):
+            optimiser.zero_grad()
+            (network(keypoints)[:, :1] - unit * target).norm(dim=-1).mean().backward()
+            optimiser.step()
+    moved, wanted = 1e3 * metres(keypoints) - before, millimetres(keypoints) - before
+    assert wanted.norm() > 0.1 * before.norm()
+    torch.testing.assert_close(moved, wanted, rtol=0.02, atol=0.02 * wanted.abs().max().item())
+
+
+def test_without_an_output_share_nothing_shrinks():
+    network = model()
+    before = [parameter.clone() for parameter in network.parameters()]
+    shrink_outputs(network, 1.0)
+    assert all(torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True))

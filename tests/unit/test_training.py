@@ -395,3 +395,10 @@ def test_frames_that_are_not_valid_do_not_count_in_validation(settings, changes)
 def test_bf16_trains():
     records = trained(pretrain_settings(epochs=2), precision="bf16")[1]
     assert all(math.isfinite(record["loss"]) for record in records)
+
+
+def test_output_layers_learn_at_their_share_of_the_rate():
+    run = trainer(finetune_settings(epochs=1, optimiser=optimiser_settings(output_share=0.5)))
+    list(run.epochs())
+    rates = {group["share"]: group["lr"] for group in run.optimiser.param_groups}
+    assert rates[0.5] == 0.5 * rates[1.0] > 0

@@ -96,3 +96,16 @@ def test_each_half_mixes_along_its_own_axis_only_but_for_the_neighbours_of_its_c
     assert changed[7:, 8:11].all(), "the convolution reaches one frame and one joint"
     changed[:, 9] = changed[7:, 8:11] = False
     assert not changed.any()
+
+
+def test_body_parts_weigh_what_settings_say_in_released_weights(monkeypatch):
+    x = keypoints()
+    heavier = model(architecture="stcformer", part_weight=1000.0)(x)
+    assert not torch.equal(heavier, model(architecture="stcformer")(x))
+    monkeypatch.setattr(stcformer, "PART_WEIGHTS", {axis: 1000 * own for axis, own in stcformer.PART_WEIGHTS.items()})
+    assert torch.equal(heavier, model(architecture="stcformer")(x))
+
+
+def test_an_architecture_without_body_parts_refuses_a_weight_for_them():
+    with pytest.raises(MixsteError, match="part_weight"):
+        model(part_weight=10.0)
