@@ -36,11 +36,12 @@ def learning_curves(
         for index, (name, history) in enumerate(histories.items()):
             steps, errors = np.asarray(history[x], dtype=float), np.asarray(history[column], dtype=float)
             colour = COLOURS[index % len(COLOURS)]
-            axes.plot(steps, errors, color=colour, marker=MARKERS[index % len(MARKERS)], markersize=3.5, label=name)
+            (line,) = axes.plot(steps, errors, color=colour, marker=MARKERS[index % len(MARKERS)], markersize=3.5)
+            line.set_label(name)
             if np.isfinite(errors).any():
                 best = int(np.nanargmin(errors))
                 axes.plot(steps[best], errors[best], "o", color=colour, markersize=10, fillstyle="none")
-                axes.annotate(f"{errors[best]:.1f}", (steps[best], errors[best]), (0, -16), **_BESIDE, color=colour)
+                line.set_label(f"{name}, best {errors[best]:.1f}")
         axes.set(xlabel=x.replace("_", " "), ylabel="MPJPE (mm)")
         axes.locator_params(axis="x", integer=True)
         axes.margins(y=0.12)

@@ -17,9 +17,9 @@ _PRINTED = {"parameters (M)": "parameters", "linear MACs (M)": "cost"}
 _MILLION = 1e6
 _LEGEND = (
     "MPJPE and P-MPJPE in mm, PCK and AUC in percent. MACs are of one window; linear ones are without attention's "
-    "products, and half of what was printed as 2 x MACs. Ours are in bold, scored twice: compare those as published. "
-    "[2nd]: second-hand."
+    "products. Ours are in bold, scored twice."
 )
+_LEGEND_OF_PUBLISHED = " Compare those as published. What papers printed as 2 x MACs is halved. [2nd]: second-hand."
 
 Line = dict[str, Any]
 
@@ -43,12 +43,13 @@ def page(rows: Sequence[Line], title: str, headline: str) -> str:
     rows = sorted(rows, key=lambda line: -(line[headline] or 0))
     metrics = [metric for metric in TITLES if any(line.get(metric, "") != "" for line in rows)]
     together, apart = ([line for line in rows if (line["part"] == APART) == other] for other in (False, True))
+    alone = all(line["part"] == OURS for line in rows)
     parts = [
         f"# {title}",
-        _LEGEND,
+        _LEGEND if alone else _LEGEND + _LEGEND_OF_PUBLISHED,
         _table(together, [*_HEAD, *metrics, "evidence", "remark"]),
     ]
-    if len(rows) == sum(line["part"] == OURS for line in rows):
+    if alone:
         parts.append("No published figures are of these data, so that the table holds our rows only.")
     if apart:
         parts += ["## Not comparable: another 2D, protocol, or help from the truth"]
