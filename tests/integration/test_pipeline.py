@@ -1,49 +1,21 @@
 """What a user runs: `dvc repro` of the whole pipeline, short, in a copy of the checkout; then what users do with it."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
-SHORT = [
-    *(
-        f"{stage}.{key}"
-        for stage in ("pretrain", "finetune")
-        for key in ("windows_per_epoch=64", "validation_windows=16")
-    ),
-    "pretrain.epochs=1",
-    "finetune.epochs=2",
-    "model.width=16",
-]
+from benchmarks.drills.checkout import SHORT, make_checkout, run
+
 pytestmark = pytest.mark.timeout(900)  # the first test waits for the whole pipeline
 STAGES = ("prepare", "project", "pretrain", "scratch", "finetune", "evaluate", "register")
-
-
-def run(*command, cwd):
-    """Run a command as a user would in a shell of the project's environment; returns what it printed."""
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory):
     """A copy of the tracked files, a git repository of its own, its sample and its pipeline run once."""
-    folder = tmp_path_factory.mktemp("user") / "mixste"
-    for name in run("git", "ls-files", cwd=ROOT).split("\n"):
-        if name and (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, folder / name)
-    run("git", "init", "-q", cwd=folder)
-    run("python", "-m", "pipelines.data", cwd=folder)
-    run("python", "-m", "pipelines.params", *SHORT, cwd=folder)
+    folder = make_checkout(tmp_path_factory.mktemp("user") / "mixste", *SHORT)
     run("dvc", "repro", cwd=folder)
     return folder
 
