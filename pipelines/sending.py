@@ -218,7 +218,7 @@ class Sender:
                 self._changed.notify_all()
 
     def flush(self) -> None:
-        """Wait until all that was asked for is sent, or a try fails, or a server moves nothing for twice the timeout."""
+        """Wait until all is sent, or a try fails, or a server moves nothing for twice the timeout."""
         with self._changed:
             wanted, failures, self._moved = self._begun + 1, self._failures, time.monotonic()
             self._asked, self.away = True, None

@@ -17,7 +17,7 @@ MARK = "outbox"  # the tag by which a run is found again
 _BATCH, _METRICS = 100, 1000
 _DIGEST = 36
 _SILENCE = (requests.ConnectionError, requests.Timeout, ConnectionError, TimeoutError, socket.gaierror)
-_FINAL = {"BAD_REQUEST", "INVALID_PARAMETER_VALUE", "INVALID_STATE", "RESOURCE_DOES_NOT_EXIST"}
+_FINAL = {"BAD_REQUEST", "INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"}
 _FINAL_STATUS = {400, 404, 409, 411, 413, 414, 415, 422, 431}
 
 
