@@ -31,11 +31,10 @@ Operation = dict[str, Any]
 
 @dataclass(frozen=True)
 class Progress:
-    """How far an outbox is: the run's id in the store, the bytes that were sent, whether the run has ended there."""
+    """How far an outbox is: the run's id in the store, and the bytes that were sent."""
 
     run_id: str | None = None
     sent: int = 0
-    ended: bool = False
 
 
 class Outbox:
@@ -104,10 +103,10 @@ class Outbox:
         return [json.loads(line) for line in lines]
 
     def remove_if_done(self) -> None:
-        """Remove an outbox of which all is sent and that nobody will go on with."""
+        """Remove an outbox of which all is sent, that nobody writes and that no folder goes on with."""
         folder = self.begin.get("folder")
         going_on = folder is not None and Path(folder).is_dir()
-        if self.progress.ended and not going_on and not self.pending and not self.refused and self._idle():
+        if not going_on and not self.pending and not self.refused and self._idle():
             shutil.rmtree(self.place, ignore_errors=True)
 
     def _idle(self) -> bool:

@@ -19,7 +19,8 @@ from pipelines.machine import machine_metrics
 from pipelines.outbox import ROOT, Operation, open_outbox
 from pipelines.provenance import data_hash as hash_of
 from pipelines.provenance import git_state
-from pipelines.sending import Sender, described
+from pipelines.sender import Sender
+from pipelines.sending import described
 
 if TYPE_CHECKING:
     from pipelines.params import Params

@@ -1,18 +1,14 @@
 """Sending an outbox: in order, again without doubling anything, and past what the store refuses for good."""
 
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
 
 from pipelines import sending, store
-from pipelines.outbox import Outbox, Progress, Writer, open_outbox
-from pipelines.sending import Sender, described, send, send_all
-
-Make = Callable[..., Writer]
+from pipelines.outbox import Outbox, Progress, Writer
+from pipelines.sending import described, send, send_all
+from tests.unit.outboxes import begin, history
 
 
 @pytest.fixture
@@ -20,26 +16,8 @@ def uri(tracked_workplace: Path) -> str:
     return store.tracking_uri()
 
 
-@pytest.fixture
-def make(uri: str) -> Make:
-    """Begin an outbox for the store of the test."""
-
-    def begun(name: str = "pretrain", **changes: Any) -> Writer:
-        plain = {"experiment": "mixste", "tags": {"stage": name}, "above": None, "input_hash": None, "folder": None}
-        writer, _ = open_outbox(name, uri, None)
-        writer.write("begin", **{"name": name, "uri": uri, **plain, **changes})
-        return writer
-
-    return begun
-
-
 def sent(outbox: Outbox):
     return store.client(outbox.begin["uri"]).get_run(outbox.progress.run_id)
-
-
-def history(outbox: Outbox, metric: str) -> list[tuple[int, float]]:
-    found = store.client(outbox.begin["uri"]).get_metric_history(outbox.progress.run_id, metric)
-    return [(one.step, one.value) for one in found]
 
 
 def filled(writer: Writer) -> Outbox:
@@ -53,8 +31,8 @@ def filled(writer: Writer) -> Outbox:
     return writer.outbox
 
 
-def test_a_run_arrives_as_it_was_logged(make: Make):
-    outbox = filled(make())
+def test_a_run_arrives_as_it_was_logged(uri: str):
+    outbox = filled(begin())
     operations = [operation for operation, _ in outbox.operations()]
     send(outbox)
     run = sent(outbox)
@@ -66,14 +44,13 @@ def test_a_run_arrives_as_it_was_logged(make: Make):
     assert run.inputs.dataset_inputs[0].dataset.digest == "d" * 36
     assert [item.path for item in store.client(outbox.begin["uri"]).list_artifacts(run.info.run_id)] == ["params.yaml"]
     assert (outbox.pending, list((outbox.place / "files").iterdir())) == ([], [])
-    assert outbox.progress.ended
 
 
 @pytest.mark.parametrize("killed_at", range(1, 8))
 def test_killed_between_sending_and_noting_nothing_is_doubled(
-    make: Make, monkeypatch: pytest.MonkeyPatch, killed_at: int
+    uri: str, monkeypatch: pytest.MonkeyPatch, killed_at: int
 ):
-    outbox, notes, note = filled(make()), 0, Outbox.note
+    outbox, notes, note = filled(begin()), 0, Outbox.note
 
     def killed(self: Outbox, progress: Progress) -> None:
         nonlocal notes
@@ -89,8 +66,8 @@ def test_killed_between_sending_and_noting_nothing_is_doubled(
     _once(outbox)
 
 
-def test_sent_again_from_the_start_nothing_is_doubled(make: Make):
-    outbox = filled(make())
+def test_sent_again_from_the_start_nothing_is_doubled(uri: str):
+    outbox = filled(begin())
     send(outbox)
     run_id = outbox.progress.run_id
     outbox.note(Progress())
@@ -110,8 +87,8 @@ def _once(outbox: Outbox) -> None:
     assert [item.path for item in client.list_artifacts(outbox.progress.run_id)] == ["params.yaml"]
 
 
-def test_more_than_a_batch_of_metrics_and_parameters_arrives(make: Make):
-    writer = make()
+def test_more_than_a_batch_of_metrics_and_parameters_arrives(uri: str):
+    writer = begin()
     writer.write("params", values={f"p{number}": "x" * 7000 for number in range(230)})
     for step in range(3):
         writer.write_metrics({f"m{number}": float(step) for number in range(800)}, step)
@@ -122,8 +99,8 @@ def test_more_than_a_batch_of_metrics_and_parameters_arrives(make: Make):
     assert [step for step, _ in history(writer.outbox, "m799")] == [0, 1, 2]
 
 
-def test_what_is_refused_is_set_aside_and_named_and_the_rest_goes_on(make: Make, caplog: pytest.LogCaptureFixture):
-    writer = make()
+def test_what_is_refused_is_set_aside_and_named_and_the_rest_goes_on(uri: str, caplog: pytest.LogCaptureFixture):
+    writer = begin()
     writer.write("params", values={"a": "1", "b?!$": "2", "c": "3"})
     writer.write_metrics({"x": 1.0, "bad$": 2.0, "y": 3.0}, 1)
     writer.write_metrics({"x": 2.0}, 2)
@@ -139,8 +116,8 @@ def test_what_is_refused_is_set_aside_and_named_and_the_rest_goes_on(make: Make,
     assert writer.outbox.pending == []
 
 
-def test_a_deleted_run_is_begun_anew_with_all_that_is_known(make: Make, uri: str):
-    writer = make()
+def test_a_deleted_run_is_begun_anew_with_all_that_is_known(uri: str):
+    writer = begin()
     writer.write_metrics({"loss": 1.0}, 1)
     send(writer.outbox)
     first = writer.outbox.progress.run_id
@@ -151,25 +128,25 @@ def test_a_deleted_run_is_begun_anew_with_all_that_is_known(make: Make, uri: str
     assert history(writer.outbox, "loss") == [(1, 1.0), (2, 0.5)]
 
 
-def test_the_parent_is_the_newest_run_that_made_what_is_read(make: Make, uri: str):
+def test_the_parent_is_the_newest_run_that_made_what_is_read(uri: str):
     made = []
     for output in ("a", "b", "a"):
-        writer = make("project")
+        writer = begin("project")
         writer.write("tags", values={"output_hash": output})
         send(writer.outbox)
         made.append(writer.outbox.progress.run_id)
     parents = []
     for read in ("a", "b", "c"):
-        reader = make("pretrain", input_hash=read)
+        reader = begin("pretrain", input_hash=read)
         send(reader.outbox)
         tags = sent(reader.outbox).data.tags
         parents.append((tags["input_hash"], tags.get("mlflow.parentRunId")))
     assert parents == [("a", made[2]), ("b", made[1]), ("c", None)]
 
 
-def test_a_child_waits_for_the_run_above_it(make: Make, uri: str):
-    above, below = make("sweep"), make("trial 0", above="replaced")
-    child = make("trial 1", above=above.outbox.name)
+def test_a_child_waits_for_the_run_above_it(uri: str):
+    above, below = begin("sweep"), begin("trial 0", above="replaced")
+    child = begin("trial 1", above=above.outbox.name)
     with pytest.raises(sending.ParentWaitsError):
         send(child.outbox)
     assert send_all(uri, 5) == {}
@@ -177,8 +154,8 @@ def test_a_child_waits_for_the_run_above_it(make: Make, uri: str):
     assert "mlflow.parentRunId" not in sent(below.outbox).data.tags  # of a run that is nowhere any more
 
 
-def test_a_run_that_cannot_be_sent_does_not_hold_up_others(make: Make, uri: str, monkeypatch: pytest.MonkeyPatch):
-    bad, good = make(), make()
+def test_a_run_that_cannot_be_sent_does_not_hold_up_others(uri: str, monkeypatch: pytest.MonkeyPatch):
+    bad, good = begin(), begin()
     bad.write("tags", values={"stuck": "1"})
     good.write("tags", values={"fine": "1"})
     plain = store.log_tags
@@ -197,44 +174,10 @@ def test_a_run_that_cannot_be_sent_does_not_hold_up_others(make: Make, uri: str,
     assert sent(bad.outbox).data.tags["stuck"] == "1"
 
 
-def test_outboxes_of_another_store_are_left_alone(make: Make, uri: str):
-    other = make(uri="http://127.0.0.1:1")
+def test_outboxes_of_another_store_are_left_alone(uri: str):
+    other = begin(uri="http://127.0.0.1:1")
     assert send_all(uri, 5) == {}
     assert len(other.outbox.pending) == 1
-
-
-def test_a_sender_sends_in_the_background_and_flush_waits_for_it(make: Make, uri: str):
-    writer = make()
-    sender = Sender(uri, 5)
-    sender.flush()
-    run_id = writer.outbox.progress.run_id
-    assert run_id is not None
-    writer.write_metrics({"loss": 1.0}, 1)
-    sender.ask()
-    deadline = time.monotonic() + 20
-    while writer.outbox.pending and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert history(writer.outbox, "loss") == [(1, 1.0)]
-    sender.close()
-
-
-def test_a_sender_whose_store_is_away_fails_at_once_and_is_there_when_it_returns(
-    make: Make, uri: str, monkeypatch: pytest.MonkeyPatch
-):
-    writer = make()
-    with monkeypatch.context() as patch:
-        patch.setattr(store, "reach", lambda *_: (_ for _ in ()).throw(ConnectionError("refused")))
-        sender = Sender(uri, 5)
-        begun = time.monotonic()
-        sender.flush()
-        assert time.monotonic() - begun < 5
-        assert str(sender.away) == "refused"
-        assert len(writer.outbox.pending) == 1
-    deadline = time.monotonic() + 20
-    while writer.outbox.pending and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert (writer.outbox.pending, sender.away) == ([], None)
-    sender.close()
 
 
 def test_a_last_word_is_told_from_an_outage():
@@ -253,7 +196,7 @@ def test_a_last_word_is_told_from_an_outage():
     assert not any(store.refuses(error) for error in (*passing, *others))
 
 
-def test_operations_are_described_for_a_person(make: Make):
-    outbox = filled(make())
+def test_operations_are_described_for_a_person(uri: str):
+    outbox = filled(begin())
     expected = "the run itself, parameter lr, data set sample, params.yaml, tags best, status FINISHED"
     assert described(outbox.pending) == f"{expected}, metrics of step 1 to 3"
