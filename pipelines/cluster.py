@@ -97,7 +97,12 @@ def train(
     mailbox = ray.remote(num_cpus=0)(_Mailbox).remote()
     trainer = TorchTrainer(
         loop,
-        train_loop_config={**config, "mailbox": mailbox, "threads": _cpus_per_worker(settings)},
+        train_loop_config={
+            **config,
+            "mailbox": mailbox,
+            "threads": _cpus_per_worker(settings),
+            "accumulate": settings.accumulate,
+        },
         scaling_config=ScalingConfig(
             num_workers=settings.workers,
             use_gpu=settings.gpus_per_worker > 0,
@@ -153,10 +158,13 @@ class _Mailbox:
 
     def __init__(self) -> None:
         self.records: list[dict[str, float]] = []
+        self.epoch = 0.0
         self.error: str | None = None
 
-    def put(self, record: dict[str, float]) -> None:
-        self.records.append(record)
+    def put(self, records: list[dict[str, float]]) -> None:
+        new = [record for record in records if record["epoch"] > self.epoch]
+        self.records += new
+        self.epoch = max([self.epoch, *(record["epoch"] for record in new)])
 
     def fail(self, error: str) -> None:
         self.error = error

@@ -72,7 +72,7 @@ class EvaluateSettings(Settings):
 
 @dataclass(frozen=True)
 class ClusterSettings(Settings):
-    """Where Ray runs and with how many workers."""
+    """Where Ray runs and with how many workers; each does its share of a batch in `accumulate` parts."""
 
     address: str | None
     workers: Count
@@ -80,6 +80,7 @@ class ClusterSettings(Settings):
     gpus_per_worker: NotNegative
     storage: Annotated[str, NOT_EMPTY]
     precision: Annotated[str, one_of("fp32", "bf16")]
+    accumulate: Count
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,8 @@ def train(stage: str, job: TrainingJob, params: Params, output: Path, *, parent:
                 train_loop, {"job": job}, folder=folder, settings=params.cluster, on_record=follow
             )
             _keep(checkpoint / FILE, folder / FILE)
+            for record in read_state(folder).records:  # what a killed driver did not hear
+                follow(record)
         write_model(output, folder, job, {**provenance(params, job), "stage": stage, "data_hash": data_hash})
         for name in ("config.json", "history.csv"):
             run.log_figure(output / name)
@@ -60,13 +62,16 @@ def provenance(params: Params, job: TrainingJob) -> dict[str, Any]:
 
 def follower(stage: str, job: TrainingJob, run: tracking.Tracked) -> Callable[[dict[str, float]], None]:
     """What is done with each epoch's record: a line with the time left, and MLflow's metrics."""
-    epochs, metric = job.training.epochs, job.metric
+    epochs, metric, seen = job.training.epochs, job.metric, set[int]()
 
     def follow(record: dict[str, float]) -> None:
         epoch = int(record["epoch"])
+        if epoch in seen:
+            return
+        seen.add(epoch)
         left = record["seconds"] * (epochs - epoch)
         log.info(
-            "%s  epoch %d/%d  loss %.4f  %s %.1f %s  %.0f frames/s  %d:%02d left",
+            "%s  epoch %d/%d  loss %.4f  %s %.1f %s  %.0f frames/s  %.1f GiB  %d:%02d left",
             stage,
             epoch,
             epochs,
@@ -75,6 +80,7 @@ def follower(stage: str, job: TrainingJob, run: tracking.Tracked) -> Callable[[d
             record[metric.column],
             metric.unit,
             record["frames_per_second"],
+            record["memory_peak_gib"],
             *divmod(round(left), 60),
         )
         run.log_metrics({key: value for key, value in record.items() if key != "epoch"}, step=epoch)

@@ -16,6 +16,7 @@ from tests.unit.factories import (
     CPU,
     FPS,
     SKELETON,
+    TIMINGS,
     model_settings,
     optimiser_settings,
     pretrain_settings,
@@ -24,11 +25,17 @@ from tests.unit.factories import (
 )
 
 pytestmark = pytest.mark.usefixtures("local_ray")
-TIMINGS = ("frames_per_second", "seconds")
 
 
 def cluster_settings(**changes):
-    plain = {"address": None, "workers": 1, "cpus_per_worker": 1, "gpus_per_worker": 0, "storage": "runs"}
+    plain = {
+        "address": None,
+        "workers": 1,
+        "cpus_per_worker": 1,
+        "gpus_per_worker": 0,
+        "storage": "runs",
+        "accumulate": 1,
+    }
     return ClusterSettings(**{**plain, "precision": "fp32", **changes})
 
 

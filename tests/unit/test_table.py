@@ -11,7 +11,7 @@ import pytest
 
 from mixste import geometry, table
 from mixste.errors import MixsteError
-from mixste.table import FRAMES, KEY, Metadata, read_metadata, read_table, write_table
+from mixste.table import FRAMES, KEY, Metadata, read_metadata, read_runs, read_table, write_table
 
 METADATA = Metadata("recordings", "h36m17", "m", "world, Z up", 50.0, "sample", "MIT", synthetic=True)
 
@@ -208,3 +208,23 @@ def test_columns_of_unequal_length_leave_nothing_behind(tmp_path):
 def test_unknown_kind():
     with pytest.raises(MixsteError, match="videos"):
         replace(METADATA, kind="videos")
+
+
+def test_only_some_rows_are_read_across_row_groups(tmp_path, monkeypatch):
+    monkeypatch.setattr(table, "ROWS_PER_GROUP", 4)
+    write_table(tmp_path / "t.parquet", columns(11), METADATA)
+    rows = [(1, 3), (3, 6), (9, 11)]
+    found, _ = read(tmp_path / "t.parquet", rows=rows)
+    for name, values in columns(11).items():
+        expected = np.concatenate([np.asarray(values)[first:end] for first, end in rows])
+        np.testing.assert_array_equal(found[name], expected)
+
+
+@pytest.mark.parametrize("group", [2, 3, 100])
+def test_runs_are_where_any_text_changes_whatever_the_row_groups(tmp_path, monkeypatch, group):
+    monkeypatch.setattr(table, "ROWS_PER_GROUP", group)
+    texts = {"trial": [*"aaabbbb"], "action": [*"xxyyyxx"]}
+    write_table(tmp_path / "t.parquet", {**columns(7), **texts}, METADATA)
+    edges, found = read_runs(tmp_path / "t.parquet", ("trial", "action"))
+    assert edges.tolist() == [0, 2, 3, 5, 7]
+    assert found == {"trial": [*"aabb"], "action": [*"xyyx"]}
