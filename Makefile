@@ -14,7 +14,7 @@ TORCH_INDEX ?=
 PORT ?= 5000
 INSTALLED := $(VENV)/installed
 .DEFAULT_GOAL := help
-.PHONY: help install data repro study sweep test lint format params ui clean
+.PHONY: help install data repro study sweep test lint format params sync ui clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do \
@@ -58,6 +58,9 @@ format: $(INSTALLED) ## let ruff mend and format the code
 
 test: lint ## lint, then all tests
 	@pytest
+
+sync: $(INSTALLED) ## send to MLflow what earlier runs could not, and say what is left
+	@python -m pipelines.sync
 
 ui: $(INSTALLED) ## MLflow in the browser, at the comparison of the fine-tunings (PORT=5000)
 	@python -m pipelines.ui $(PORT)

@@ -85,10 +85,11 @@ class ClusterSettings(Settings):
 
 @dataclass(frozen=True)
 class TrackingSettings(Settings):
-    """The MLflow experiment, and the seconds a silent server is waited for."""
+    """The MLflow experiment, the seconds a silent server is waited for, and those between two looks at the machine."""
 
     experiment: Annotated[str, NOT_EMPTY]
     timeout: Annotated[int, between(1, 60)]
+    system_metrics: Annotated[int, between(1, 3600)] | None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from mixste.errors import MixsteError
 from pipelines import cluster, tracking
 from pipelines.finetune import finetuning_job
 from pipelines.params import Params, load
-from pipelines.places import SWEEP
+from pipelines.places import PROJECTIONS, SWEEP
 from pipelines.pretrain import pretraining_job
 from pipelines.stage import run
 from pipelines.sweeping.draws import Draws
@@ -104,11 +104,9 @@ def main() -> None:
     params = load()
     sweep = Sweep(params)
     data_hash = sweep.base.tuning.data_hash()
-    with (
-        alone(sweep.folder),
-        tracking.run("sweep", params, data_hash=data_hash, parent="project", folder=sweep.folder) as run,
-    ):
-        follow = Followed(sweep.trials, run, params.tracking.experiment, sweep.base.tuning.metric)
+    tracked = tracking.run("sweep", params, data_hash=data_hash, parent=PROJECTIONS, output=SWEEP, folder=sweep.folder)
+    with alone(sweep.folder), tracked as run:
+        follow = Followed(sweep.trials, run, sweep.base.tuning.metric)
         write_report(SWEEP, sweep.run(follow))
         for path in sorted(SWEEP.iterdir()):
             run.log_figure(path)

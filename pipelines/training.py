@@ -20,10 +20,10 @@ from pipelines.worker import train_loop
 log = logging.getLogger(__name__)
 
 
-def train(stage: str, job: TrainingJob, params: Params, output: Path, *, parent: str) -> None:
+def train(stage: str, job: TrainingJob, params: Params, output: Path, *, parent: Path) -> None:
     """Train a job, or go on with it, in `runs/STAGE-FINGERPRINT`, and write its kept weights as a model folder.
 
-    `parent` is the stage whose run this one builds on.
+    `parent` is what it reads: the output of the stage whose run this one builds on.
     """
     job = replace(job, precision=params.cluster.precision)
     transferred = job.transferred()
@@ -31,7 +31,8 @@ def train(stage: str, job: TrainingJob, params: Params, output: Path, *, parent:
         log.info("%s: weights %s", stage, transferred)
     folder = Path(params.cluster.storage).absolute() / f"{stage}-{job.fingerprint()}"
     data_hash = job.data_hash()
-    with alone(folder), tracking.run(stage, params, folder=folder, data_hash=data_hash, parent=parent) as run:
+    tracked = tracking.run(stage, params, folder=folder, data_hash=data_hash, parent=parent, output=output)
+    with alone(folder), tracked as run:
         if not (folder / FILE).exists():
             follow = follower(stage, job, run)
             checkpoint = cluster.train(

@@ -125,6 +125,7 @@ def test_split_of_cmu_shares_no_subject(workplace: Path):
         ("study.learning_rates.longer", [0.004, 0.0], "each above 0"),
         ("study.learning_rates.pretrained", [], "not empty"),
         ("tracking.timeout", 0, "between 1 and 60"),
+        ("tracking.system_metrics", 0, "between 1 and 3600"),
         ("sweep.space", [], "not empty"),
         ("sweep.space.0.choices", [], "not empty"),
         ("sweep.space.0.choices", None, "either choices or range for model.depth"),
