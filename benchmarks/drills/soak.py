@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -160,19 +161,15 @@ def compare(checkout: Path, calm: Path) -> list[str]:
             continue
         (reference,) = [one for one in expected if one["stage"] == stage]
         problems += _differing(stage, own[0]["metrics"], reference["metrics"])
-    left = [
-        str(path)
-        for name in ("datasets", "models", "reports", "runs")
-        for path in checkout.glob(f"{name}/**/*.partial")
-    ]
+    written = ("datasets", "models", "reports", "runs")
+    left = [path for name in written for path in checkout.glob(f"{name}/**/*.partial")]
     return problems + [f"{path} is left half-written" for path in left]
 
 
 def report(tally: Tally) -> None:
     """Print what was done and what was found."""
-    print(
-        f"\n| kills | {tally.kills.total()} in {tally.rounds} runs of the pipeline, {tally.starts} starts |\n|---|---|"
-    )
+    print(f"\n| kills | {tally.kills.total()} |\n|---|---|")
+    print(f"| runs of the pipeline, starts of the command | {tally.rounds}, {tally.starts} |")
     for kind, count in sorted(tally.kills.items()):
         print(f"| {kind} | {count} |")
     print(f"| outputs, metrics or runs that differ, are missing or double | {len(tally.problems)} |")
@@ -254,10 +251,8 @@ def _differing(stage: str, found: dict, reference: dict) -> list[str]:
 
 
 def _kill(pid: int) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 if __name__ == "__main__":
