@@ -123,7 +123,7 @@ def add_noise(keypoints: Tensor, strength: float, generator: Generator, *, share
 
 
 def mask(keypoints: Tensor, settings: CorruptionSettings, generator: Generator) -> Tensor:
-    """Set single joints and whole frames of `b t j 3` to zero, confidence included; frames alike in all, if `shared`."""
+    """Set single joints and whole frames of `b t j 3` to zero, confidence included."""
     b, t, j, _ = keypoints.shape
     seen_joints = torch.rand((b, t, j, 1), device=keypoints.device, generator=generator) >= settings.joint_mask
     draws = 1 if settings.shared else b

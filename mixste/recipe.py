@@ -143,7 +143,7 @@ class TrainingSettings(Settings):
     `stride` is the frames from one of the windows that training draws from to the next; 1: a window for every frame.
     `place` is where windows of whole sequences lie: `inside`, the last one ending with its sequence, or `over` it, as
     many as cover it and sticking out as far on either side; models that keep the centre get windows around frames.
-    `before` puts them, for either, half of `model.frames` before the frames that `stride` asks for, as STCFormer's code.
+    `before` puts them, for either, half of `model.frames` before the frames that `stride` asks for: STCFormer's code.
     `flip` mirrors no windows, half of them (drawn at random), or shows each plain and mirrored, which doubles an epoch
     as the papers' code does. `keep` is the epoch whose weights are kept: the one that validates best, or the last.
     """

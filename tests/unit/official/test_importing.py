@@ -69,7 +69,7 @@ PUBLISHED = [
 
 
 @pytest.mark.parametrize(("rows", "formulas", "head"), PUBLISHED, ids=["mixste", "pstmo_s", "stcformer"])
-def test_at_published_size_poses_of_metres_agree_and_neither_side_is_the_nearer_to_exact(tmp_path, rows, formulas, head):
+def test_at_published_size_poses_of_metres_agree_and_neither_side_is_nearer_to_exact(tmp_path, rows, formulas, head):
     """Random weights give outputs of up to 20: those of a pose, a metre or two, are 1e-5 apart at most.
 
     float32 leaves both 1e-6 of the largest output from what float64 gives, so more cannot be asked.
