@@ -1,23 +1,22 @@
 """Parquet tables whose schema says what the numbers are: skeleton, unit, frame, fps, source, licence.
 
-Poses are `fixed_size_list<float32>` columns, strings are dictionary-encoded, and the same columns give the same bytes.
+Poses are `fixed_size_list<float32>` columns, strings are dictionary-encoded. `read_table` reads one whole, `read_runs`
+trial by trial: then memory holds a trial and a row group, however large the table. `mixste.table_writer` writes them.
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mixste.errors import MixsteError
-from mixste.files import whole_file
 
 KEY = b"mixste"
-ROWS_PER_GROUP = 1 << 16
 _POSE = ("subject", "action", "frame", "joints")
 COLUMNS = {"recordings": ("trial", *_POSE), "projections": ("clip", "camera", "keypoints", *_POSE)}
 OPTIONAL = {"recordings": (), "projections": ("valid", "scale")}
@@ -48,31 +47,6 @@ class Metadata:
             raise MixsteError("a table of unknown kind", found=self.kind, expected=" or ".join(COLUMNS))
 
 
-def write_table(path: Path, columns: Mapping[str, np.ndarray | Sequence[str]], metadata: Metadata) -> None:
-    """Write columns of equal length as one Parquet file, whole or not at all, byte-identical for equal input.
-
-    Arrays of (n j c) become fixed-size lists of j*c float32, strings are dictionary-encoded, numbers stay so.
-    Raises MixsteError for columns of unequal length.
-    """
-    arrays = {name: _to_arrow(values) for name, values in columns.items()}
-    lengths = {name: len(array) for name, array in arrays.items()}
-    if len(set(lengths.values())) > 1:
-        raise MixsteError(f"cannot write {path}", found=f"columns of lengths {lengths}", expected="one length")
-    table_fields = [_field(name, array, np.shape(columns[name])) for name, array in arrays.items()]
-    schema = pa.schema(table_fields, metadata={KEY: json.dumps(asdict(metadata), sort_keys=True).encode()})
-    table = pa.Table.from_arrays(list(arrays.values()), schema=schema)
-    strings = [field.name for field in schema if pa.types.is_dictionary(field.type)]
-    with whole_file(Path(path)) as partial:
-        pq.write_table(
-            table,
-            partial,
-            use_dictionary=strings,
-            compression="lz4",
-            row_group_size=ROWS_PER_GROUP,
-            write_statistics=False,
-        )
-
-
 def read_table(
     path: Path,
     *,
@@ -88,18 +62,30 @@ def read_table(
     Parquet file of this kind, of the frame and a unit that go with the kind, of this skeleton, unit and fps, if a
     column is missing, or if there are projections of nothing.
     """
-    metadata = read_metadata(path)
-    expected: dict[str, tuple[object, ...]] = {"kind": (kind,), "skeleton": (skeleton,)}
-    expected |= {"unit": UNITS[kind] if unit is None else (unit,), "frame": (FRAMES[kind],)}
-    expected |= {} if fps is None else {"fps": (float(fps),)}
-    for key, values in expected.items():
-        if (found := getattr(metadata, key)) not in values:
-            wanted = f"{key} {' or '.join(map(str, values))}"
-            raise MixsteError(f"cannot use {path}", found=f"{key} {found}", expected=wanted, mend=_MEND)
+    metadata = _expected(path, kind, skeleton, fps, unit)
     table = _read(path, COLUMNS[kind] if columns is None else columns, None if columns is None else OPTIONAL[kind])
     if kind == "projections" and not table.num_rows:
         raise MixsteError(f"cannot use {path}", found="no rows", expected="a frame at least", mend=_MEND)
-    return {name: _to_numpy(table.column(name), table.schema.field(name)) for name in table.column_names}, metadata
+    return _arrays(table), metadata
+
+
+def read_runs(path: Path, by: str, *, kind: str, skeleton: str, fps: float) -> Iterator[dict[str, np.ndarray]]:
+    """Yield all columns of each run of rows that have one value in the column `by`, in the table's order.
+
+    Raises MixsteError as `read_table` does.
+    """
+    _expected(path, kind, skeleton, fps, None)
+    parts: list[dict[str, np.ndarray]] = []
+    for columns in _row_groups(path, COLUMNS[kind]):
+        names = columns[by]
+        edges = np.flatnonzero(names[1:] != names[:-1]) + 1
+        for start, end in pairwise([0, *edges.tolist(), len(names)]):
+            if parts and parts[0][by][0] != names[start]:
+                yield _joined(parts)
+                parts = []
+            parts.append({name: values[start:end] for name, values in columns.items()})
+    if parts:
+        yield _joined(parts)
 
 
 def read_metadata(path: Path) -> Metadata:
@@ -126,6 +112,19 @@ _EXPECTED = "a table written by `python -m pipelines.prepare` or `python -m pipe
 _MEND = "delete the file and run `dvc repro`"
 
 
+def _expected(path: Path, kind: str, skeleton: str, fps: float | None, unit: str | None) -> Metadata:
+    """Return what the numbers of a table are; MixsteError if that is not what is expected."""
+    metadata = read_metadata(path)
+    expected: dict[str, tuple[object, ...]] = {"kind": (kind,), "skeleton": (skeleton,)}
+    expected |= {"unit": UNITS[kind] if unit is None else (unit,), "frame": (FRAMES[kind],)}
+    expected |= {} if fps is None else {"fps": (float(fps),)}
+    for key, values in expected.items():
+        if (found := getattr(metadata, key)) not in values:
+            wanted = f"{key} {' or '.join(map(str, values))}"
+            raise MixsteError(f"cannot use {path}", found=f"{key} {found}", expected=wanted, mend=_MEND)
+    return metadata
+
+
 def _is_metadata(values: object) -> bool:
     if not isinstance(values, dict) or set(values) != {field.name for field in fields(Metadata)}:
         return False
@@ -138,13 +137,29 @@ def _read(path: Path, needed: Sequence[str], optional: Sequence[str] | None) -> 
     """Return the needed columns and what there is of `optional`, None: all; MixsteError if a needed one is missing."""
     try:
         present = pq.read_schema(path).names
-        missing = [name for name in needed if name not in present]
-        if not missing:
-            also = () if optional is None else [name for name in optional if name in present]
-            return pq.read_table(path, columns=None if optional is None else [*needed, *also], partitioning=None)
+        _refuse_missing(path, needed, present)
+        also = () if optional is None else [name for name in optional if name in present]
+        return pq.read_table(path, columns=None if optional is None else [*needed, *also], partitioning=None)
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(path, error) from error
-    raise MixsteError(f"cannot use {path}", found=f"columns {present}", expected=f"also {missing}", mend=_MEND)
+
+
+def _row_groups(path: Path, needed: Sequence[str]) -> Iterator[dict[str, np.ndarray]]:
+    """Yield the columns of one row group after the other, none without rows; MixsteError if a needed one is missing."""
+    try:
+        with pq.ParquetFile(path) as file:
+            _refuse_missing(path, needed, file.schema_arrow.names)
+            for number in range(file.num_row_groups):
+                if file.metadata.row_group(number).num_rows:
+                    yield _arrays(file.read_row_group(number))
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _refuse_missing(path: Path, needed: Sequence[str], present: Sequence[str]) -> None:
+    missing = [name for name in needed if name not in present]
+    if missing:
+        raise MixsteError(f"cannot use {path}", found=f"columns {present}", expected=f"also {missing}", mend=_MEND)
 
 
 def _unreadable(path: Path, error: Exception) -> MixsteError:
@@ -156,23 +171,14 @@ def _unreadable(path: Path, error: Exception) -> MixsteError:
     )
 
 
-def _to_arrow(values: np.ndarray | Sequence[str]) -> pa.Array:
-    array = np.asarray(values)
-    if array.dtype.kind in "UOS":
-        return pa.array(array.astype(object), type=pa.string()).dictionary_encode()
-    if array.ndim == 1:
-        return pa.array(array)
-    flat = np.ascontiguousarray(array, dtype=np.float32).reshape(-1)
-    return pa.FixedSizeListArray.from_arrays(pa.array(flat), type=_list_type(array.shape))
+def _arrays(table: pa.Table) -> dict[str, np.ndarray]:
+    return {name: _to_numpy(table.column(name), table.schema.field(name)) for name in table.column_names}
 
 
-def _list_type(shape: tuple[int, ...]) -> pa.DataType:
-    return pa.list_(pa.field("element", pa.float32(), nullable=False), int(np.prod(shape[1:])))
-
-
-def _field(name: str, array: pa.Array, shape: tuple[int, ...]) -> pa.Field:
-    metadata: dict[Any, Any] | None = {"shape": json.dumps(shape[1:])} if len(shape) > 1 else None
-    return pa.field(name, array.type, nullable=False, metadata=metadata)
+def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    if len(parts) == 1:
+        return parts[0]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _to_numpy(column: pa.ChunkedArray, field: pa.Field) -> np.ndarray:

@@ -10,7 +10,8 @@ import yaml
 from mixste.detector import DetectorSettings
 from mixste.errors import MixsteError
 from mixste.projection import RigSettings, ViewSettings
-from mixste.table import Metadata, read_table, write_table
+from mixste.table import Metadata, read_table
+from mixste.table_writer import write_table
 from pipelines import project
 from pipelines.data_settings import GroupSettings, LabelSettings, SplitSettings, ValidationSettings
 
@@ -33,7 +34,7 @@ def recording(folder, subject, source="sample", skeleton="h36m17", spoil=None):
         "joints": joints,
     }
     metadata = Metadata("recordings", skeleton, "m", "world, Z up", 50.0, source, "MIT", synthetic=True)
-    write_table(folder / f"{source}-{subject}.parquet", columns, metadata)
+    write_table(folder / f"{source}-{subject}.parquet", [columns], metadata)
 
 
 def set_split(workplace, split):
