@@ -1,7 +1,8 @@
 """Parquet tables whose schema says what the numbers are: skeleton, unit, frame, fps, source, licence.
 
-Poses are `fixed_size_list<float32>` columns, strings are dictionary-encoded. `read_table` reads one whole, `read_runs`
-trial by trial: then memory holds a trial and a row group, however large the table. `mixste.table_writer` writes them.
+Poses are `fixed_size_list<float32>` columns, strings are dictionary-encoded. `read_table` reads one whole,
+`read_trials` trial by trial: memory holds a trial and a row group then, however many there are. `mixste.table_writer`
+writes them in row groups of ROWS_PER_GROUP.
 """
 
 import json
@@ -17,6 +18,7 @@ import pyarrow.parquet as pq
 from mixste.errors import MixsteError
 
 KEY = b"mixste"
+ROWS_PER_GROUP = 1 << 16
 _POSE = ("subject", "action", "frame", "joints")
 COLUMNS = {"recordings": ("trial", *_POSE), "projections": ("clip", "camera", "keypoints", *_POSE)}
 OPTIONAL = {"recordings": (), "projections": ("valid", "scale")}
@@ -62,30 +64,45 @@ def read_table(
     Parquet file of this kind, of the frame and a unit that go with the kind, of this skeleton, unit and fps, if a
     column is missing, or if there are projections of nothing.
     """
-    metadata = _expected(path, kind, skeleton, fps, unit)
+    metadata = checked_metadata(path, kind=kind, skeleton=skeleton, fps=fps, unit=unit)
     table = _read(path, COLUMNS[kind] if columns is None else columns, None if columns is None else OPTIONAL[kind])
     if kind == "projections" and not table.num_rows:
         raise MixsteError(f"cannot use {path}", found="no rows", expected="a frame at least", mend=_MEND)
     return _arrays(table), metadata
 
 
-def read_runs(path: Path, by: str, *, kind: str, skeleton: str, fps: float) -> Iterator[dict[str, np.ndarray]]:
-    """Yield all columns of each run of rows that have one value in the column `by`, in the table's order.
+def read_trials(path: Path, *, skeleton: str, fps: float) -> Iterator[dict[str, np.ndarray]]:
+    """Yield all columns of each trial of a table of recordings, holding no more than that and a row group in memory.
 
     Raises MixsteError as `read_table` does.
     """
-    _expected(path, kind, skeleton, fps, None)
+    checked_metadata(path, kind="recordings", skeleton=skeleton, fps=fps)
     parts: list[dict[str, np.ndarray]] = []
-    for columns in _row_groups(path, COLUMNS[kind]):
-        names = columns[by]
+    for columns in _row_groups(path, COLUMNS["recordings"]):
+        names = columns["trial"]
         edges = np.flatnonzero(names[1:] != names[:-1]) + 1
         for start, end in pairwise([0, *edges.tolist(), len(names)]):
-            if parts and parts[0][by][0] != names[start]:
+            if parts and parts[0]["trial"][0] != names[start]:
                 yield _joined(parts)
                 parts = []
             parts.append({name: values[start:end] for name, values in columns.items()})
     if parts:
         yield _joined(parts)
+
+
+def checked_metadata(
+    path: Path, *, kind: str, skeleton: str, fps: float | None = None, unit: str | None = None
+) -> Metadata:
+    """Read what the numbers of a table are; MixsteError if it is of another kind, frame, skeleton, fps or unit."""
+    metadata = read_metadata(path)
+    expected: dict[str, tuple[object, ...]] = {"kind": (kind,), "skeleton": (skeleton,)}
+    expected |= {"unit": UNITS[kind] if unit is None else (unit,), "frame": (FRAMES[kind],)}
+    expected |= {} if fps is None else {"fps": (float(fps),)}
+    for key, values in expected.items():
+        if (found := getattr(metadata, key)) not in values:
+            wanted = f"{key} {' or '.join(map(str, values))}"
+            raise MixsteError(f"cannot use {path}", found=f"{key} {found}", expected=wanted, mend=_MEND)
+    return metadata
 
 
 def read_metadata(path: Path) -> Metadata:
@@ -110,19 +127,6 @@ def read_metadata(path: Path) -> Metadata:
 
 _EXPECTED = "a table written by `python -m pipelines.prepare` or `python -m pipelines.project`"
 _MEND = "delete the file and run `dvc repro`"
-
-
-def _expected(path: Path, kind: str, skeleton: str, fps: float | None, unit: str | None) -> Metadata:
-    """Return what the numbers of a table are; MixsteError if that is not what is expected."""
-    metadata = read_metadata(path)
-    expected: dict[str, tuple[object, ...]] = {"kind": (kind,), "skeleton": (skeleton,)}
-    expected |= {"unit": UNITS[kind] if unit is None else (unit,), "frame": (FRAMES[kind],)}
-    expected |= {} if fps is None else {"fps": (float(fps),)}
-    for key, values in expected.items():
-        if (found := getattr(metadata, key)) not in values:
-            wanted = f"{key} {' or '.join(map(str, values))}"
-            raise MixsteError(f"cannot use {path}", found=f"{key} {found}", expected=wanted, mend=_MEND)
-    return metadata
 
 
 def _is_metadata(values: object) -> bool:

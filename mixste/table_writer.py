@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mixste import table
 from mixste.errors import MixsteError
 from mixste.files import whole_file
 from mixste.table import KEY, Metadata
 
-ROWS_PER_GROUP = 1 << 16
 Piece = Mapping[str, np.ndarray | Sequence[str]]
 
 
@@ -32,12 +33,11 @@ def write_table(path: Path, pieces: Iterable[Piece], metadata: Metadata) -> int:
     rows = 0
     with ExitStack() as opened:
         writer = None
-        for group in _groups(pieces, path):
-            table = _to_table(group, metadata)
+        for group in map(partial(_to_table, metadata), _groups(pieces, path)):
             if writer is None:
-                writer = opened.enter_context(_writer(opened.enter_context(whole_file(Path(path))), table.schema))
-            writer.write_table(table, ROWS_PER_GROUP)
-            rows += table.num_rows
+                writer = opened.enter_context(_writer(opened.enter_context(whole_file(Path(path))), group.schema))
+            writer.write_table(group, table.ROWS_PER_GROUP)
+            rows += group.num_rows
     return rows
 
 
@@ -49,7 +49,7 @@ def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
 def _groups(pieces: Iterable[Piece], path: Path) -> Iterator[list[Piece]]:
     """Yield row groups: parts of pieces that have ROWS_PER_GROUP rows together, fewer in the last group."""
     group: list[Piece] = []
-    room = ROWS_PER_GROUP
+    room = table.ROWS_PER_GROUP
     names: tuple[str, ...] = ()
     for piece in pieces:
         names = names or tuple(piece)
@@ -61,7 +61,7 @@ def _groups(pieces: Iterable[Piece], path: Path) -> Iterator[list[Piece]]:
             start, room = start + taken, room - taken
             if not room:
                 yield group
-                group, room = [], ROWS_PER_GROUP
+                group, room = [], table.ROWS_PER_GROUP
     if group:
         yield group
 
@@ -83,7 +83,7 @@ def _array(values: np.ndarray | Sequence[str], rows: int) -> np.ndarray:
     return values if isinstance(values, np.ndarray) else np.array(values, dtype=object)
 
 
-def _to_table(group: list[Piece], metadata: Metadata) -> pa.Table:
+def _to_table(metadata: Metadata, group: list[Piece]) -> pa.Table:
     columns = {name: np.concatenate([piece[name] for piece in group]) for name in group[0]}
     arrays = {name: _to_arrow(values) for name, values in columns.items()}
     fields = [_field(name, array, columns[name].shape) for name, array in arrays.items()]

@@ -26,7 +26,7 @@ from pipelines import tracking, watching
 from pipelines.cluster import fan_out
 from pipelines.data_settings import BodySettings, DataSettings, SourceSettings
 from pipelines.labelled import AT_ONCE, recording_tasks, write_recordings
-from pipelines.params import load
+from pipelines.params import Params, load
 from pipelines.provenance import data_hash
 from pipelines.stage import run
 from pipelines.watching import Watch
@@ -55,10 +55,10 @@ def main() -> None:
         with whole_folder(RECORDINGS) as folder:
             subjects = find_subjects(data, folder.resolve())
             started = time.perf_counter()
-            done = fan_out(prepare_subject, subjects, "prepare")
+            done = fan_out(prepare_subject, subjects, "prepare", address=params.cluster.address)
             taken = watching.figures([watch for _, watch in done], time.perf_counter() - started)
             report = describe(data, subjects, [row for rows, _ in done for row in rows])
-            report["labelled"] = prepare_labelled(data, folder.resolve())
+            report["labelled"] = prepare_labelled(params, folder.resolve())
         with whole_file(REPORT) as partial:
             partial.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         run.log_dataset(data.name, data_hash(RECORDINGS), RECORDINGS, "recordings")
@@ -68,10 +68,10 @@ def main() -> None:
     watching.tell("prepare", "subject", taken)
 
 
-def prepare_labelled(data: DataSettings, folder: Path) -> dict[str, Any]:
+def prepare_labelled(params: Params, folder: Path) -> dict[str, Any]:
     """Write the recordings of a labelled data set that has world coordinates; returns what there is by subject."""
-    tasks = recording_tasks(data, folder)
-    counts = fan_out(write_recordings, tasks, "prepare", at_once=AT_ONCE) if tasks else []
+    tasks, address = recording_tasks(params.data, folder), params.cluster.address
+    counts = fan_out(write_recordings, tasks, "prepare", address=address, at_once=AT_ONCE) if tasks else []
     return {task.subject: count for task, count in zip(tasks, counts, strict=True)}
 
 
@@ -120,6 +120,7 @@ def prepare_subject(subject: Subject) -> tuple[list[Row], Watch]:
     Memory holds one file with what becomes of it, and a row group of the table.
     """
     rows: list[Row] = []
+    watching.reset_memory_peak()
     with watching.watch() as watch:
         pieces = (recording.columns for recording in _recordings(subject, rows, watch))
         watch.frames = write_table(subject.path, pieces, subject.metadata)

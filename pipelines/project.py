@@ -21,7 +21,7 @@ from mixste.files import whole_file, whole_folder
 from mixste.geometry import FRAME, SCREEN
 from mixste.projection import Trial, View, random_views, rig_views
 from mixste.skeleton import load_skeleton
-from mixste.table import Metadata, read_metadata, read_runs
+from mixste.table import Metadata, read_metadata, read_trials
 from mixste.table_writer import Piece, write_table
 from pipelines import tracking, watching
 from pipelines.cluster import fan_out
@@ -111,6 +111,7 @@ def project_file(task: Task) -> tuple[dict[str, int], Watch]:
 
     Memory holds one trial, one view of it and row groups of the tables.
     """
+    watching.reset_memory_peak()
     with watching.watch() as watch:
         counts = {kind: _project(task, kind, watch) for kind in task.kinds}
         watch.frames = sum(counts.values())
@@ -158,7 +159,7 @@ def _check_complete(found: Mapping[Path, str], name: str, split: SplitSettings) 
 
 
 def _trials(task: Task, source: str) -> Iterator[tuple[Trial, str]]:
-    for rows in read_runs(task.path, "trial", kind="recordings", skeleton=task.skeleton, fps=task.fps):
+    for rows in read_trials(task.path, skeleton=task.skeleton, fps=task.fps):
         name, subject, action = (str(rows[column][0]) for column in ("trial", "subject", "action"))
         what = f"cannot project trial {name} of {task.path}"
         if not np.isfinite(rows["joints"]).all():

@@ -16,17 +16,20 @@ from typing import ParamSpec, TypeVar
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 GIB = 2**30
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 log = logging.getLogger(__name__)
 
 
 @dataclass
 class Watch:
-    """What one step of a stage (a task, a batch) took in its process, whose `memory_peak_gib` is the whole process's.
+    """What some steps of a stage (tasks, batches) took for how many frames and windows.
 
-    Beside the frames it made: seconds, and of these the ones spent waiting for its data.
+    Seconds, those of them that were spent waiting for data, and the most memory that their process held.
     """
 
+    steps: int = 1
     frames: int = 0
+    windows: int = 0
     seconds: float = 0.0
     data_seconds: float = 0.0
     memory_peak_gib: float = 0.0
@@ -56,8 +59,7 @@ class Watch:
 
 @contextmanager
 def watch() -> Iterator[Watch]:
-    """Watch a block: its seconds and the peak of its process's memory are known once it has ended."""
-    reset_memory_peak()
+    """Watch a block: its seconds, and its process's peak of memory since the last reset, are known once it ended."""
     own, started = Watch(), time.perf_counter()
     yield own
     own.seconds = time.perf_counter() - started
@@ -65,17 +67,22 @@ def watch() -> Iterator[Watch]:
 
 
 def figures(watches: Sequence[Watch], seconds: float) -> dict[str, float]:
-    """Return what a stage's steps took together: frames, a second of `seconds` that the stage took for them all.
+    """Return what a stage's steps took together; `seconds` is what the stage took for all, side by side or not.
 
-    Means of a step's seconds and of its seconds waiting for data; the largest peak of a process's memory.
+    Frames (and windows, where there are any) a second; the means of a step's seconds and of those that it waited for
+    data; the largest peak of a process's memory.
     """
-    frames, steps = sum(watch.frames for watch in watches), max(1, len(watches))
+
+    def total(name: str) -> float:
+        return sum(getattr(watch, name) for watch in watches)
+
+    rates = {f"{name}_per_second": total(name) / seconds for name in ("frames", "windows") if total(name)}
+    steps = max(1, total("steps"))
     return {
-        "frames": frames,
+        "frames": total("frames"),
         "seconds": seconds,
-        "frames_per_second": frames / seconds if seconds else 0.0,
-        "step_seconds": sum(watch.seconds for watch in watches) / steps,
-        "data_seconds": sum(watch.data_seconds for watch in watches) / steps,
+        **rates,
+        **{f"{name}_seconds": total(key) / steps for name, key in (("step", "seconds"), ("data", "data_seconds"))},
         "memory_peak_gib": max((watch.memory_peak_gib for watch in watches), default=0.0),
     }
 
@@ -83,8 +90,8 @@ def figures(watches: Sequence[Watch], seconds: float) -> dict[str, float]:
 def tell(title: str, step: str, found: dict[str, float]) -> None:
     """Log one line of a stage's figures; `step` is what its steps are called."""
     log.info(
-        "%s: %d frames in %.1f s, %.0f frames/s; a %s took %.2f s, %.2f s of it waiting for data; memory peak %.2f GiB",
-        *(title, found["frames"], found["seconds"], found["frames_per_second"]),
+        "%s: %d frames in %.1f s, %.0f frames/s; a %s took %.3g s, %.2g s of it waiting for data; memory peak %.2f GiB",
+        *(title, found["frames"], found["seconds"], found.get("frames_per_second", 0.0)),
         *(step, found["step_seconds"], found["data_seconds"], found["memory_peak_gib"]),
     )
 
@@ -92,7 +99,7 @@ def tell(title: str, step: str, found: dict[str, float]) -> None:
 def reset_memory_peak() -> None:
     """Begin to measure this process's peak anew, where the system can (Linux)."""
     try:
-        Path("/proc/self/clear_refs").write_text("5")
+        CLEAR.write_text("5")
     except OSError:
         return
 
@@ -100,7 +107,7 @@ def reset_memory_peak() -> None:
 def memory_peak_gib() -> float:
     """Return the most memory that this process held since the last reset, GiB; without /proc, since it began."""
     try:
-        status = Path("/proc/self/status").read_text()
+        status = STATUS.read_text()
     except OSError:
         unit = 1 if sys.platform == "darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / GIB

@@ -8,12 +8,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mixste import geometry, table_writer
+from mixste import geometry, table
 from mixste.errors import MixsteError
-from mixste.table import FRAMES, KEY, Metadata, read_metadata, read_runs, read_table
+from mixste.table import FRAMES, KEY, Metadata, read_metadata, read_table, read_trials
 from mixste.table_writer import write_table
 
-EXPECTED = {"kind": "recordings", "skeleton": "h36m17", "fps": 50.0}
+OF_TRIALS = {"skeleton": "h36m17", "fps": 50.0}
+EXPECTED = {"kind": "recordings", **OF_TRIALS}
 METADATA = Metadata("recordings", "h36m17", "m", "world, Z up", 50.0, "sample", "MIT", synthetic=True)
 
 
@@ -54,7 +55,7 @@ def test_what_is_written_is_read(path):
 
 @pytest.mark.parametrize("rows", [1, 7, 50])
 def test_row_groups_do_not_show(tmp_path, monkeypatch, rows):
-    monkeypatch.setattr(table_writer, "ROWS_PER_GROUP", rows)
+    monkeypatch.setattr(table, "ROWS_PER_GROUP", rows)
     write_table(tmp_path / "t.parquet", [columns()], METADATA)
     found, _ = read(tmp_path / "t.parquet")
     np.testing.assert_array_equal(found["joints"], columns()["joints"])
@@ -72,18 +73,18 @@ def test_only_some_columns(path):
 
 
 @pytest.mark.parametrize("rows", [1, 7, 20, 64])
-def test_runs_are_whole_whatever_the_row_groups(tmp_path, monkeypatch, rows):
-    monkeypatch.setattr(table_writer, "ROWS_PER_GROUP", rows)
+def test_trials_are_whole_whatever_the_row_groups(tmp_path, monkeypatch, rows):
+    monkeypatch.setattr(table, "ROWS_PER_GROUP", rows)
     write_table(tmp_path / "t.parquet", [columns()], METADATA)
-    runs = list(read_runs(tmp_path / "t.parquet", "trial", **EXPECTED))
-    assert [set(run["trial"]) for run in runs] == [{"walk0"}, {"walk1"}, {"walk2"}]
+    trials = list(read_trials(tmp_path / "t.parquet", **OF_TRIALS))
+    assert [set(trial["trial"]) for trial in trials] == [{"walk0"}, {"walk1"}, {"walk2"}]
     for name, values in columns().items():
-        np.testing.assert_array_equal(np.concatenate([run[name] for run in runs]), values)
+        np.testing.assert_array_equal(np.concatenate([trial[name] for trial in trials]), values)
 
 
-def test_runs_of_nothing_are_none(path):
+def test_trials_of_nothing_are_none(path):
     shorten(path, 0)
-    assert list(read_runs(path, "trial", **EXPECTED)) == []
+    assert list(read_trials(path, **OF_TRIALS)) == []
 
 
 @pytest.mark.parametrize(
@@ -94,23 +95,23 @@ def test_runs_of_nothing_are_none(path):
         (lambda path: path.unlink(), "no such file"),
     ],
 )
-def test_runs_of_a_table_that_cannot_be_used_are_refused(path, spoil, message):
+def test_trials_of_a_table_that_cannot_be_used_are_refused(path, spoil, message):
     spoil(path)
     with pytest.raises(MixsteError, match=rf"t\.parquet.*{message}"):
-        list(read_runs(path, "trial", **EXPECTED))
+        list(read_trials(path, **OF_TRIALS))
 
 
 def test_damage_that_is_met_on_the_way_is_no_traceback(tmp_path, monkeypatch):
-    monkeypatch.setattr(table_writer, "ROWS_PER_GROUP", 20)
+    monkeypatch.setattr(table, "ROWS_PER_GROUP", 20)
     path = tmp_path / "t.parquet"
     write_table(path, [columns()], METADATA)
     data, page = bytearray(path.read_bytes()), pq.read_metadata(path).row_group(2).column(3).data_page_offset
     data[page : page + 20] = b"\xff" * 20
     path.write_bytes(data)
-    runs = read_runs(path, "trial", **EXPECTED)
-    assert len(next(runs)["joints"]) == 20
+    trials = read_trials(path, **OF_TRIALS)
+    assert len(next(trials)["joints"]) == 20
     with pytest.raises(MixsteError, match=r"t\.parquet"):
-        list(runs)
+        list(trials)
 
 
 @pytest.mark.parametrize(

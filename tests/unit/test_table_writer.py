@@ -1,6 +1,5 @@
 """What is written piece by piece: the same bytes however it is cut, whole or not at all, in bounded memory."""
 
-import tracemalloc
 import weakref
 from itertools import pairwise
 
@@ -9,10 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mixste import table_writer
+from mixste import table
 from mixste.errors import MixsteError
 from mixste.table import read_table
 from mixste.table_writer import write_table
+from tests.unit.memory import peak
 from tests.unit.test_table import EXPECTED, METADATA, columns
 
 
@@ -43,7 +43,7 @@ def test_same_columns_same_bytes(path, tmp_path):
 
 @pytest.mark.parametrize("edges", [(), (0, 1, 1, 50), (7, 14, 40), (16, 32, 48), tuple(range(1, 50))])
 def test_the_same_rows_are_the_same_bytes_however_they_are_cut(tmp_path, monkeypatch, edges):
-    monkeypatch.setattr(table_writer, "ROWS_PER_GROUP", 16)
+    monkeypatch.setattr(table, "ROWS_PER_GROUP", 16)
     write_table(tmp_path / "whole.parquet", [columns()], METADATA)
     assert write_table(tmp_path / "cut.parquet", cut(edges), METADATA) == 50
     assert (tmp_path / "cut.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
@@ -70,7 +70,7 @@ def test_columns_of_unequal_length_leave_nothing_behind(tmp_path):
 
 
 def test_pieces_of_other_columns_leave_nothing_behind(tmp_path, monkeypatch):
-    monkeypatch.setattr(table_writer, "ROWS_PER_GROUP", 16)
+    monkeypatch.setattr(table, "ROWS_PER_GROUP", 16)
     other = {name: values for name, values in columns().items() if name != "action"}
     with pytest.raises(MixsteError, match=r"t\.parquet; found: columns .*; expected: columns .*'action'"):
         write_table(tmp_path / "t.parquet", [columns(), other], METADATA)
@@ -78,7 +78,7 @@ def test_pieces_of_other_columns_leave_nothing_behind(tmp_path, monkeypatch):
 
 
 def test_an_error_on_the_way_leaves_what_was_there_before(path, monkeypatch):
-    monkeypatch.setattr(table_writer, "ROWS_PER_GROUP", 16)
+    monkeypatch.setattr(table, "ROWS_PER_GROUP", 16)
     before = path.read_bytes()
 
     def pieces():
@@ -92,7 +92,7 @@ def test_an_error_on_the_way_leaves_what_was_there_before(path, monkeypatch):
 
 
 def test_memory_holds_a_piece_and_a_row_group_however_many_there_are(tmp_path, monkeypatch):
-    monkeypatch.setattr(table_writer, "ROWS_PER_GROUP", 100)
+    monkeypatch.setattr(table, "ROWS_PER_GROUP", 100)
     alive: list[weakref.ref] = []
 
     def pieces(count):
@@ -102,18 +102,9 @@ def test_memory_holds_a_piece_and_a_row_group_however_many_there_are(tmp_path, m
             yield piece
             assert sum(reference() is not None for reference in alive) <= 4  # two of a group, this one, the last
 
-    def peak(count):
-        default = pa.default_memory_pool()
-        pool = pa.proxy_memory_pool(default)
-        pa.set_memory_pool(pool)
-        tracemalloc.start()
-        try:
-            write_table(tmp_path / "t.parquet", pieces(count), METADATA)
-            return tracemalloc.get_traced_memory()[1] + pool.max_memory()
-        finally:
-            tracemalloc.stop()
-            pa.set_memory_pool(default)
+    def write(count):
+        write_table(tmp_path / "t.parquet", pieces(count), METADATA)
 
-    peak(4)
-    assert peak(200) < 1.3 * peak(20)
+    write(4)
+    assert peak(lambda: write(200)) < 1.3 * peak(lambda: write(20))
     assert len(read_table(tmp_path / "t.parquet", **EXPECTED)[0]["trial"]) == 20 * 50
