@@ -79,7 +79,7 @@ READERS = {"asfamc": read_motion, "bvh": read_tree}
 def prepare(subjects: list[Subject]) -> dict[str, Any]:
     """Prepare every subject and write its table."""
     started = time.perf_counter()
-    rows = [row for subject in subjects for row in prepare_subject(subject)]
+    rows = [row for subject in subjects for row in prepare_subject(subject)[0]]
     seconds = time.perf_counter() - started
     frames = sum(row.kept for row in rows)
     return {

@@ -12,12 +12,17 @@ from mixste.errors import MixsteError
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty folder that takes the place of `path` only if the block ends well."""
+    """Yield an empty folder that takes the place of `path` only if the block ends well.
+
+    What a killed process left half-written in it does not come along.
+    """
     partial = path.with_name(path.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
         yield partial
+        for leftover in partial.rglob(".*.partial"):
+            leftover.unlink()
         shutil.rmtree(path, ignore_errors=True)
         partial.replace(path)
     except OSError as error:

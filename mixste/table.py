@@ -1,20 +1,21 @@
 """Parquet tables whose schema says what the numbers are: skeleton, unit, frame, fps, source, licence.
 
-Poses are `fixed_size_list<float32>` columns, strings are dictionary-encoded, and the same columns give the same bytes.
+Poses are `fixed_size_list<float32>` columns, strings are dictionary-encoded. `read_table` reads one whole,
+`read_trials` trial by trial: memory holds a trial and a row group then, however many there are. `mixste.table_writer`
+writes them in row groups of ROWS_PER_GROUP.
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mixste.errors import MixsteError
-from mixste.files import whole_file
 
 KEY = b"mixste"
 ROWS_PER_GROUP = 1 << 16
@@ -48,31 +49,6 @@ class Metadata:
             raise MixsteError("a table of unknown kind", found=self.kind, expected=" or ".join(COLUMNS))
 
 
-def write_table(path: Path, columns: Mapping[str, np.ndarray | Sequence[str]], metadata: Metadata) -> None:
-    """Write columns of equal length as one Parquet file, whole or not at all, byte-identical for equal input.
-
-    Arrays of (n j c) become fixed-size lists of j*c float32, strings are dictionary-encoded, numbers stay so.
-    Raises MixsteError for columns of unequal length.
-    """
-    arrays = {name: _to_arrow(values) for name, values in columns.items()}
-    lengths = {name: len(array) for name, array in arrays.items()}
-    if len(set(lengths.values())) > 1:
-        raise MixsteError(f"cannot write {path}", found=f"columns of lengths {lengths}", expected="one length")
-    table_fields = [_field(name, array, np.shape(columns[name])) for name, array in arrays.items()]
-    schema = pa.schema(table_fields, metadata={KEY: json.dumps(asdict(metadata), sort_keys=True).encode()})
-    table = pa.Table.from_arrays(list(arrays.values()), schema=schema)
-    strings = [field.name for field in schema if pa.types.is_dictionary(field.type)]
-    with whole_file(Path(path)) as partial:
-        pq.write_table(
-            table,
-            partial,
-            use_dictionary=strings,
-            compression="lz4",
-            row_group_size=ROWS_PER_GROUP,
-            write_statistics=False,
-        )
-
-
 def read_table(
     path: Path,
     *,
@@ -95,7 +71,7 @@ def read_table(
     table = _read(path, needed, optional, rows)
     if kind == "projections" and not table.num_rows:
         raise MixsteError(f"cannot use {path}", found="no rows", expected="a frame at least", mend=_MEND)
-    return {name: _to_numpy(table.column(name), table.schema.field(name)) for name in table.column_names}, metadata
+    return _arrays(table), metadata
 
 
 def read_runs(path: Path, columns: Sequence[str]) -> tuple[np.ndarray, dict[str, list[str]]]:
@@ -120,6 +96,25 @@ def read_runs(path: Path, columns: Sequence[str]) -> tuple[np.ndarray, dict[str,
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(path, error) from error
     return np.array([*edges, read]), texts
+
+
+def read_trials(path: Path, *, skeleton: str, fps: float) -> Iterator[dict[str, np.ndarray]]:
+    """Yield all columns of each trial of a table of recordings, holding no more than that and a row group in memory.
+
+    Raises MixsteError as `read_table` does.
+    """
+    checked_metadata(path, kind="recordings", skeleton=skeleton, fps=fps)
+    parts: list[dict[str, np.ndarray]] = []
+    for columns in _row_groups(path, COLUMNS["recordings"]):
+        names = columns["trial"]
+        edges = np.flatnonzero(names[1:] != names[:-1]) + 1
+        for start, end in pairwise([0, *edges.tolist(), len(names)]):
+            if parts and parts[0]["trial"][0] != names[start]:
+                yield _joined(parts)
+                parts = []
+            parts.append({name: values[start:end] for name, values in columns.items()})
+    if parts:
+        yield _joined(parts)
 
 
 def checked_metadata(
@@ -175,16 +170,32 @@ def _read(
     """Return the needed columns and what there is of `optional`, None: all; MixsteError if a needed one is missing."""
     try:
         present = pq.read_schema(path).names
-        missing = [name for name in needed if name not in present]
-        if not missing:
-            also = () if optional is None else [name for name in optional if name in present]
-            columns = None if optional is None else [*needed, *also]
-            if rows is not None:
-                return _read_rows(pq.ParquetFile(path), columns, rows)
-            return pq.read_table(path, columns=columns, partitioning=None)
+        _refuse_missing(path, needed, present)
+        also = () if optional is None else [name for name in optional if name in present]
+        columns = None if optional is None else [*needed, *also]
+        if rows is not None:
+            return _read_rows(pq.ParquetFile(path), columns, rows)
+        return pq.read_table(path, columns=columns, partitioning=None)
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(path, error) from error
-    raise MixsteError(f"cannot use {path}", found=f"columns {present}", expected=f"also {missing}", mend=_MEND)
+
+
+def _row_groups(path: Path, needed: Sequence[str]) -> Iterator[dict[str, np.ndarray]]:
+    """Yield the columns of one row group after the other, none without rows; MixsteError if a needed one is missing."""
+    try:
+        with pq.ParquetFile(path) as file:
+            _refuse_missing(path, needed, file.schema_arrow.names)
+            for number in range(file.num_row_groups):
+                if file.metadata.row_group(number).num_rows:
+                    yield _arrays(file.read_row_group(number))
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _refuse_missing(path: Path, needed: Sequence[str], present: Sequence[str]) -> None:
+    missing = [name for name in needed if name not in present]
+    if missing:
+        raise MixsteError(f"cannot use {path}", found=f"columns {present}", expected=f"also {missing}", mend=_MEND)
 
 
 def _read_rows(file: pq.ParquetFile, columns: list[str] | None, rows: Sequence[tuple[int, int]]) -> pa.Table:
@@ -209,23 +220,14 @@ def _unreadable(path: Path, error: Exception) -> MixsteError:
     )
 
 
-def _to_arrow(values: np.ndarray | Sequence[str]) -> pa.Array:
-    array = np.asarray(values)
-    if array.dtype.kind in "UOS":
-        return pa.array(array.astype(object), type=pa.string()).dictionary_encode()
-    if array.ndim == 1:
-        return pa.array(array)
-    flat = np.ascontiguousarray(array, dtype=np.float32).reshape(-1)
-    return pa.FixedSizeListArray.from_arrays(pa.array(flat), type=_list_type(array.shape))
+def _arrays(table: pa.Table) -> dict[str, np.ndarray]:
+    return {name: _to_numpy(table.column(name), table.schema.field(name)) for name in table.column_names}
 
 
-def _list_type(shape: tuple[int, ...]) -> pa.DataType:
-    return pa.list_(pa.field("element", pa.float32(), nullable=False), int(np.prod(shape[1:])))
-
-
-def _field(name: str, array: pa.Array, shape: tuple[int, ...]) -> pa.Field:
-    metadata: dict[Any, Any] | None = {"shape": json.dumps(shape[1:])} if len(shape) > 1 else None
-    return pa.field(name, array.type, nullable=False, metadata=metadata)
+def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    if len(parts) == 1:
+        return parts[0]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _to_numpy(column: pa.ChunkedArray, field: pa.Field) -> np.ndarray:

@@ -10,6 +10,7 @@ import copy
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from math import ceil
 from pathlib import Path
 
 import torch
@@ -30,7 +31,7 @@ from mixste.protocols import (
 from mixste.scoring import Scores, score
 from mixste.sequences import Sequences, read_sequences
 from mixste.skeleton import load_skeleton
-from pipelines import tracking
+from pipelines import tracking, watching
 from pipelines.evaluated import Evaluated
 from pipelines.evaluation_report import write_report
 from pipelines.params import Params, load
@@ -38,11 +39,12 @@ from pipelines.places import EVALUATION, MODELS, RIG, tables
 from pipelines.progress import progress
 from pipelines.provenance import data_hash
 from pipelines.stage import run
+from pipelines.watching import Watch
 
 
 def predict(folder: Path, sequences: Sequences, params: Params) -> Tensor:
     """Lift every test frame with a model folder's model: `n j 3`, the sequences' unit, root-relative."""
-    return _lift(load_model(folder)[0], sequences, params, params.evaluate.overlap, str(folder))
+    return _lift(load_model(folder)[0], sequences, params, params.evaluate.overlap, str(folder))[0]
 
 
 def evaluate(folder: Path, sequences: Sequences, params: Params) -> Evaluated:
@@ -53,7 +55,7 @@ def evaluate(folder: Path, sequences: Sequences, params: Params) -> Evaluated:
     model, config = load_model(folder)
     refuse_misfit(folder, config, sequences)
     protocol, apart = PROTOCOLS[params.data.protocol], params.data.split.apart
-    predicted = _lift(model, sequences, params, params.evaluate.overlap, str(folder))
+    predicted, watch = _lift(model, sequences, params, params.evaluate.overlap, str(folder))
     published = scores_as_published(model, sequences, params, predicted)
     frames = config.model.frames
     return Evaluated(
@@ -65,6 +67,7 @@ def evaluate(folder: Path, sequences: Sequences, params: Params) -> Evaluated:
         parameters=count_parameters(model),
         linear_macs=model.linear_macs(frames),
         all_macs=model.all_macs(frames),
+        watch=watch,
     )
 
 
@@ -88,7 +91,7 @@ def scores_as_published(model: PoseModel, sequences: Sequences, params: Params, 
     twin = copy.copy(model)
     twin.settings = replace(settings, output="sequence" if published.chunks else "centre")
     scored = in_chunks(clips, settings.frames) if published.chunks else clips
-    return score(_lift(twin, scored, params, 0, "the same, as published"), scored, scoring)
+    return score(_lift(twin, scored, params, 0, "the same, as published")[0], scored, scoring)
 
 
 def refuse_misfit(folder: Path, config: ModelConfig, sequences: Sequences) -> None:
@@ -135,12 +138,20 @@ def test_hash(paths: Sequence[Path], params: Params) -> str:
     return hashlib.md5(protocol.encode(), usedforsecurity=False).hexdigest()
 
 
-def _lift(model: PoseModel, sequences: Sequences, params: Params, overlap: int, title: str) -> Tensor:
+def _lift(model: PoseModel, sequences: Sequences, params: Params, overlap: int, title: str) -> tuple[Tensor, Watch]:
+    """Lift every frame, on the CPU again, and say what that took, a batch of windows being a step."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     flip = torch.tensor(load_skeleton(sequences.skeleton).flip, device=device) if params.evaluate.flip else None
     model, sequences, batch_size = model.to(device), sequences.to(device), params.evaluate.batch_size
-    with progress(f"evaluate {title}") as tell:
-        return lift_sequences(model, sequences, flip=flip, overlap=overlap, batch_size=batch_size, tell=tell).cpu()
+    with watching.watch() as watch, progress(f"evaluate {title}") as tell:
+
+        def told(done: int, total: int) -> None:
+            watch.steps, watch.windows = ceil(done / batch_size), done
+            tell(done, total)
+
+        lifted = lift_sequences(model, sequences, flip=flip, overlap=overlap, batch_size=batch_size, tell=told).cpu()
+        watch.frames = sequences.frames
+    return lifted, watch
 
 
 def main() -> None:
@@ -153,7 +164,9 @@ def main() -> None:
     params = load()
     models = chosen(names, params)
     paths = tables(RIG, params.data.split.test)
-    sequences = read_sequences(paths, skeleton=params.data.skeleton, fps=params.data.fps)
+    with watching.watch() as reading:
+        reading.steps = 0
+        sequences = reading.reading(read_sequences)(paths, skeleton=params.data.skeleton, fps=params.data.fps)
     test_data = test_hash(paths, params)
     reasons = {name: why_not_scored(read_config(folder), sequences) for name, folder in models.items()}
     left_out = {name: why for name, why in reasons.items() if why}
@@ -166,8 +179,13 @@ def main() -> None:
         for name, result in evaluated.items():
             means = result.summary["mean"]
             run.log_metrics({f"{name}.{metric}": value for metric, value in means.items() if metric != "frames"})
+        watches = [reading, *(result.watch for result in evaluated.values())]
+        taken = watching.figures(watches, sum(watch.seconds for watch in watches))
+        taken["memory_peak_gib"] = watching.memory_peak_gib()
+        run.log_metrics(taken)
         for path in sorted(EVALUATION.iterdir()):
             run.log_figure(path)
+    watching.tell("evaluate", "batch", taken)
 
 
 if __name__ == "__main__":

@@ -7,13 +7,14 @@ from typing import Any
 from torch import Tensor
 
 from mixste.models.checkpoint import ModelConfig
+from pipelines.watching import Watch
 
 
 @dataclass(frozen=True)
 class Evaluated:
     """A model folder with its predictions `n j 3`, its means by both scorings, mm, and what a window costs it.
 
-    `as_published` is None where the code of its paper scores no such model.
+    `as_published` is None where the code of its paper scores no such model. `watch` is what lifting took.
     """
 
     folder: Path
@@ -24,3 +25,4 @@ class Evaluated:
     parameters: int
     linear_macs: int
     all_macs: int
+    watch: Watch

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from mixste.captures.capture import Recording
 from mixste.datasets import FORMATS, Clip, DataSet, read_recordings, read_subject, recorded_subjects
 from mixste.errors import MixsteError
 from mixste.geometry import SCREEN
-from mixste.table import FRAMES, Metadata, write_table
+from mixste.table import FRAMES, Metadata
+from mixste.table_writer import Piece, write_table
 from pipelines.data_settings import DataSettings, LabelledSettings
 
 AT_ONCE = 2  # MotionBERT's file takes some gigabytes of memory
@@ -51,20 +51,17 @@ def clip_tasks(data: DataSettings, folder: Path) -> list[Task]:
 def write_recordings(task: Task) -> dict[str, Any]:
     """Write one subject's recordings; returns what the report says of them."""
     recordings = read_recordings(task.data, task.subject)
-    columns = {**_names(recordings, {"trial": "trial"}), "joints": _joined(recordings, "joints")}
-    write_table(task.path, columns, task.metadata)
-    return {"recordings": len(recordings), "frames": len(columns["joints"])}
+    frames = write_table(task.path, (recording.columns for recording in recordings), task.metadata)
+    return {"recordings": len(recordings), "frames": frames}
 
 
 def write_clips(task: Task) -> dict[str, Any]:
     """Write one subject's projections; returns what the report says of them, `joints`: how the 2D's were made."""
     reading = read_subject(task.data, task.subject)
-    columns = _names(reading.clips, {"clip": "name", "camera": "camera"})
-    for name in ("keypoints", "joints", "valid", "scale"):
-        if all(getattr(clip, name) is not None for clip in reading.clips):
-            columns[name] = _joined(reading.clips, name)
-    write_table(task.path, columns, task.metadata)
-    counts = {"clips": len(reading.clips), "frames": len(columns["joints"])}
+    arrays = ("keypoints", "joints", "valid", "scale")
+    there = [name for name in arrays if all(getattr(clip, name) is not None for clip in reading.clips)]
+    frames = write_table(task.path, (_piece(clip, there) for clip in reading.clips), task.metadata)
+    counts = {"clips": len(reading.clips), "frames": frames}
     return {**counts, "notes": list(reading.notes), "joints": reading.keypoints}
 
 
@@ -101,16 +98,7 @@ def _metadata(data: DataSettings, labelled: LabelledSettings, kind: str) -> Meta
     )
 
 
-def _names(pieces: Sequence[Clip | Recording], named: dict[str, str]) -> dict[str, np.ndarray]:
-    """Return the columns that say whose, what and which frame each row is; `named` {column: attribute} beside these."""
-    lengths = [len(piece.joints) for piece in pieces]
-    attributes = {**named, "subject": "subject", "action": "action"}
-    columns = {
-        column: np.repeat(np.array([getattr(piece, attribute) for piece in pieces], dtype=object), lengths)
-        for column, attribute in attributes.items()
-    }
-    return {**columns, "frame": np.concatenate([np.arange(length, dtype=np.int32) for length in lengths])}
-
-
-def _joined(pieces: Sequence[Clip | Recording], name: str) -> np.ndarray:
-    return np.concatenate([getattr(piece, name) for piece in pieces])
+def _piece(clip: Clip, arrays: Sequence[str]) -> Piece:
+    names = {"clip": clip.name, "camera": clip.camera, "subject": clip.subject, "action": clip.action}
+    frames = np.arange(len(clip.joints), dtype=np.int32)
+    return {**names, "frame": frames, **{name: getattr(clip, name) for name in arrays}}

@@ -2,13 +2,15 @@
 
 import json
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from mixste.captures import Recording, read_capture
 from mixste.captures.amass import Bodies
 from mixste.captures.cleaning import Limits
 from mixste.captures.preparing import Source, prepare
@@ -18,14 +20,16 @@ from mixste.captures.trials import Trial, find_trials, read_table
 from mixste.files import whole_file, whole_folder
 from mixste.joint_maps import load_joint_map
 from mixste.skeleton import load_skeleton
-from mixste.table import FRAMES, Metadata, write_table
-from pipelines import tracking
+from mixste.table import FRAMES, Metadata
+from mixste.table_writer import write_table
+from pipelines import tracking, watching
 from pipelines.cluster import fan_out
 from pipelines.data_settings import BodySettings, DataSettings, SourceSettings
 from pipelines.labelled import AT_ONCE, recording_tasks, write_recordings
-from pipelines.params import load
+from pipelines.params import Params, load
 from pipelines.provenance import data_hash
 from pipelines.stage import run
+from pipelines.watching import Watch
 
 RECORDINGS = Path("datasets/recordings")
 REPORT = Path("reports/prepare.json")
@@ -50,21 +54,24 @@ def main() -> None:
     with tracking.run("prepare", params, output=RECORDINGS) as run:
         with whole_folder(RECORDINGS) as folder:
             subjects = find_subjects(data, folder.resolve())
-            rows = [row for rows in fan_out(prepare_subject, subjects, "prepare") for row in rows]
-            report = describe(data, subjects, rows)
-            report["labelled"] = prepare_labelled(data, folder.resolve())
+            started = time.perf_counter()
+            done = fan_out(prepare_subject, subjects, "prepare", address=params.cluster.address)
+            taken = watching.figures([watch for _, watch in done], time.perf_counter() - started)
+            report = describe(data, subjects, [row for rows, _ in done for row in rows])
+            report["labelled"] = prepare_labelled(params, folder.resolve())
         with whole_file(REPORT) as partial:
             partial.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         run.log_dataset(data.name, data_hash(RECORDINGS), RECORDINGS, "recordings")
-        run.log_metrics(report["total"])
+        run.log_metrics({**report["total"], **taken})
         run.log_figure(REPORT)
     _log(report)
+    watching.tell("prepare", "subject", taken)
 
 
-def prepare_labelled(data: DataSettings, folder: Path) -> dict[str, Any]:
+def prepare_labelled(params: Params, folder: Path) -> dict[str, Any]:
     """Write the recordings of a labelled data set that has world coordinates; returns what there is by subject."""
-    tasks = recording_tasks(data, folder)
-    counts = fan_out(write_recordings, tasks, "prepare", at_once=AT_ONCE) if tasks else []
+    tasks, address = recording_tasks(params.data, folder), params.cluster.address
+    counts = fan_out(write_recordings, tasks, "prepare", address=address, at_once=AT_ONCE) if tasks else []
     return {task.subject: count for task, count in zip(tasks, counts, strict=True)}
 
 
@@ -77,9 +84,8 @@ def find_subjects(data: DataSettings, folder: Path) -> list[Subject]:
     for settings in data.sources:
         source, metadata = _source(settings, data), _metadata(settings, data)
         trials = find_trials(captures.resolve(), settings.files, table)
-        for name in sorted({trial.subject for trial in trials}):
-            own = tuple(trial for trial in trials if trial.subject == name)
-            subjects.append(Subject(source, own, limits, metadata, folder / f"{source.name}-{name}.parquet"))
+        for name, own in groupby(trials, attrgetter("subject")):
+            subjects.append(Subject(source, tuple(own), limits, metadata, folder / f"{source.name}-{name}.parquet"))
     return subjects
 
 
@@ -108,20 +114,27 @@ def _metadata(settings: SourceSettings, data: DataSettings) -> Metadata:
     )
 
 
-def prepare_subject(subject: Subject) -> list[Row]:
-    """Write one subject's table, unless nothing of it is sound, and return a row for the report a file."""
-    outcomes = [prepare(trial, subject.source, subject.limits) for trial in subject.trials]
-    recordings = [recording for outcome in outcomes for recording in outcome.recordings]
-    if recordings:
-        lengths = [len(recording.joints) for recording in recordings]
-        columns: dict[str, np.ndarray | Sequence[str]] = {
-            name: np.repeat([getattr(recording, name) for recording in recordings], lengths).tolist()
-            for name in ("trial", "subject", "action")
-        }
-        columns["frame"] = np.concatenate([np.arange(length, dtype=np.int32) for length in lengths])
-        columns["joints"] = np.concatenate([recording.joints for recording in recordings])
-        write_table(subject.path, columns, subject.metadata)
-    return [account(subject.source, outcome) for outcome in outcomes]
+def prepare_subject(subject: Subject) -> tuple[list[Row], Watch]:
+    """Write one subject's table, unless nothing of it is sound; returns a row for the report a file, and what it took.
+
+    Memory holds one file with what becomes of it, and a row group of the table.
+    """
+    rows: list[Row] = []
+    watching.reset_memory_peak()
+    with watching.watch() as watch:
+        pieces = (recording.columns for recording in _recordings(subject, rows, watch))
+        watch.frames = write_table(subject.path, pieces, subject.metadata)
+    return rows, watch
+
+
+def _recordings(subject: Subject, rows: list[Row], watch: Watch) -> Iterator[Recording]:
+    """Yield one file's recordings after another's, and append a row for each file."""
+    read = watch.reading(read_capture)
+    for trial in subject.trials:
+        outcome = prepare(trial, subject.source, subject.limits, read=read)
+        rows.append(account(subject.source, outcome))
+        yield from outcome.recordings
+        del outcome  # before the next file is read
 
 
 def describe(data: DataSettings, subjects: list[Subject], rows: list[Row]) -> dict[str, Any]:

@@ -7,9 +7,9 @@ labelled is chosen when training: a data set's own where data.labelled names one
 
 import json
 import logging
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,9 @@ from mixste.files import whole_file, whole_folder
 from mixste.geometry import FRAME, SCREEN
 from mixste.projection import Trial, View, random_views, rig_views
 from mixste.skeleton import load_skeleton
-from mixste.table import Metadata, read_table, write_table
-from pipelines import tracking
+from mixste.table import Metadata, read_metadata, read_trials
+from mixste.table_writer import Piece, write_table
+from pipelines import tracking, watching
 from pipelines.cluster import fan_out
 from pipelines.data_settings import SplitSettings
 from pipelines.labelled import AT_ONCE, clip_tasks, write_clips
@@ -30,6 +31,7 @@ from pipelines.params import Params, ProjectSettings, load
 from pipelines.places import PROJECTIONS, RECORDINGS, subject_of
 from pipelines.provenance import data_hash
 from pipelines.stage import run
+from pipelines.watching import Watch
 
 DETECTIONS = {"random": "exact", "rig": "simulated"}
 REPORT = Path("reports/project.json")
@@ -59,15 +61,19 @@ def main() -> None:
         with whole_folder(PROJECTIONS.absolute()) as folder:
             for kind in DETECTIONS:
                 (folder / kind).mkdir()
-            counts = fan_out(project_file, _tasks(params, folder), "project", address=address)
+            started = time.perf_counter()
+            done = fan_out(project_file, _tasks(params, folder), "project", address=address)
+            taken = watching.figures([watch for _, watch in done], time.perf_counter() - started)
             labelled = clip_tasks(params.data, folder / "rig")
             about = fan_out(write_clips, labelled, "project", address=address, at_once=AT_ONCE) if labelled else []
+        counts = [count for count, _ in done]
         report = describe(params, counts, {task.subject: row for task, row in zip(labelled, about, strict=True)})
         with whole_file(REPORT) as partial:
             partial.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         run.log_figure(REPORT)
-        run.log_metrics({f"{kind}.frames": report[kind]["frames"] for kind in DETECTIONS})
+        run.log_metrics({**{f"{kind}.frames": report[kind]["frames"] for kind in DETECTIONS}, **taken})
     _log(report)
+    watching.tell("project", "subject", taken)
 
 
 def plan(paths: Iterable[Path], split: SplitSettings, *, labelled: bool = False) -> dict[Path, tuple[str, ...]]:
@@ -101,17 +107,24 @@ def describe(params: Params, counts: list[dict[str, int]], subjects: dict[str, d
     return report
 
 
-def project_file(task: Task) -> dict[str, int]:
-    """Write the projections of one recordings file; returns the frames of each kind, counted once a view."""
-    columns, metadata = read_table(task.path, kind="recordings", skeleton=task.skeleton, fps=task.fps)
-    trials = list(_trials(columns, metadata.source, task.path))
-    counts = {}
-    for kind in task.kinds:
-        seen = [(view, trial.subject, action) for trial, action in trials for view in _views(trial, kind, task)]
-        counts[kind] = sum(len(view.frames) for view, _, _ in seen)
-        described = {"kind": "projections", "frame": FRAME, "screen": SCREEN, "detections": DETECTIONS[kind]}
-        write_table(task.folder / kind / task.path.name, _columns(seen), Metadata(**{**vars(metadata), **described}))
-    return counts
+def project_file(task: Task) -> tuple[dict[str, int], Watch]:
+    """Write the projections of one recordings file; returns the frames of each kind, counted once a view, and the cost.
+
+    Memory holds one trial, one view of it and row groups of the tables.
+    """
+    watching.reset_memory_peak()
+    with watching.watch() as watch:
+        counts = {kind: _project(task, kind, watch) for kind in task.kinds}
+        watch.frames = sum(counts.values())
+    return counts, watch
+
+
+def _project(task: Task, kind: str, watch: Watch) -> int:
+    described = {"kind": "projections", "frame": FRAME, "screen": SCREEN, "detections": DETECTIONS[kind]}
+    metadata = read_metadata(task.path)
+    trials = watch.waiting(_trials(task, metadata.source))
+    pieces = (_piece(view, trial, action) for trial, action in trials for view in _views(trial, kind, task))
+    return write_table(task.folder / kind / task.path.name, pieces, Metadata(**{**vars(metadata), **described}))
 
 
 def _tasks(params: Params, folder: Path) -> list[Task]:
@@ -146,17 +159,15 @@ def _check_complete(found: Mapping[Path, str], name: str, split: SplitSettings) 
         )  # fmt: skip
 
 
-def _trials(columns: Mapping[str, np.ndarray], source: str, path: Path) -> Iterator[tuple[Trial, str]]:
-    names, joints, frames = columns["trial"], columns["joints"], columns["frame"]
-    edges = [0, *(np.flatnonzero(names[1:] != names[:-1]) + 1).tolist(), len(names)] if len(names) else [0]
-    for start, end in pairwise(edges):
-        name = str(names[start])
-        if not np.isfinite(joints[start:end]).all():
-            raise MixsteError(f"cannot project trial {name} of {path}", found="NaN", mend="run `dvc repro -f prepare`")
-        if (np.diff(frames[start:end]) != 1).any():
-            raise MixsteError(f"cannot project trial {name} of {path}", found="missing frames", expected="every frame")
-        trial = Trial(source, str(columns["subject"][start]), name, joints[start:end])
-        yield trial, str(columns["action"][start])
+def _trials(task: Task, source: str) -> Iterator[tuple[Trial, str]]:
+    for rows in read_trials(task.path, skeleton=task.skeleton, fps=task.fps):
+        name, subject, action = (str(rows[column][0]) for column in ("trial", "subject", "action"))
+        what = f"cannot project trial {name} of {task.path}"
+        if not np.isfinite(rows["joints"]).all():
+            raise MixsteError(what, found="NaN", mend="run `dvc repro -f prepare`")
+        if (np.diff(rows["frame"]) != 1).any():
+            raise MixsteError(what, found="missing frames", expected="every frame")
+        yield Trial(source, subject, name, rows["joints"]), action
 
 
 def _views(trial: Trial, kind: str, task: Task) -> Iterator[View]:
@@ -167,18 +178,9 @@ def _views(trial: Trial, kind: str, task: Task) -> Iterator[View]:
     return rig_views(trial, task.rig, radius, skeleton=skeleton, fps=task.fps, detector=detector, seed=task.seed)
 
 
-def _columns(seen: list[tuple[View, str, str]]) -> dict[str, np.ndarray]:
-    lengths = [len(view.frames) for view, _, _ in seen]
-    names = {
-        "clip": [view.clip for view, _, _ in seen],
-        "subject": [subject for _, subject, _ in seen],
-        "action": [action for _, _, action in seen],
-        "camera": [view.camera for view, _, _ in seen],
-    }
-    strings = {name: np.repeat(np.array(values, dtype=object), lengths) for name, values in names.items()}
-    arrays = ("frames", "keypoints", "joints")
-    frames, keypoints, joints = (np.concatenate([getattr(view, name) for view, _, _ in seen]) for name in arrays)
-    return {**strings, "frame": frames, "keypoints": keypoints, "joints": joints}
+def _piece(view: View, trial: Trial, action: str) -> Piece:
+    names = {"clip": view.clip, "subject": trial.subject, "action": action, "camera": view.camera}
+    return {**names, "frame": view.frames, "keypoints": view.keypoints, "joints": view.joints}
 
 
 if __name__ == "__main__":

@@ -4,9 +4,8 @@ import hashlib
 import json
 import subprocess
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-
-_BLOCK = 1 << 20
 
 
 def git_state(root: Path = Path()) -> tuple[str, bool]:
@@ -30,16 +29,15 @@ def data_hash(paths: Sequence[Path] | Path) -> str:
 
 def _folder_hash(folder: Path) -> str:
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    listing = [{"md5": _file_hash(folder / name), "relpath": name} for name in names]
+    with ThreadPoolExecutor() as threads:
+        hashes = threads.map(_file_hash, (folder / name for name in names))
+        listing = [{"md5": digest, "relpath": name} for digest, name in zip(hashes, names, strict=True)]
     return hashlib.md5(json.dumps(listing, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"
 
 
 def _file_hash(path: Path) -> str:
-    digest = hashlib.md5(usedforsecurity=False)
     with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def _git(root: Path, *arguments: str) -> str:

@@ -36,3 +36,9 @@ class Recording:
     action: str
     fps: float
     joints: np.ndarray
+
+    @property
+    def columns(self) -> dict[str, np.ndarray | str]:
+        """Its rows in a table of recordings; a text stands for all of them."""
+        names = {"trial": self.trial, "subject": self.subject, "action": self.action}
+        return {**names, "frame": np.arange(len(self.joints), dtype=np.int32), "joints": self.joints}

@@ -1,6 +1,6 @@
 """From a capture file to recordings: mapped joints, metres, Z up, sound pieces, one frame rate."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,13 +59,14 @@ class Outcome:
     notes: tuple[str, ...] = ()
 
 
-def prepare(trial: Trial, source: Source, limits: Limits) -> Outcome:
+def prepare(trial: Trial, source: Source, limits: Limits, *, read: Callable[..., Capture] = read_capture) -> Outcome:
     """Return the recordings of one capture file at `limits.fps`; a damaged or wholly broken one is rejected, with why.
 
-    MixsteError if the settings do not fit the file: another frame rate, a unit that makes no person, a missing joint.
+    `read` is `read_capture`, or that with its time taken. MixsteError if the settings do not fit the file: another
+    frame rate, a unit that makes no person, a missing joint.
     """
     try:
-        capture = read_capture(trial.path, source.format, **source.more)
+        capture = read(trial.path, source.format, **source.more)
     except SourceError:
         raise
     except MixsteError as error:

@@ -14,7 +14,8 @@ import torch
 
 from mixste.models import build_model
 from mixste.models.checkpoint import ModelConfig, save_model
-from mixste.table import Metadata, write_table
+from mixste.table import Metadata
+from mixste.table_writer import write_table
 from pipelines import register, registry, store
 from pipelines.params import Params, load, write
 
@@ -45,7 +46,7 @@ def write_rig(params: Params) -> None:
         )
         path = Path(f"datasets/projections/rig/sample-{subject}.parquet")
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_table(path, columns, metadata)
+        write_table(path, [columns], metadata)
 
 
 def write_model(params: Params, *, seed: int, mpjpe: float, test_data: str = "t" * 32) -> None:

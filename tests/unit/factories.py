@@ -22,7 +22,8 @@ from mixste.recipe import (
 )
 from mixste.sequences import Sequences
 from mixste.skeleton import load_skeleton
-from mixste.table import Metadata, write_table
+from mixste.table import Metadata
+from mixste.table_writer import write_table
 from mixste.training import Trainer
 
 CPU = torch.device("cpu")
@@ -156,5 +157,5 @@ def write_projections(path: Path, data: Sequences, **metadata: Any) -> Path:
         detections="exact",
         screen="half widths",
     )
-    write_table(path, {**columns, **arrays}, replace(plain, **metadata))
+    write_table(path, [{**columns, **arrays}], replace(plain, **metadata))
     return path

@@ -11,6 +11,7 @@ from mixste.models.checkpoint import ModelConfig
 from pipelines.comparison import APART, BESIDE, OURS, lines, page
 from pipelines.evaluated import Evaluated
 from pipelines.params import compose
+from pipelines.watching import Watch
 from tests.unit.factories import FPS, SKELETON, model_settings, sequences
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -21,7 +22,8 @@ def evaluated(mpjpe, **metrics):
     summary = {"mean": mean, "groups": {"Directions": mean}}
     published = {"mean": {**mean, "mpjpe": mpjpe + 0.3}, "groups": {"Directions": mean}}
     config = ModelConfig(model=model_settings(), skeleton=SKELETON, fps=FPS)
-    return Evaluated(Path("models/x"), config, torch.zeros(0), summary, published, 33_783_811, 2_000_000, 3_456_789)
+    costs = (33_783_811, 2_000_000, 3_456_789)
+    return Evaluated(Path("models/x"), config, torch.zeros(0), summary, published, *costs, Watch())
 
 
 def made(kind, detections, subjects=("S9", "S11"), apart=(), **metrics):

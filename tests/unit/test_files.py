@@ -29,6 +29,17 @@ def test_a_folder_takes_its_place_when_the_block_ends_well(tmp_path):
     assert left(tmp_path / "model") == ["new.txt"]
 
 
+def test_a_folder_comes_without_what_a_killed_process_left_half_written(tmp_path):
+    with whole_folder(tmp_path / "tables") as folder:
+        (folder / "random").mkdir()
+        killed = whole_file(folder / "random" / "a.parquet")
+        killed.__enter__().write_text("ha")
+        with whole_file(folder / "random" / "a.parquet") as again:
+            again.with_name(".a.parquet.1.partial").write_text("h")
+            again.write_text("whole")
+    assert left(tmp_path / "tables" / "random") == ["a.parquet"]
+
+
 @pytest.mark.parametrize("error", [ValueError("bad"), KeyboardInterrupt(), OSError(errno.EIO, "broken")])
 def test_after_an_error_the_old_file_stands_and_nothing_is_left_beside_it(tmp_path, error):
     path = tmp_path / "a.txt"

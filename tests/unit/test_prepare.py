@@ -3,20 +3,24 @@ import json
 import logging
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from mixste import table
 from mixste.captures.bvh import Bvh, write_bvh
 from mixste.errors import MixsteError
 from mixste.skeleton import load_skeleton
 from mixste.table import read_table
 from mixste.typed import build
-from pipelines import prepare
+from pipelines import prepare, tracking
 from pipelines.data_settings import DataSettings
 from pipelines.params import compose
+from tests.unit.memory import peak
 
 SKELETON = load_skeleton("h36m17")
+LOCAL = SimpleNamespace(address=None)
 ROOT = Path(__file__).parents[2]
 
 
@@ -48,13 +52,13 @@ def place(tmp_path, monkeypatch, data):
     write_trial(Path("data/sample/S1/walking_01.bvh"), 120)
     write_trial(Path("data/sample/S1/turning_01.bvh"), 200, jump=100)
     write_trial(Path("data/sample/S2/walking_01.bvh"), 90, seed=1)
-    monkeypatch.setattr(prepare, "fan_out", lambda function, items, title: [function(item) for item in items])
-    monkeypatch.setattr(prepare, "load", lambda: type("Params", (), {"data": data}))
+    monkeypatch.setattr(prepare, "fan_out", lambda function, items, title, **_: [function(item) for item in items])
+    monkeypatch.setattr(prepare, "load", lambda: SimpleNamespace(data=data, cluster=LOCAL))
     return tmp_path
 
 
 def set_data(monkeypatch, data, **changed):
-    monkeypatch.setattr(prepare, "load", lambda: type("Params", (), {"data": replace(data, **changed)}))
+    monkeypatch.setattr(prepare, "load", lambda: SimpleNamespace(data=replace(data, **changed), cluster=LOCAL))
 
 
 def hashes():
@@ -100,6 +104,43 @@ def test_two_runs_give_the_same_bytes(place):
     first = hashes()
     prepare.main()
     assert hashes() == first
+
+
+def test_the_order_in_which_tasks_end_shows_nowhere(place, monkeypatch):
+    prepare.main()
+    first = hashes()
+
+    def backwards(function, items, title, **_):
+        return [function(item) for item in items[::-1]][::-1]
+
+    monkeypatch.setattr(prepare, "fan_out", backwards)
+    prepare.main()
+    assert hashes() == first
+
+
+def test_a_subjects_memory_does_not_grow_with_its_trials(place, monkeypatch, data):
+    monkeypatch.setattr(table, "ROWS_PER_GROUP", 500)
+    for number in range(16):
+        write_trial(Path(f"data/sample/{'few' if number < 4 else 'many'}/walk_{number}.bvh"), 600, seed=number)
+    subjects = {subject.path.stem: subject for subject in prepare.find_subjects(data, place)}
+    few, many = (subjects[f"sample-{name}"] for name in ("few", "many"))
+    prepare.prepare_subject(few)
+    assert (len(few.trials), len(many.trials)) == (4, 12)
+    assert peak(lambda: prepare.prepare_subject(many)) < 1.2 * peak(lambda: prepare.prepare_subject(few))
+
+
+def test_what_it_took_is_logged_and_in_no_output(place, monkeypatch, caplog):
+    logged = {}
+    monkeypatch.setattr(tracking.Tracked, "log_metrics", lambda self, metrics, step=0: logged.update(metrics))
+    with caplog.at_level(logging.INFO):
+        prepare.main()
+    report = json.loads(prepare.REPORT.read_text())
+    assert logged["frames"] == report["total"]["frames"]
+    assert 0 < logged["data_seconds"] < logged["step_seconds"] < logged["seconds"]
+    assert logged["frames_per_second"] == pytest.approx(logged["frames"] / logged["seconds"])
+    assert 0.01 < logged["memory_peak_gib"] < 64
+    assert "frames/s" in caplog.text
+    assert not {"seconds", "memory_peak_gib"} & {*report["total"], *report}
 
 
 def test_a_damaged_file_is_left_out_and_warned_about(place, caplog):

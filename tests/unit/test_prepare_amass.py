@@ -4,6 +4,7 @@ import json
 import logging
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from pipelines.params import compose
 from tests.unit.captures.body_files import write_bodies, write_clip
 
 ROOT = Path(__file__).parents[2]
+LOCAL = SimpleNamespace(address=None)
 HERE = Path("data/amass")
 
 
@@ -41,12 +43,12 @@ def place(tmp_path, monkeypatch):
     np.savez(HERE / "CMU/16/shape.npz", gender="female", betas=np.zeros(16))
     np.savez(HERE / "CMU/07/neutral_stagei.npz", gender="neutral", betas=np.zeros(16), labels=np.array([{}]))
     write_bodies(HERE / "body_models")
-    monkeypatch.setattr(prepare, "fan_out", lambda function, items, title: [function(item) for item in items])
+    monkeypatch.setattr(prepare, "fan_out", lambda function, items, title, **_: [function(item) for item in items])
     return monkeypatch
 
 
 def run(monkeypatch, data):
-    monkeypatch.setattr(prepare, "load", lambda: type("Params", (), {"data": data}))
+    monkeypatch.setattr(prepare, "load", lambda: SimpleNamespace(data=data, cluster=LOCAL))
     prepare.main()
     return json.loads(prepare.REPORT.read_text())
 

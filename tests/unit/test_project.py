@@ -1,18 +1,23 @@
 """The stage `project` on small tables: what it writes, for whom, and what it refuses before it writes anything."""
 
 import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
+from mixste import table
 from mixste.detector import DetectorSettings
 from mixste.errors import MixsteError
 from mixste.projection import RigSettings, ViewSettings
-from mixste.table import Metadata, read_table, write_table
-from pipelines import project
+from mixste.table import Metadata, read_table
+from mixste.table_writer import write_table
+from pipelines import project, tracking
 from pipelines.data_settings import GroupSettings, LabelSettings, SplitSettings, ValidationSettings
+from pipelines.params import load
+from tests.unit.memory import peak
 
 SUBJECTS = ("s1", "s2", "s3", "s4")
 SPLIT = {"labels": {"subjects": ["s1"]}, "validation": {"subjects": ["s2"]}, "test": {"subjects": ["s3"]}}
@@ -33,7 +38,7 @@ def recording(folder, subject, source="sample", skeleton="h36m17", spoil=None):
         "joints": joints,
     }
     metadata = Metadata("recordings", skeleton, "m", "world, Z up", 50.0, source, "MIT", synthetic=True)
-    write_table(folder / f"{source}-{subject}.parquet", columns, metadata)
+    write_table(folder / f"{source}-{subject}.parquet", [columns], metadata)
 
 
 def set_split(workplace, split):
@@ -93,6 +98,43 @@ def test_the_same_recordings_give_the_same_bytes(stage):
         return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
 
     assert digests() == digests()
+
+
+def test_the_order_in_which_tasks_end_shows_nowhere(stage, monkeypatch):
+    def digests():
+        project.main()
+        return {path: path.read_bytes() for path in (stage / project.PROJECTIONS).rglob("*.parquet")}
+
+    first = digests()
+    monkeypatch.setattr(project, "fan_out", lambda f, items, title, **_: [f(item) for item in items[::-1]][::-1])
+    assert digests() == first
+
+
+def test_a_subjects_memory_does_not_grow_with_its_trials(stage, monkeypatch):
+    monkeypatch.setattr(table, "ROWS_PER_GROUP", 100)
+    [task, *_] = project._tasks(load(), stage / "made")
+    metadata = Metadata("recordings", "h36m17", "m", "world, Z up", 50.0, "sample", "MIT", synthetic=True)
+
+    def project_trials(count):
+        joints = np.random.default_rng(0).normal((0, 0, 0.95), (0.2, 0.2, 0.4), (60, 17, 3)).astype(np.float32)
+        names = {"subject": "s1", "action": "walk", "frame": np.arange(60, dtype=np.int32), "joints": joints}
+        write_table(task.path, ({"trial": f"walk_{number}", **names} for number in range(count)), metadata)
+        return lambda: project.project_file(task)
+
+    project_trials(4)()
+    few = peak(project_trials(4))
+    assert peak(project_trials(32)) < 1.2 * few
+
+
+def test_what_it_took_is_logged_and_in_no_output(stage, monkeypatch):
+    logged = {}
+    monkeypatch.setattr(tracking.Tracked, "log_metrics", lambda self, metrics, step=0: logged.update(metrics))
+    project.main()
+    report = json.loads(project.REPORT.read_text())
+    assert logged["frames"] == logged["random.frames"] + logged["rig.frames"] == 300 * 2 + 400 * 4
+    assert 0 < logged["data_seconds"] < logged["step_seconds"] < logged["seconds"]
+    assert set(report) == {"random", "rig"}
+    assert set(report["rig"]) == {"detections", "frames"}
 
 
 def test_what_was_there_before_is_replaced(stage):

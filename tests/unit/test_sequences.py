@@ -4,7 +4,8 @@ import torch
 
 from mixste.errors import MixsteError
 from mixste.sequences import NAMES, choose_fraction, read_sequences
-from mixste.table import read_table, write_table
+from mixste.table import read_table
+from mixste.table_writer import write_table
 from tests.unit.factories import CPU, FPS, SKELETON, sequences, write_projections
 
 
@@ -99,7 +100,7 @@ def write(path, data, valid=None, scale=None, **metadata):
     write_projections(path, data, **metadata)
     columns, about = read_table(path, kind="projections", skeleton=SKELETON)
     extra = {name: values for name, values in (("valid", valid), ("scale", scale)) if values is not None}
-    write_table(path, {**columns, **extra}, about)
+    write_table(path, [{**columns, **extra}], about)
     return path
 
 

@@ -1,8 +1,7 @@
-"""Tables keep their numbers and what these are, byte for byte, and refuse what they are not."""
+"""Tables keep their numbers and what these are, and refuse what they are not."""
 
 import json
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -11,8 +10,11 @@ import pytest
 
 from mixste import geometry, table
 from mixste.errors import MixsteError
-from mixste.table import FRAMES, KEY, Metadata, read_metadata, read_runs, read_table, write_table
+from mixste.table import FRAMES, KEY, Metadata, read_metadata, read_runs, read_table, read_trials
+from mixste.table_writer import write_table
 
+OF_TRIALS = {"skeleton": "h36m17", "fps": 50.0}
+EXPECTED = {"kind": "recordings", **OF_TRIALS}
 METADATA = Metadata("recordings", "h36m17", "m", "world, Z up", 50.0, "sample", "MIT", synthetic=True)
 
 
@@ -27,21 +29,18 @@ def columns(n=50):
     }
 
 
-def empty(filled):
-    return {
-        name: np.asarray(values, None if isinstance(values, np.ndarray) else object)[:0]
-        for name, values in filled.items()
-    }
-
-
 @pytest.fixture
 def path(tmp_path):
-    write_table(tmp_path / "t.parquet", columns(), METADATA)
+    write_table(tmp_path / "t.parquet", [columns()], METADATA)
     return tmp_path / "t.parquet"
 
 
 def read(path, **expected):
-    return read_table(path, **{"kind": "recordings", "skeleton": "h36m17", "fps": 50.0, **expected})
+    return read_table(path, **{**EXPECTED, **expected})
+
+
+def shorten(path, rows):
+    pq.write_table(pq.read_table(path).slice(0, rows), path)
 
 
 def test_what_is_written_is_read(path):
@@ -57,27 +56,14 @@ def test_what_is_written_is_read(path):
 @pytest.mark.parametrize("rows", [1, 7, 50])
 def test_row_groups_do_not_show(tmp_path, monkeypatch, rows):
     monkeypatch.setattr(table, "ROWS_PER_GROUP", rows)
-    write_table(tmp_path / "t.parquet", columns(), METADATA)
+    write_table(tmp_path / "t.parquet", [columns()], METADATA)
     found, _ = read(tmp_path / "t.parquet")
     np.testing.assert_array_equal(found["joints"], columns()["joints"])
     np.testing.assert_array_equal(found["trial"], columns()["trial"])
 
 
-def test_types_on_disk(path):
-    schema = pq.read_schema(path)
-    assert pa.types.is_fixed_size_list(schema.field("joints").type)
-    assert schema.field("joints").type.list_size == 51
-    assert pa.types.is_dictionary(schema.field("trial").type)
-    assert b'"unit": "m"' in schema.metadata[b"mixste"]
-
-
 def test_one_row_group_is_read_without_a_copy(path):
     assert not read(path)[0]["joints"].flags.owndata
-
-
-def test_same_columns_same_bytes(path, tmp_path):
-    write_table(tmp_path / "again.parquet", columns(), METADATA)
-    assert (tmp_path / "again.parquet").read_bytes() == path.read_bytes()
 
 
 def test_only_some_columns(path):
@@ -86,11 +72,46 @@ def test_only_some_columns(path):
         read(path, columns=["speed"])
 
 
-def test_empty_table(tmp_path):
-    write_table(tmp_path / "t.parquet", empty(columns()), METADATA)
-    found, _ = read(tmp_path / "t.parquet")
-    assert found["joints"].shape == (0, 17, 3)
-    assert len(found["trial"]) == 0
+@pytest.mark.parametrize("rows", [1, 7, 20, 64])
+def test_trials_are_whole_whatever_the_row_groups(tmp_path, monkeypatch, rows):
+    monkeypatch.setattr(table, "ROWS_PER_GROUP", rows)
+    write_table(tmp_path / "t.parquet", [columns()], METADATA)
+    trials = list(read_trials(tmp_path / "t.parquet", **OF_TRIALS))
+    assert [set(trial["trial"]) for trial in trials] == [{"walk0"}, {"walk1"}, {"walk2"}]
+    for name, values in columns().items():
+        np.testing.assert_array_equal(np.concatenate([trial[name] for trial in trials]), values)
+
+
+def test_trials_of_nothing_are_none(path):
+    shorten(path, 0)
+    assert list(read_trials(path, **OF_TRIALS)) == []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:-9]), "not a whole Parquet file"),
+        (lambda path: pq.write_table(pq.read_table(path).drop_columns("frame"), path), r"also \['frame'\]"),
+        (lambda path: path.unlink(), "no such file"),
+    ],
+)
+def test_trials_of_a_table_that_cannot_be_used_are_refused(path, spoil, message):
+    spoil(path)
+    with pytest.raises(MixsteError, match=rf"t\.parquet.*{message}"):
+        list(read_trials(path, **OF_TRIALS))
+
+
+def test_damage_that_is_met_on_the_way_is_no_traceback(tmp_path, monkeypatch):
+    monkeypatch.setattr(table, "ROWS_PER_GROUP", 20)
+    path = tmp_path / "t.parquet"
+    write_table(path, [columns()], METADATA)
+    data, page = bytearray(path.read_bytes()), pq.read_metadata(path).row_group(2).column(3).data_page_offset
+    data[page : page + 20] = b"\xff" * 20
+    path.write_bytes(data)
+    trials = read_trials(path, **OF_TRIALS)
+    assert len(next(trials)["joints"]) == 20
+    with pytest.raises(MixsteError, match=r"t\.parquet"):
+        list(trials)
 
 
 @pytest.mark.parametrize(
@@ -113,11 +134,11 @@ def test_projections_may_be_in_screen_units_and_recordings_not(tmp_path):
     seen = {**columns(), "clip": ["a"] * 50, "camera": ["b"] * 50, "keypoints": columns()["joints"]}
     seen |= {"valid": np.arange(50) > 3, "scale": np.ones(50, np.float32)}
     about = replace(METADATA, kind="projections", frame=FRAMES["projections"], unit="screen")
-    write_table(tmp_path / "seen.parquet", seen, about)
+    write_table(tmp_path / "seen.parquet", [seen], about)
     found, _ = read(tmp_path / "seen.parquet", kind="projections", columns=["clip"])
     assert list(found) == ["clip", "valid", "scale"]
     assert found["valid"].tolist() == seen["valid"].tolist()
-    write_table(tmp_path / "t.parquet", columns(), replace(METADATA, unit="screen"))
+    write_table(tmp_path / "t.parquet", [columns()], replace(METADATA, unit="screen"))
     with pytest.raises(MixsteError, match=r"t\.parquet; found: unit screen; expected: unit m"):
         read(tmp_path / "t.parquet")
 
@@ -147,7 +168,7 @@ def test_damage_in_the_middle_is_no_traceback(path):
 )
 def test_another_frame_than_the_kinds_is_refused_by_name(tmp_path, kind, frame):
     metadata = replace(METADATA, kind=kind, frame=frame)
-    write_table(tmp_path / "t.parquet", columns(), metadata)
+    write_table(tmp_path / "t.parquet", [columns()], metadata)
     with pytest.raises(MixsteError, match=f"t\\.parquet; found: frame {frame}; expected: frame {FRAMES[kind]}"):
         read(tmp_path / "t.parquet", kind=kind)
 
@@ -159,17 +180,25 @@ def test_what_is_projected_is_in_the_frame_that_is_expected():
 def test_a_missing_column_is_named_though_no_column_was_asked_for(tmp_path):
     whole = columns()
     del whole["action"]
-    write_table(tmp_path / "t.parquet", whole, METADATA)
+    write_table(tmp_path / "t.parquet", [whole], METADATA)
     with pytest.raises(MixsteError, match=r"t\.parquet.*expected: also \['action'\]"):
         read(tmp_path / "t.parquet")
 
 
 def test_projections_of_nothing_are_refused(tmp_path):
-    nothing = empty({**columns(), "clip": ["a"], "camera": ["b"], "keypoints": np.zeros((1, 17, 3), np.float32)})
+    seen = {**columns(), "clip": ["a"] * 50, "camera": ["b"] * 50, "keypoints": columns()["joints"]}
     metadata = replace(METADATA, kind="projections", frame=FRAMES["projections"])
-    write_table(tmp_path / "t.parquet", nothing, metadata)
+    write_table(tmp_path / "t.parquet", [seen], metadata)
+    shorten(tmp_path / "t.parquet", 0)
     with pytest.raises(MixsteError, match=r"t\.parquet; found: no rows"):
         read(tmp_path / "t.parquet", kind="projections")
+
+
+def test_recordings_of_nothing_are_read(path):
+    shorten(path, 0)
+    found, _ = read(path)
+    assert found["joints"].shape == (0, 17, 3)
+    assert len(found["trial"]) == 0
 
 
 def store_metadata(path, stored):
@@ -197,12 +226,6 @@ def test_no_file_and_a_foreign_file(tmp_path):
     pq.write_table(pa.table({"x": [1]}), tmp_path / "foreign.parquet")
     with pytest.raises(MixsteError, match="without mixste metadata"):
         read_metadata(tmp_path / "foreign.parquet")
-
-
-def test_columns_of_unequal_length_leave_nothing_behind(tmp_path):
-    with pytest.raises(MixsteError, match="lengths"):
-        write_table(tmp_path / "t.parquet", {"trial": ["a"], "frame": np.arange(2)}, METADATA)
-    assert not list(Path(tmp_path).iterdir())
 
 
 def test_unknown_kind():
