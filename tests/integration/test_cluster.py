@@ -28,8 +28,9 @@ TIMINGS = ("frames_per_second", "seconds")
 
 
 def cluster_settings(**changes):
-    plain = {"address": None, "workers": 1, "cpus_per_worker": 1, "gpus_per_worker": 0, "storage": "runs"}
-    return ClusterSettings(**{**plain, "precision": "fp32", **changes})
+    plain = {"address": None, "dashboard": False, "workers": 1, "min_workers": None, "resize_seconds": 60.0}
+    more = {"cpus_per_worker": 1, "gpus_per_worker": 0, "storage": "runs", "precision": "fp32"}
+    return ClusterSettings(**{**plain, **more, **changes})
 
 
 @pytest.fixture
@@ -50,9 +51,8 @@ def job(tmp_path):
 def run(loop, config, folder, **settings):
     """Train on the cluster; return the checkpoint's folder and the records in the order of their arrival."""
     records = []
-    checkpoint = cluster.train(
-        loop, config, folder=folder, settings=cluster_settings(**settings), on_record=records.append
-    )
+    chosen = cluster_settings(**{"storage": str(folder.parent), **settings})
+    checkpoint = cluster.train(loop, config, folder=folder, settings=chosen, on_record=records.append)
     return checkpoint, records
 
 
