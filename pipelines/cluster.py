@@ -2,14 +2,16 @@
 
 import logging
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
 from mixste.errors import MixsteError
 from mixste.files import whole_folder
+from pipelines.claims import claimed
 from pipelines.environment import set_environment
 from pipelines.params import ClusterSettings
 from pipelines.progress import progress
@@ -20,6 +22,7 @@ Output = TypeVar("Output")
 LOCAL = "local"  # a Ray of our own, also where someone else's runs on this machine
 ATTEMPTS = 3  # that fail without a new epoch between them, before training is given up
 ROOM_S = 5.0
+ANSWER_S = 5.0
 FEWEST_CPUS = 2  # of a local cluster, so that the two workers of cluster=local run on one core, too
 log = logging.getLogger(__name__)
 
@@ -34,6 +37,7 @@ def connect(address: str | None = None, *, dashboard: bool = False) -> None:
     address = os.environ.get("RAY_ADDRESS") or address or LOCAL
     here = address == LOCAL
     try:
+        _knock(address)
         context = ray.init(
             address=address,
             num_cpus=max(FEWEST_CPUS, os.cpu_count() or 1) if here else None,
@@ -41,7 +45,7 @@ def connect(address: str | None = None, *, dashboard: bool = False) -> None:
             log_to_driver=False,
             logging_level="error",
         )
-    except (ConnectionError, RuntimeError) as error:
+    except (OSError, RuntimeError) as error:
         raise _cannot_join(address, error) from error
     if dashboard and context.dashboard_url:
         log.info("Ray's dashboard: http://%s", context.dashboard_url)
@@ -95,19 +99,35 @@ def train(
     them when it is started again, on any machine.
     """
     connect(settings.address, dashboard=settings.dashboard)
-    import ray
-    from ray.train import Checkpoint
-
     resources = resources_per_worker(settings)
     place = open_storage(settings.storage).below(folder.name)
     place.check()
-    new, start = place.begin()
+    try:
+        with nullcontext() if Path(place.path) == folder.absolute() else claimed(place, folder):
+            checkpoint = _fit(loop, config, place, settings, resources, on_record)
+            with whole_folder(folder / "last") as partial:
+                checkpoint.to_directory(partial)
+    except OSError as error:
+        raise place.refusal(error) from error
+    return folder / "last"
+
+
+def _fit(
+    loop: Callable[[dict[str, Any]], None],
+    config: dict[str, Any],
+    place: Storage,
+    settings: ClusterSettings,
+    resources: dict[str, float],
+    on_record: Callable[[dict[str, float]], None],
+) -> Any:
+    """Return the last checkpoint of a training; what failed is raised as the user is told it."""
+    import ray
+    from ray.train import Checkpoint
+
+    new, path = place.begin()
+    start = path and Checkpoint(path, filesystem=new.files)
     mailbox = ray.remote(num_cpus=0)(_Mailbox).remote()
-    more = {
-        "mailbox": mailbox,
-        "threads": int(resources["CPU"]),
-        "start": start and Checkpoint(start, filesystem=new.files),
-    }
+    more = {"mailbox": mailbox, "threads": int(resources["CPU"]), "start": start}
     trainer = _trainer(loop, {**config, **more}, new, settings, resources)
     with _delivered(mailbox, on_record), _told_of_room(settings, resources):
         try:
@@ -117,12 +137,9 @@ def train(
     failure = _failure(mailbox)
     if failure is not None:
         raise failure
-    checkpoint = result.checkpoint or more["start"]
-    if checkpoint is None:
-        raise MixsteError(
-            f"training in {place.uri} left no checkpoint", mend="delete the folder and run `dvc repro` again"
-        )
-    return _fetched(checkpoint, folder / "last", place)
+    if result.checkpoint or start:
+        return result.checkpoint or start
+    raise MixsteError(f"training in {place.uri} left no checkpoint", mend="delete the folder and run `dvc repro` again")
 
 
 def resources_per_worker(settings: ClusterSettings) -> dict[str, float]:
@@ -244,15 +261,6 @@ def _explained(error: BaseException, place: Storage) -> BaseException:
     return cause if refused is None or isinstance(cause, MixsteError) else place.refusal(refused)
 
 
-def _fetched(checkpoint: Any, folder: Path, place: Storage) -> Path:
-    try:
-        with whole_folder(folder) as partial:
-            checkpoint.to_directory(partial)
-    except OSError as error:
-        raise place.refusal(error) from error
-    return folder
-
-
 def _failure(mailbox: Any) -> MixsteError | None:
     import ray
 
@@ -328,6 +336,13 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
     for cause in (*inner, *getattr(error, "worker_failures", {}).values()):
         if isinstance(cause, BaseException):
             yield from _causes(cause)
+
+
+def _knock(address: str) -> None:
+    """Raise OSError if nobody listens at HOST:PORT; Ray would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
 
 
 def _cannot_join(address: str, error: Exception) -> MixsteError:

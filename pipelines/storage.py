@@ -115,6 +115,8 @@ def open_storage(uri: str) -> Storage:
         return Storage(uri, fs.LocalFileSystem(), str(Path(uri).absolute()))
     try:
         files, path = within(ANSWER_S, lambda: fs.FileSystem.from_uri(uri))
+        if not path.strip("/"):
+            raise ValueError("no bucket")
     except (ArrowException, OSError, ValueError, ImportError) as error:
         raise MixsteError(
             f"cannot open the storage {shown(uri)}",

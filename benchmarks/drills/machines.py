@@ -1,7 +1,9 @@
 """A Ray cluster of several machines, played by processes of this one that can be killed one by one."""
 
+import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -105,7 +107,8 @@ class Machines:
 @contextmanager
 def machines(*, cpus: int = 1, **env: str) -> Iterator[Machines]:
     """Start a head with `cpus`; whatever happens, all that was started is killed. `env` goes to every node."""
-    with tempfile.TemporaryDirectory(prefix="r-", dir="/tmp") as folder:  # noqa: S108  (sockets need a short path)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    with tempfile.TemporaryDirectory(prefix="r-", dir="/tmp") as folder:  # sockets need a short path
         cluster = Machines(Path(folder), environment(RAY_TMPDIR=folder, **env))
         try:
             cluster.start_head(cpus)

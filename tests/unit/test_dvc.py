@@ -15,7 +15,7 @@ STAGES: dict[str, Any] = {
 }
 # what decides where and how a stage runs or what it logs, not what it writes
 PLUMBING = {"errors", "files", "settings", "cluster", "params", "provenance", "stage", "store", "tracking", "typed"}
-PLUMBING |= {"data_settings", "environment", "progress", "registry", "storage"}
+PLUMBING |= {"data_settings", "environment", "progress", "registry", "storage", "claims"}
 
 
 def imported(path: Path) -> set[str]:
