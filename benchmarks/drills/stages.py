@@ -62,7 +62,12 @@ def scratch(checkout: Path, env: Mapping[str, str]) -> Iterator[Stage]:
     log = checkout / "stage.log"
     with log.open("wb") as file:
         process = subprocess.Popen(
-            SCRATCH, cwd=checkout, env=dict(env), stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+            SCRATCH,
+            cwd=checkout,
+            env={**env, "PYTHONPATH": str(checkout)},
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     try:
         yield Stage(process, log, time.monotonic())
