@@ -133,7 +133,8 @@ def _fit(
         try:
             result = trainer.fit()
         except ray.train.TrainingFailedError as error:
-            raise _failure(mailbox) or _explained(error, place) from error
+            told = _failure(mailbox) or _explained(error, place)
+            raise told from (None if told is error else error)
     failure = _failure(mailbox)
     if failure is not None:
         raise failure

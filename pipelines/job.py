@@ -1,7 +1,7 @@
-"""`dvc repro` of this checkout as a job of a running Ray cluster: `make job`, or `python -m pipelines.job [TARGET ...]`.
+"""`dvc repro` of this checkout as a job of a running Ray cluster: `make job`, or `python -m pipelines.job [TARGET]`.
 
-It runs on the cluster's head, in this very folder, which the head must see: outputs and dvc.lock are written here, to be
-committed. RAY_API_SERVER_ADDRESS names the cluster's dashboard.
+It runs on the cluster's head, in this very folder, which the head must see: outputs and dvc.lock are written here,
+to be committed. RAY_API_SERVER_ADDRESS names the cluster's dashboard.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from pipelines.stage import run
 ADDRESS = "http://127.0.0.1:8265"
 PASSED_ON = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME")
 STOP_S = 60.0
-_TOKEN = (
+_CREDENTIALS = (
     "RAY_AUTH_MODE=token in this shell, and the cluster's token in RAY_AUTH_TOKEN, in the file of RAY_AUTH_TOKEN_PATH, "
     "or in ~/.ray/auth_token"
 )
@@ -48,7 +48,7 @@ def submit(address: str, command: str) -> tuple[Any, str]:
         return client, client.submit_job(entrypoint=command, runtime_env={"env_vars": passed_on})
     except AuthenticationError as error:
         raise MixsteError(
-            f"the Ray cluster at {address} refuses this token", found=_first(error), expected=_TOKEN
+            f"the Ray cluster at {address} refuses this token", found=_first(error), expected=_CREDENTIALS
         ) from error
     except (ConnectionError, RuntimeError) as error:
         raise MixsteError(

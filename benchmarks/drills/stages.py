@@ -1,6 +1,7 @@
 """A training stage that is watched while it runs: how far it is, what it printed, how it ended."""
 
 import csv
+import hashlib
 import os
 import re
 import signal
@@ -82,6 +83,11 @@ def prepared(folder: Path, *overrides: str) -> Path:
     checkout = make_checkout(folder, *overrides)
     run("dvc", "repro", "project", cwd=checkout)
     return checkout
+
+
+def weights(checkout: Path) -> str:
+    """Hash of the weights of the model that the stage wrote."""
+    return hashlib.md5((checkout / "models/scratch/model.safetensors").read_bytes(), usedforsecurity=False).hexdigest()
 
 
 def curve(checkout: Path) -> Curve:

@@ -4,7 +4,6 @@ A real S3 server (moto) in this machine, and a line to it that is cut: what the 
 and whether the same command then ends in the weights of an undisturbed run.
 """
 
-import hashlib
 import os
 import shutil
 import signal
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.drills.checkout import environment, run
 from benchmarks.drills.object_store import KEYS, ObjectStore, object_store
-from benchmarks.drills.stages import Stage, prepared, scratch
+from benchmarks.drills.stages import Stage, prepared, scratch, weights
 from benchmarks.drills.tables import Table
 
 EPOCHS = 6
@@ -168,11 +167,6 @@ def empty(store: ObjectStore) -> None:
     os.environ.update(KEYS)
     place = open_storage(store.uri())
     place.files.delete_dir_contents(place.path, missing_dir_ok=True)
-
-
-def weights(checkout: Path) -> str:
-    """Hash of the model's weights."""
-    return hashlib.md5((checkout / "models/scratch/model.safetensors").read_bytes(), usedforsecurity=False).hexdigest()
 
 
 if __name__ == "__main__":

@@ -86,3 +86,15 @@ def test_interrupting_stops_the_job_and_all_that_it_started(checkout, shell, clu
     assert process.wait(timeout=90) == 130
     assert "is stopped" in process.stdout.read()
     wait_until(lambda: str(checkout) not in run("ps", "axww", "-o", "args", cwd=checkout), "the stage ends")
+
+
+def test_a_ray_of_our_own_is_not_the_one_that_someone_else_started_here(shell, cluster, checkout):
+    code = """
+from pipelines import cluster
+cluster.connect()
+import ray
+print("nodes", len(ray.nodes()), "of", ray.get_runtime_context().gcs_address)
+"""
+    printed = run("python", "-c", code, cwd=checkout, env=shell | {"RAY_TMPDIR": str(cluster.folder)})
+    assert "nodes 1 of" in printed
+    assert str(cluster.port) not in printed
