@@ -45,7 +45,7 @@ def connect(address: str | None = None, *, dashboard: bool = False) -> None:
             log_to_driver=False,
             logging_level="error",
         )
-    except (OSError, RuntimeError) as error:
+    except Exception as error:  # Ray raises bare ones, too
         raise _cannot_join(address, error) from error
     if dashboard and context.dashboard_url:
         log.info("Ray's dashboard: http://%s", context.dashboard_url)
@@ -347,8 +347,9 @@ def _knock(address: str) -> None:
 
 
 def _cannot_join(address: str, error: Exception) -> MixsteError:
-    return MixsteError(
-        f"cannot join the Ray cluster at {address}",
-        found=str(error).splitlines()[0],
-        mend="start it with `ray start --head`, or unset RAY_ADDRESS and cluster.address",
-    )
+    found = (str(error).splitlines() or [repr(error)])[0]
+    if address == LOCAL:
+        mend = "see that memory and disk are free, and run the same command again when the machine is less busy"
+        return MixsteError("cannot start Ray on this machine", found=found, mend=mend)
+    mend = "start it with `ray start --head`, or unset RAY_ADDRESS and cluster.address; docs/cluster.md has more"
+    return MixsteError(f"cannot join the Ray cluster at {address}", found=found, mend=mend)
