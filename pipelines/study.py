@@ -61,7 +61,7 @@ class Study:
     def __init__(self, params: Params) -> None:
         self.params = params
         self.settings = _settings(params)
-        self.folder = Path(params.cluster.storage).absolute() / "study"
+        self.folder = params.cluster.folder / "study"
 
     def run(self) -> list[Row]:
         """Train everything and score what lifts; one row for each set of labels, arm and seed."""

@@ -41,9 +41,11 @@ class Sweep:
                 mend="choose other data with `make params`",
             )
         self.params, self.settings, self.space = params, params.sweep, Space(params)
-        self.cluster = replace(params.cluster, workers=1, cpus_per_worker=params.cluster.cpus_per_worker or 1)
+        self.cluster = replace(
+            params.cluster, workers=1, min_workers=None, cpus_per_worker=params.cluster.cpus_per_worker or 1
+        )
         self.base = self._work(params, Path())
-        self.folder = Path(params.cluster.storage).absolute() / "sweep" / self._key()
+        self.folder = params.cluster.folder / "sweep" / self._key()
 
     @cached_property
     def trials(self) -> Trials:
@@ -73,7 +75,7 @@ class Sweep:
 
     def run(self, follow: Callable[[Trial], None]) -> Results:
         """Run every trial that is left; MixsteError if all failed."""
-        cluster.connect(self.cluster.address)
+        cluster.connect(self.cluster.address, dashboard=self.cluster.dashboard)
         from pipelines.sweeping import tuning
 
         resources = cluster.resources_per_worker(self.cluster)

@@ -46,7 +46,7 @@ def _train(config: dict[str, Any]) -> None:
     torch.set_num_threads(config["threads"])
     job: TrainingJob = config["job"]
     trainer = job.trainer(device=ray.train.torch.get_device(), rank=rank, world=world, accumulate=config["accumulate"])
-    checkpoint = ray.train.get_checkpoint()
+    checkpoint = ray.train.get_checkpoint() or config["start"]
     if checkpoint is not None:
         with checkpoint.as_directory() as folder:
             restore_training(Path(folder), trainer)
