@@ -235,7 +235,7 @@ def test_unknown_kind():
 
 def test_only_some_rows_are_read_across_row_groups(tmp_path, monkeypatch):
     monkeypatch.setattr(table, "ROWS_PER_GROUP", 4)
-    write_table(tmp_path / "t.parquet", columns(11), METADATA)
+    write_table(tmp_path / "t.parquet", [columns(11)], METADATA)
     rows = [(1, 3), (3, 6), (9, 11)]
     found, _ = read(tmp_path / "t.parquet", rows=rows)
     for name, values in columns(11).items():
@@ -247,7 +247,7 @@ def test_only_some_rows_are_read_across_row_groups(tmp_path, monkeypatch):
 def test_runs_are_where_any_text_changes_whatever_the_row_groups(tmp_path, monkeypatch, group):
     monkeypatch.setattr(table, "ROWS_PER_GROUP", group)
     texts = {"trial": [*"aaabbbb"], "action": [*"xxyyyxx"]}
-    write_table(tmp_path / "t.parquet", {**columns(7), **texts}, METADATA)
+    write_table(tmp_path / "t.parquet", [{**columns(7), **texts}], METADATA)
     edges, found = read_runs(tmp_path / "t.parquet", ("trial", "action"))
     assert edges.tolist() == [0, 2, 3, 5, 7]
     assert found == {"trial": [*"aabb"], "action": [*"xyyx"]}
