@@ -23,7 +23,7 @@ OPTIONS = (
     "--disable-usage-stats",
     "--block",
 )
-WAIT_S = 60
+WAIT_S = 300  # on a busy machine
 
 
 def free_port() -> int:
@@ -108,7 +108,9 @@ class Machines:
 def machines(*, cpus: int = 1, **env: str) -> Iterator[Machines]:
     """Start a head with `cpus`; whatever happens, all that was started is killed. `env` goes to every node."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    with tempfile.TemporaryDirectory(prefix="r-", dir="/tmp") as folder:  # sockets need a short path
+    with tempfile.TemporaryDirectory(
+        prefix="r-", dir="/tmp", ignore_cleanup_errors=True
+    ) as folder:  # sockets need a short path
         cluster = Machines(Path(folder), environment(RAY_TMPDIR=folder, **env))
         try:
             cluster.start_head(cpus)
