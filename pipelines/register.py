@@ -200,7 +200,7 @@ def _outcome(blank: Outcome, shelf: registry.Shelf, place: Place) -> Outcome:
     why = verdict.why
     if other is not None and verdict.wins and not found.champion:
         why = f"not {alias}: version {other.number}, which is later, stands there; {_choose(own)}"
-    return replace(found, why=why, against=other and str(other.number), comparison=verdict.comparison)
+    return replace(found, why=why, against=str(other.number) if other else None, comparison=verdict.comparison)
 
 
 def _taken_back(version: Version) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 import mixste
+from mixste.errors import MixsteError
 from mixste.models.checkpoint import ModelConfig
 from mixste.paired import ClipErrors, read_clip_errors
 from pipelines import store
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 AS_REGISTERED = "as-registered"  # the folder beside a version's weights; a dash is in no model's name
 MODEL = "model"  # the tag that says which model's rows of PER_CLIP are the version's; without it there are none
 _NEEDED = ("einops", "mlflow", "numpy", "pyarrow", "pyyaml", "safetensors", "scipy", "torch")
+_ANSWER = 5.0  # seconds that tell a file that is gone from a server that is
 _PATIENCE = 120.0  # seconds to wait for another registration on this machine
 
 
@@ -93,27 +95,27 @@ class Shelf:
 
     def state(self) -> State:
         """Return all versions and where the alias stands, which is read first: its version is among them."""
-        with _absent_is_none():
+        aliases: dict[str, str] = {}
+        with _if_it_is_there():
             aliases = self.client.get_registered_model(self.name).aliases
-            alias = int(aliases[self.alias]) if self.alias in aliases else None
-            return State(tuple(sorted(self._versions(), key=lambda found: found.number)), alias)
-        return State((), None)
+        alias = int(aliases[self.alias]) if self.alias in aliases else None
+        return State(tuple(sorted(self._versions(), key=lambda found: found.number)), alias)
 
     def tag(self, number: int, tags: Mapping[str, object]) -> None:
         """Set tags of a version, one after the other; nothing if it was deleted meanwhile."""
         for key, value in tags.items():
-            with _absent_is_none():
+            with _if_it_is_there():
                 self.client.set_model_version_tag(self.name, str(number), key, str(value))
 
     def untag(self, number: int, *keys: str) -> None:
         """Remove those of these tags that a version has."""
         for key in keys:
-            with _absent_is_none():
+            with _if_it_is_there():
                 self.client.delete_model_version_tag(self.name, str(number), key)
 
     def move_alias(self, number: int) -> None:
         """Let the alias stand at a version; nothing if it was deleted meanwhile."""
-        with _absent_is_none():
+        with _if_it_is_there():
             self.client.set_registered_model_alias(self.name, self.alias, str(number))
 
     def same(self, tags: Mapping[str, object]) -> int | None:
@@ -153,8 +155,13 @@ class Shelf:
 
         uri = f"models:/{self.name}/{found.number}/artifacts/{AS_REGISTERED}/{PER_CLIP.name}"
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder, tracking_uri=self.uri))
-            return read_clip_errors(path, found.tags[MODEL], found.tags[HEADLINE])
+            try:
+                path = mlflow.artifacts.download_artifacts(uri, dst_path=folder, tracking_uri=self.uri)
+            except Exception as error:
+                store.reach(self.uri, _ANSWER)
+                what = f"the errors by clip of version {found.number} are gone"
+                raise MixsteError(what, found=(str(error).splitlines() or [""])[0]) from error
+            return read_clip_errors(Path(path), found.tags[MODEL], found.tags[HEADLINE])
 
     def _versions(self) -> Iterator[Version]:
         token = None
@@ -196,7 +203,7 @@ def _acquire(lock: int, name: str) -> None:
 
 
 @contextmanager
-def _absent_is_none() -> Iterator[None]:
+def _if_it_is_there() -> Iterator[None]:
     """Pass over what MLflow says of a model, version, alias or tag that is not there."""
     from mlflow.exceptions import MlflowException
 

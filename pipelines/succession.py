@@ -8,7 +8,7 @@ trusts what it knew before, so that it does not matter who writes when: the last
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from mixste.paired import Comparison
 
@@ -171,10 +171,14 @@ def _challenges(version: Version, champion: Version | None) -> bool:
 
 
 def _note(registry: Registry, state: State, found: Succession) -> None:
-    """Write what each version's challenge came to, where it does not say so already."""
-    for number, (champion, verdict) in found.met.items():
-        tags: dict[str, Any] = {VERDICT: verdict.why}
-        if champion is not None:
-            version = state.version(number)
-            tags |= {BEFORE: champion.number} if verdict.wins else {LOST: lost_to(version, champion)} if version else {}
-        registry.tag(number, tags)
+    """Write what each version's challenge came to, where it does not say so already; only what was compared is lost."""
+    for version in state.versions:
+        if version.number not in found.met:
+            continue
+        champion, verdict = found.met[version.number]
+        tags: dict[str, object] = {VERDICT: verdict.why}
+        if champion is not None and verdict.wins:
+            tags[BEFORE] = champion.number
+        elif champion is not None and verdict.comparison is not None:
+            tags[LOST] = lost_to(version, champion)
+        registry.tag(version.number, {key: own for key, own in tags.items() if version.tags.get(key) != str(own)})

@@ -1,10 +1,15 @@
-"""A registry in memory whose users take turns by chance: every call is one step, before which its user may be killed."""
+"""A registry in memory whose users take turns by chance: every call is a step, before which its user may be killed."""
 
 import threading
 from collections.abc import Callable, Mapping
 from random import Random
 
 from pipelines.succession import State, Version
+
+
+def chance(seed: int) -> Random:
+    """Numbers drawn from a seed."""
+    return Random(seed)  # noqa: S311
 
 
 class Killed(BaseException):
@@ -46,47 +51,57 @@ class Memory:
         self.alias = number
 
 
-def interleave(memory: Memory, users: list[Callable[[], object]], random: Random, *, killed: float = 0.0) -> int:
-    """Let users work on a memory, one step of one at a time; each step is a user's last by the chance `killed`.
+class User(threading.Thread):
+    """Somebody who works on a memory, and stops before each step until it is his turn."""
 
-    Returns how many were killed.
-    """
-    turns = [threading.Semaphore(0) for _ in users]
-    done, doomed, failures = threading.Semaphore(0), set(), []
-    mine = threading.local()
-    alive = list(range(len(users)))
+    def __init__(self, work: Callable[[], object]) -> None:
+        super().__init__(daemon=True)
+        self.work, self.doomed, self.done, self.failure = work, False, False, None
+        self.turn, self.paused = threading.Semaphore(0), threading.Semaphore(0)
 
-    def step() -> None:
-        done.release()
-        turns[mine.number].acquire()
-        if mine.number in doomed:
-            raise Killed
-
-    def work(number: int) -> None:
-        mine.number = number
-        turns[number].acquire()
+    def run(self) -> None:
         try:
-            users[number]()
+            self._wait()
+            self.work()
         except Killed:
             pass
         except BaseException as error:
-            failures.append(error)
-        alive.remove(number)
-        done.release()
+            self.failure = error
+        self.done = True
+        self.paused.release()
 
-    memory.step = step
-    threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(len(users))]
-    for thread in threads:
-        thread.start()
+    def step(self) -> None:
+        self.paused.release()
+        self._wait()
+
+    def _wait(self) -> None:
+        self.turn.acquire()
+        if self.doomed:
+            raise Killed
+
+    def go_on(self) -> bool:
+        """Let him do one step; whether he has more to do."""
+        self.turn.release()
+        self.paused.acquire()
+        if self.failure:
+            raise self.failure
+        return not self.done
+
+
+def interleave(memory: Memory, works: list[Callable[[], object]], random: Random, *, killed: float = 0.0) -> int:
+    """Let users work on a memory, one step of one at a time; each step is his last by the chance `killed`.
+
+    Returns how many were killed.
+    """
+    users = [User(work) for work in works]
+    memory.step = lambda: threading.current_thread().step()
+    for user in users:
+        user.start()
+    alive = list(users)
     while alive:
-        number = random.choice(alive)
-        if random.random() < killed:
-            doomed.add(number)
-        turns[number].release()
-        done.acquire()
-    for thread in threads:
-        thread.join()
+        user = random.choice(alive)
+        user.doomed = random.random() < killed
+        if not user.go_on():
+            alive.remove(user)
     memory.step = lambda: None
-    if failures:
-        raise failures[0]
-    return len(doomed)
+    return sum(user.doomed for user in users)

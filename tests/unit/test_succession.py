@@ -1,10 +1,10 @@
 """Who is champion: the same answer for all who ask, whatever comes between their steps and whoever is killed."""
 
 from functools import partial
-from random import Random
 
 import pytest
 
+from mixste.paired import Comparison
 from pipelines.succession import (
     BEFORE,
     CHOSEN,
@@ -24,7 +24,7 @@ from pipelines.succession import (
     standing,
     succeed,
 )
-from tests.unit.interleaving import Memory, interleave
+from tests.unit.interleaving import Memory, chance, interleave
 
 MARGIN = 1.0
 
@@ -35,7 +35,8 @@ def judge(version: Version, champion: Version | None) -> Verdict:
         return Verdict(True, "first")
     same = version.tags["data"] == champion.tags["data"]
     wins = same and float(champion.tags["error"]) - float(version.tags["error"]) > MARGIN
-    return Verdict(wins, f"{'better' if wins else 'not better'} than {champion.number}")
+    comparison = Comparison(0, (0, 0), 0, 1, 1) if same else None
+    return Verdict(wins, f"{'better' if wins else 'not better'} than {champion.number}", comparison)
 
 
 def plain(errors: list[tuple[float, str]]) -> int:
@@ -75,7 +76,7 @@ def errors_of(memory: Memory) -> list[tuple[float, str]]:
 
 @pytest.mark.parametrize("seed", range(60))
 def test_any_number_of_registrations_at_once_agree_with_one_after_the_other(seed):
-    random, memory = Random(seed), Memory()
+    random, memory = chance(seed), Memory()
     users = [
         partial(registered, memory, random.randint(40, 46), random.choice("aaab")) for _ in range(random.randint(2, 5))
     ]
@@ -86,7 +87,7 @@ def test_any_number_of_registrations_at_once_agree_with_one_after_the_other(seed
 
 @pytest.mark.parametrize("seed", range(60))
 def test_whoever_is_killed_the_next_registration_makes_it_right(seed):
-    random, memory = Random(1000 + seed), history(47.0)
+    random, memory = chance(1000 + seed), history(47.0)
     users = [partial(registered, memory, random.randint(38, 48)) for _ in range(4)]
     killed = interleave(memory, users, random, killed=0.08)
     assert memory.alias in memory.tags
@@ -99,7 +100,7 @@ def test_whoever_is_killed_the_next_registration_makes_it_right(seed):
 
 @pytest.mark.parametrize("seed", range(60))
 def test_a_rollback_amid_registrations_and_kills_leaves_none_of_what_it_took_back(seed):
-    random, memory = Random(2000 + seed), history(60.0, 55.0, 50.0)
+    random, memory = chance(2000 + seed), history(60.0, 55.0, 50.0)
     seen = []
 
     def operator():
@@ -172,6 +173,16 @@ def test_a_version_on_other_data_is_chosen_and_gone_back_from():
     go_back(memory)
     go_back(memory)
     assert memory.alias == 2
+
+
+def test_what_could_not_be_compared_is_looked_at_again_and_written_once():
+    memory = history(60.0)
+    registered(memory, 20.0, "b")
+    assert LOST not in memory.tags[2]
+    written = []
+    memory.tag = lambda number, tags: written.extend(tags)
+    settle(memory, judge)
+    assert written == []
 
 
 def test_what_was_rolled_back_can_be_chosen_again():
