@@ -144,6 +144,15 @@ class Shelf:
         self.client.delete_logged_model(model_id)
         return first
 
+    def download(self, number: int, name: str, place: Path) -> Path:
+        """Fetch a file or folder of a version's model into `place`, wherever this process logs to."""
+        import mlflow
+
+        location = self.client.get_model_version_download_uri(self.name, str(number))
+        return Path(
+            mlflow.artifacts.download_artifacts(f"{location}/{name}", dst_path=str(place), tracking_uri=self.uri)
+        )
+
     def clip_errors(self, found: Version) -> ClipErrors | None:
         """Read a version's errors by clip; None if it was registered without. MixsteError if they are gone."""
         if found.number not in self._read:
@@ -151,17 +160,14 @@ class Shelf:
         return self._read[found.number]
 
     def _clip_errors(self, found: Version) -> ClipErrors:
-        import mlflow
-
-        uri = f"models:/{self.name}/{found.number}/artifacts/{AS_REGISTERED}/{PER_CLIP.name}"
         with tempfile.TemporaryDirectory() as folder:
             try:
-                path = mlflow.artifacts.download_artifacts(uri, dst_path=folder, tracking_uri=self.uri)
+                path = self.download(found.number, f"artifacts/{AS_REGISTERED}/{PER_CLIP.name}", Path(folder))
             except Exception as error:
                 store.reach(self.uri, _ANSWER)
                 what = f"the errors by clip of version {found.number} are gone"
                 raise MixsteError(what, found=(str(error).splitlines() or [""])[0]) from error
-            return read_clip_errors(Path(path), found.tags[MODEL], found.tags[HEADLINE])
+            return read_clip_errors(path, found.tags[MODEL], found.tags[HEADLINE])
 
     def _versions(self) -> Iterator[Version]:
         token = None
