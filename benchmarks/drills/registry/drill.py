@@ -61,6 +61,12 @@ class Drill:
             self.failures.append(what)
             print(f"    FAILED: {what}", flush=True)
 
+    def check_lineage(self, version: Version) -> None:
+        """Check that a version says all of what it was made of."""
+        lost = [key for key in LINEAGE if version.tags.get(key) in (None, "", "None")]
+        self.check(f"version {version.number} keeps its lineage, lost {lost}", not lost)
+        self.check(f"version {version.number} knows its commit", len(version.tags["git_commit"]) == 40)
+
 
 def child(verb: str, folder: Path, environment: dict[str, str], arguments: list[str]) -> None:
     """What a process does: a verb in a folder of its own, as `python -m pipelines.VERB` there."""
@@ -117,9 +123,7 @@ def verify(drill: Drill, outcomes: list[str] | None = None) -> None:
     drill.check("no version twice", len(models) == len(state.versions))
     drill.check("a version of every model", len(state.versions) == len(drill.entries))
     for version in state.versions:
-        lost = [key for key in LINEAGE if version.tags.get(key) in (None, "", "None")]
-        drill.check(f"version {version.number} keeps its lineage, lost {lost}", not lost)
-        drill.check(f"version {version.number} knows its commit", len(version.tags["git_commit"]) == 40)
+        drill.check_lineage(version)
     champion = state.version(state.alias)
     drill.check("one champion", champion is not None)
     if champion is not None:

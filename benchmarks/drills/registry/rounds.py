@@ -36,7 +36,7 @@ def round_of(drill: Drill, number: int, count: int) -> None:
     for folder in sorted(victims, key=lambda _: drill.random.random()):
         time.sleep(drill.random.uniform(0, drill.seconds / max(1, len(victims))))
         if running[folder].is_alive():
-            os.kill(running[folder].pid, signal.SIGKILL)
+            os.kill(running[folder].pid or 0, signal.SIGKILL)
             running[folder].join()
             drill.counts["killed -9"] += 1
             running[folder] = start(drill, "register", folder, alone=alone)
