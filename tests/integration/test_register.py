@@ -14,6 +14,7 @@ from benchmarks.drills.registry.folders import JOINTS, TEST_DATA, keypoints, wri
 from benchmarks.drills.registry.folders import write_model as write_folder
 from mixste.errors import MixsteError
 from pipelines import register, registry, rollback, store
+from pipelines.candidate import candidate, tags
 from pipelines.params import Params, load, write
 from pipelines.provenance import data_hash
 from pipelines.succession import Version
@@ -46,7 +47,7 @@ def params(tracked_workplace: Path) -> Params:
 def test_a_model_of_humaneva_is_compared_by_its_p_mpjpe(params: Params):
     settings = write(["model=tiny", "data.protocol=humaneva"])
     write_model(settings, seed=1, mpjpe=50.0)
-    found = register.candidate(settings)
+    found = candidate(settings)
     assert (found.headline, found.error) == ("p_mpjpe", 1.0)
 
 
@@ -99,12 +100,12 @@ def test_a_version_explains_itself_and_loads_in_another_folder(
 ):
     write_model(params, seed=1, mpjpe=50.0)
     run()
-    tags = champion().tags
-    assert float(tags["test_mpjpe_mm"]) == 50.0
-    assert tags["unit"] == "m"
-    assert tags["synthetic"] == "true"
-    assert {"git_commit", "data_hash", "test_data_hash", "weights_hash", "skeleton", "frame", "licence"} <= tags.keys()
-    assert tags["parent_data_hash"] == "p" * 32
+    own = champion().tags
+    assert float(own["test_mpjpe_mm"]) == 50.0
+    assert own["unit"] == "m"
+    assert own["synthetic"] == "true"
+    assert {"git_commit", "data_hash", "test_data_hash", "weights_hash", "skeleton", "frame", "licence"} <= own.keys()
+    assert own["parent_data_hash"] == "p" * 32
 
     stored = sorted(p for p in Path("mlartifacts").rglob("*") if p.is_file())
     assert not [path for path in stored if path.suffix in (".pkl", ".pickle", ".pt", ".pth", ".pyc")]
@@ -220,7 +221,7 @@ def test_missing_scores_are_a_clear_error(params: Params):
     write_model(params, seed=1, mpjpe=50.0)
     Path("reports/evaluation/metrics.json").write_text("{}")
     with pytest.raises(MixsteError, match="dvc repro evaluate"):
-        register.candidate(load())
+        candidate(load())
 
 
 @pytest.mark.parametrize(
@@ -237,7 +238,7 @@ def test_scores_that_are_no_numbers_or_of_another_evaluation_are_refused(
     metrics = Path("reports/evaluation/metrics.json")
     metrics.write_text(metrics.read_text().replace(old, new))
     with pytest.raises(MixsteError, match=message):
-        register.candidate(params)
+        candidate(params)
 
 
 def test_an_imported_model_is_registered_under_its_authors_licence(params: Params):
@@ -252,9 +253,9 @@ def test_an_imported_model_is_registered_under_its_authors_licence(params: Param
     metrics.write_text(metrics.read_text().replace("finetuned", "authors"))
     by_clip = metrics.with_name("per_clip.csv")
     by_clip.write_text(by_clip.read_text().replace("finetuned", "authors"))
-    found = register.candidate(settings)
+    found = candidate(settings)
     assert (found.folder, found.scores["mpjpe"]) == (Path("models/authors"), 50.0)
-    assert register.tags(settings, found)["licence"] == "theirs"
+    assert tags(settings, found)["licence"] == "theirs"
 
 
 def test_a_masked_network_is_not_registered(params: Params):
@@ -262,4 +263,4 @@ def test_a_masked_network_is_not_registered(params: Params):
     config = Path("models/finetuned/config.json")
     config.write_text(config.read_text().replace('"kind": "lifter"', '"kind": "masked"'))
     with pytest.raises(MixsteError, match=r"cannot register models/finetuned.*masked"):
-        register.candidate(load())
+        candidate(load())

@@ -66,7 +66,7 @@ def _killed(drill: Drill, folder: Path) -> None:
         _expect(drill, f"killed on the way from {champion}", target)
         _roll_back(drill, folder, "--to", str(champion))
         _expect(drill, "and forward again", champion)
-    _roll_back(drill, folder)
+    _plain(drill, folder)
 
 
 def _again_by_registering(drill: Drill, folder: Path) -> None:
