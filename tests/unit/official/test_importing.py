@@ -27,8 +27,10 @@ def imported(path, folder, **options):
 
 
 def assert_equal(ours, theirs):
-    assert theirs.abs().max() > 0.1
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
+    """Within 1e-5 for poses of up to two metres, and as many times that as random weights' outputs are larger."""
+    largest = float(theirs.abs().max())
+    assert largest > 0.1
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5 * max(1, largest / 2))
 
 
 @pytest.mark.parametrize(
