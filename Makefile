@@ -14,7 +14,7 @@ TORCH_INDEX ?=
 PORT ?= 5000
 INSTALLED := $(VENV)/installed
 .DEFAULT_GOAL := help
-.PHONY: help install data repro study sweep test lint format params ui clean
+.PHONY: help install data repro job study sweep test lint format params sync ui clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do \
@@ -38,6 +38,10 @@ repro: data ## run the pipeline: prepare, project, pretrain, scratch, finetune, 
 	@dvc repro
 	@python -m pipelines.show
 
+job: data ## the same as a job of a running Ray cluster (docs/cluster.md); Ctrl-C stops it (TARGET=scratch: so far only)
+	@python -m pipelines.job $(TARGET)
+	$(if $(TARGET),,@python -m pipelines.show)
+
 study: data ## what pre-training is worth by how much is labelled (conf/study): an hour; goes on where it was stopped
 	@dvc repro studies/dvc.yaml
 
@@ -45,7 +49,7 @@ sweep: data ## accuracy against cost (conf/sweep): many settings side by side; m
 	@dvc repro sweeps/dvc.yaml
 
 params: $(INSTALLED) ## compose params.yaml from conf/: make params data=cmu model=small finetune.epochs=5
-	@python -m pipelines.params $(filter-out PYTHON=% TORCH_INDEX=% PORT=%,$(MAKEOVERRIDES))
+	@python -m pipelines.params $(filter-out PYTHON=% TORCH_INDEX=% PORT=% TARGET=%,$(MAKEOVERRIDES))
 
 lint: $(INSTALLED) ## ruff and mypy
 	@ruff check .
@@ -58,6 +62,9 @@ format: $(INSTALLED) ## let ruff mend and format the code
 
 test: lint ## lint, then all tests
 	@pytest
+
+sync: $(INSTALLED) ## send to MLflow what earlier runs could not, and say what is left
+	@python -m pipelines.sync
 
 ui: $(INSTALLED) ## MLflow in the browser, at the comparison of the fine-tunings (PORT=5000)
 	@python -m pipelines.ui $(PORT)

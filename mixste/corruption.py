@@ -1,8 +1,8 @@
 """What pre-training does to exact 2D: MotionBERT's synthetic detector (Zhu et al. 2023), then masks.
 
-Differences from the original: every draw is made per sample (the original shares white noise and frame masks over a
-batch), and there is a key frame for every 9 frames, at least two, spread evenly from the first frame to the last
-(the original has 27 in 243 frames).
+Differences from the original: every draw is made per sample, unless `shared` asks for the original's one draw of white
+noise and hidden frames for a batch; and there is a key frame for every 9 frames, at least two, spread evenly from the
+first frame to the last (the original has 27 in 243 frames).
 """
 
 import torch
@@ -102,15 +102,18 @@ _CONFIDENCE = {"a": 0.028, "b": 1.1, "mean": -0.0045856964, "std": 0.14310569}
 
 def corrupt(keypoints: Tensor, settings: CorruptionSettings, generator: Generator) -> Tensor:
     """Noise and confidence, then masks, on exact keypoints `b t j 3` (screen units, confidence)."""
-    noisy = add_noise(keypoints, settings.noise, generator) if settings.noise else keypoints
+    noisy = add_noise(keypoints, settings.noise, generator, shared=settings.shared) if settings.noise else keypoints
     return mask(noisy, settings, generator)
 
 
-def add_noise(keypoints: Tensor, strength: float, generator: Generator) -> Tensor:
-    """Move keypoints `b t j 3` like a detector and set their confidence from how far they moved."""
+def add_noise(keypoints: Tensor, strength: float, generator: Generator, *, shared: bool = False) -> Tensor:
+    """Move keypoints `b t j 3` like a detector and set their confidence from how far they moved.
+
+    White noise is one draw for the batch if it is `shared`.
+    """
     b, t, j, _ = keypoints.shape
     drift = _drift(b, t, j, keypoints.device, generator) * strength
-    white = _normal((b, t, j, 2), keypoints.device, generator) * (WHITE_NOISE * strength)
+    white = _normal((1 if shared else b, t, j, 2), keypoints.device, generator) * (WHITE_NOISE * strength)
     displacement = drift + white
     distance = displacement.norm(dim=-1, keepdim=True)
     c = _CONFIDENCE
@@ -123,7 +126,8 @@ def mask(keypoints: Tensor, settings: CorruptionSettings, generator: Generator) 
     """Set single joints and whole frames of `b t j 3` to zero, confidence included."""
     b, t, j, _ = keypoints.shape
     seen_joints = torch.rand((b, t, j, 1), device=keypoints.device, generator=generator) >= settings.joint_mask
-    seen_frames = torch.rand((b, t, 1, 1), device=keypoints.device, generator=generator) >= settings.frame_mask
+    draws = 1 if settings.shared else b
+    seen_frames = torch.rand((draws, t, 1, 1), device=keypoints.device, generator=generator) >= settings.frame_mask
     return keypoints * (seen_joints & seen_frames)
 
 

@@ -45,8 +45,11 @@ def keep(windows: Tensor, settings: ModelSettings) -> Tensor:
 
 
 def cut_for(settings: ModelSettings, offsets: Tensor, *, stride: int, place: str = "inside") -> Windows:
-    """Windows as a model of these settings is given them: around frames if it keeps the centre, else at `place`."""
-    if settings.output == "centre":
+    """Windows as a model of these settings is given them: at `place`, or around frames if it keeps the centre.
+
+    Windows that lie `before` are so for either.
+    """
+    if settings.output == "centre" and place != "before":
         place = "around"
     return cut(offsets, settings.frames, stride, step=settings.step, place=place)
 

@@ -17,7 +17,7 @@ from mixste.models.transfer import Transfer, transfer
 from mixste.objectives import ERROR_2D, MPJPE, MPJPE_ON_SCREEN, Lift, Masked, Metric, Objective, Supervised
 from mixste.optimisation import shrink_outputs
 from mixste.recipe import FinetuneSettings, MaskSettings, ModelSettings, PretrainSettings
-from mixste.sequences import choose_fraction, read_sequences
+from mixste.sequences import choose_fraction, open_sequences
 from mixste.skeleton import load_skeleton
 from mixste.table import Metadata, read_metadata
 from mixste.training import Trainer
@@ -25,8 +25,9 @@ from mixste.training_state import FILE, kept_weights, read_state, restore_traini
 
 # The code and data of the library that a training's numbers depend on; tests hold it against what this file imports.
 CODE = (
-    *("corruption.py", "geometry.py", "inference.py", "jobs.py", "losses.py", "metrics.py", "models/*.py"),
-    *("objectives.py", "optimisation.py", "recipe.py", "sequences.py", "shuffling.py", "skeleton.py"),
+    *("batches.py", "corruption.py", "geometry.py", "inference.py", "jobs.py", "losses.py", "metrics.py"),
+    *("models/*.py", "objectives.py", "optimisation.py", "recipe.py", "sequences.py", "shards.py", "shuffling.py"),
+    "skeleton.py",
     *("skeletons/*.yaml", "table.py", "training.py", "training_state.py", "windows.py"),
 )
 
@@ -46,15 +47,15 @@ class TrainingJob:
     parent: Path | None = None
     precision: str = "fp32"
 
-    def trainer(self, *, device: torch.device, rank: int = 0, world: int = 1) -> Trainer:
+    def trainer(self, *, device: torch.device, rank: int = 0, world: int = 1, accumulate: int = 1) -> Trainer:
         """Build model and data; raises MixsteError for data or a parent that does not fit."""
         skeleton = load_skeleton(self.skeleton)
-        data = read_sequences(self.train, skeleton=self.skeleton, fps=self.fps)
+        data = open_sequences(self.train, skeleton=self.skeleton, fps=self.fps)
         return Trainer(
             self._model(len(skeleton.joints)),
             self._objective(len(skeleton.joints)),
-            choose_fraction(data, self.fraction, self.seed),
-            read_sequences(self.validation, skeleton=self.skeleton, fps=self.fps),
+            data.only(choose_fraction(data, self.fraction, self.seed)),
+            open_sequences(self.validation, skeleton=self.skeleton, fps=self.fps),
             self.training,
             flip=skeleton.flip,
             seed=self.seed,
@@ -62,6 +63,7 @@ class TrainingJob:
             precision=self.precision,
             rank=rank,
             world=world,
+            accumulate=accumulate,
         )
 
     def transferred(self) -> Transfer | None:
@@ -122,7 +124,7 @@ class TrainingJob:
     def _parent_hash(self) -> str | None:
         if self.parent is None:
             return None
-        return hashlib.md5((self.parent / WEIGHTS).read_bytes(), usedforsecurity=False).hexdigest()
+        return _digest(self.parent / WEIGHTS).hexdigest()
 
     def _model(self, joints: int) -> PoseModel | MaskedModel:
         torch.manual_seed(self.seed)
@@ -148,8 +150,14 @@ class TrainingJob:
 def _hash(paths: tuple[Path, ...]) -> str:
     digest = hashlib.md5(usedforsecurity=False)
     for path in paths:
-        digest.update(path.name.encode() + hashlib.md5(path.read_bytes(), usedforsecurity=False).digest())
+        digest.update(path.name.encode() + _digest(path).digest())
     return digest.hexdigest()
+
+
+def _digest(path: Path) -> "hashlib._Hash":
+    """MD5 of a file, read block by block."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
 
 
 def run_job(job: TrainingJob, folder: Path, provenance: dict[str, Any]) -> float:

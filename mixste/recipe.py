@@ -73,11 +73,15 @@ class ModelSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class CorruptionSettings(Settings):
-    """How strongly exact keypoints are corrupted; noise 1 is the published detector, 0 none."""
+    """How strongly exact keypoints are corrupted; noise 1 is the published detector, 0 none.
+
+    `shared`: white noise and hidden frames are one draw for a whole batch, as in MotionBERT's code.
+    """
 
     noise: NotNegative
     joint_mask: Share
     frame_mask: Share
+    shared: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +143,7 @@ class TrainingSettings(Settings):
     `stride` is the frames from one of the windows that training draws from to the next; 1: a window for every frame.
     `place` is where windows of whole sequences lie: `inside`, the last one ending with its sequence, or `over` it, as
     many as cover it and sticking out as far on either side; models that keep the centre get windows around frames.
+    `before` puts them, for either, half of `model.frames` before the frames that `stride` asks for: STCFormer's code.
     `flip` mirrors no windows, half of them (drawn at random), or shows each plain and mirrored, which doubles an epoch
     as the papers' code does. `keep` is the epoch whose weights are kept: the one that validates best, or the last.
     """
@@ -148,7 +153,7 @@ class TrainingSettings(Settings):
     windows_per_epoch: Count | None
     batch_size: Count
     stride: Count
-    place: Annotated[str, one_of("inside", "over")]
+    place: Annotated[str, one_of("inside", "over", "before")]
     flip: Annotated[str, one_of("none", "half", "both")]
     keep: Annotated[str, one_of("best", "last")]
     validation_windows: Count

@@ -1,7 +1,9 @@
-"""Keypoints and joints of many clips in memory: what models are trained and scored on."""
+"""Keypoints and joints of many clips, on disk and in memory: what models are trained and scored on."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,10 @@ from torch import Tensor
 
 from mixste.errors import MixsteError
 from mixste.skeleton import load_skeleton
-from mixste.table import Metadata, read_table
+from mixste.table import Metadata, checked_metadata, read_runs, read_table
 
 PER_FRAME = ("keypoints", "joints", "valid", "scale")
 NAMES = ("clips", "subjects", "actions", "cameras")
-COLUMNS = ("clip", "subject", "action", "camera", "keypoints", "joints")
 
 
 @dataclass(frozen=True)
@@ -77,42 +78,93 @@ class Sequences:
         return Sequences(**{**self.__dict__, **names, **chosen, "offsets": lengths.cumsum(0)})
 
 
-def read_sequences(paths: Sequence[Path], *, skeleton: str, fps: float) -> Sequences:
-    """Read projection tables into memory, one sequence for each camera of each clip.
+@dataclass(frozen=True)
+class SequenceTables:
+    """Sequences in projection tables: what and how long each is; their frames are read when they are selected.
 
-    Raises MixsteError for a table of another skeleton or fps, or with values that are not finite.
+    `places` (s 3) says of each sequence in which table it is, its first row there, and its frames.
+    """
+
+    paths: tuple[Path, ...]
+    metadata: tuple[Metadata, ...]
+    places: np.ndarray
+    clips: tuple[str, ...]
+    subjects: tuple[str, ...]
+    actions: tuple[str, ...]
+    cameras: tuple[str, ...]
+    skeleton: str
+    fps: float
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    @cached_property
+    def offsets(self) -> Tensor:
+        """Where each sequence begins (s + 1,), as if all were read."""
+        return torch.from_numpy(np.concatenate([[0], self.places[:, 2].cumsum()]))
+
+    @property
+    def frames(self) -> int:
+        """Frames of all sequences together."""
+        return int(self.places[:, 2].sum())
+
+    def only(self, keep: Sequence[int]) -> "SequenceTables":
+        """Some of these sequences, in this order."""
+        names: dict[str, Any] = {name: tuple(getattr(self, name)[i] for i in keep) for name in NAMES}
+        return replace(self, places=self.places[list(keep)], **names)
+
+    def select(self, keep: Sequence[int]) -> Sequences:
+        """Read some sequences, in the order that they stand in; MixsteError for values that are not finite."""
+        chosen = self.only(sorted(keep))
+        read = [
+            _read(self.paths[table], self.skeleton, self.fps, [(first, first + rows) for _, first, rows in own])
+            for table, own in groupby(chosen.places.tolist(), key=lambda place: place[0])
+        ]
+        return Sequences(
+            keypoints=_joined([table["keypoints"] for table in read]),
+            joints=_joined([table["joints"] for table in read]),
+            offsets=chosen.offsets,
+            **{name: getattr(chosen, name) for name in NAMES},
+            skeleton=self.skeleton,
+            fps=self.fps,
+            synthetic=any(about.synthetic for about in self.metadata),
+            detections=", ".join(sorted({about.detections for about in self.metadata})),
+            unit=_unit(self.metadata, self.paths),
+            valid=_optional(read, "valid", np.bool_(True)),
+            scale=_optional(read, "scale", np.float32(1) if self.metadata[0].unit == "m" else None),
+        )
+
+
+def open_sequences(paths: Sequence[Path], *, skeleton: str, fps: float) -> SequenceTables:
+    """Find the sequences of projection tables, one for each camera of each clip, without reading their frames.
+
+    Raises MixsteError for no table, for one of another skeleton or fps, and for tables of different units.
     """
     if not paths:
         raise MixsteError(
             "nothing to read", found="no projection tables", mend="check data.split, then run `dvc repro`"
         )
-    read = [_read(path, skeleton, fps) for path in paths]
-    tables, metadata = [table for table, _ in read], [about for _, about in read]
-    lengths = np.concatenate([np.diff([*np.flatnonzero(table["first"]), len(table["first"])]) for table in tables])
-    clips, subjects, actions, cameras = (_names(tables, name) for name in ("clip", "subject", "action", "camera"))
-    unit = _unit(metadata, paths)
-    return Sequences(
-        keypoints=_joined([table["keypoints"] for table in tables]),
-        joints=_joined([table["joints"] for table in tables]),
-        offsets=torch.from_numpy(np.concatenate([[0], np.cumsum(lengths)])),
-        clips=clips,
-        subjects=subjects,
-        actions=actions,
-        cameras=cameras,
-        skeleton=skeleton,
-        fps=fps,
-        synthetic=any(about.synthetic for about in metadata),
-        detections=", ".join(sorted({about.detections for about in metadata})),
-        unit=unit,
-        valid=_optional(tables, "valid", np.bool_(True)),
-        scale=_optional(tables, "scale", np.float32(1) if unit == "m" else None),
-    )
+    metadata = [checked_metadata(path, kind="projections", skeleton=skeleton, fps=fps) for path in paths]
+    _unit(metadata, paths)
+    runs = [read_runs(path, ("clip", "subject", "action", "camera")) for path in paths]
+    places = [
+        np.stack([np.full(len(edges) - 1, table), edges[:-1], np.diff(edges)], axis=1)
+        for table, (edges, _) in enumerate(runs)
+    ]
+    names = {f"{name}s": tuple(text for _, texts in runs for text in texts[name]) for name in runs[0][1]}
+    return SequenceTables(tuple(paths), tuple(metadata), np.concatenate(places), **names, skeleton=skeleton, fps=fps)
 
 
-def choose_fraction(sequences: Sequences, fraction: float, seed: int) -> Sequences:
-    """Whole clips, all their cameras, drawn by seed until they hold `fraction` of the frames."""
+def read_sequences(paths: Sequence[Path], *, skeleton: str, fps: float) -> Sequences:
+    """Read projection tables into memory; raises MixsteError as `open_sequences` and `SequenceTables.select` do."""
+    tables = open_sequences(paths, skeleton=skeleton, fps=fps)
+    return tables.select(range(len(tables)))
+
+
+def choose_fraction(sequences: Sequences | SequenceTables, fraction: float, seed: int) -> list[int]:
+    """Numbers of the sequences of whole clips, all cameras, drawn by seed until they hold `fraction` of the frames."""
     if fraction >= 1:
-        return sequences
+        return list(range(len(sequences)))
     lengths = np.diff(sequences.offsets.numpy())
     owned = list(zip(sequences.subjects, sequences.clips, strict=True))
     clips = sorted(set(owned))
@@ -126,23 +178,19 @@ def choose_fraction(sequences: Sequences, fraction: float, seed: int) -> Sequenc
             break
         chosen.add(clips[number])
         held += by_clip[clips[number]]
-    return sequences.select([i for i, clip in enumerate(owned) if clip in chosen])
+    return [i for i, clip in enumerate(owned) if clip in chosen]
 
 
-def _read(path: Path, skeleton: str, fps: float) -> tuple[dict[str, np.ndarray], Metadata]:
-    table, metadata = read_table(path, kind="projections", skeleton=skeleton, fps=fps, columns=COLUMNS)
+def _read(path: Path, skeleton: str, fps: float, rows: Sequence[tuple[int, int]]) -> dict[str, np.ndarray]:
+    table, _ = read_table(
+        path, kind="projections", skeleton=skeleton, fps=fps, columns=("keypoints", "joints"), rows=rows
+    )
     for column in table.keys() & {"keypoints", "joints", "scale"}:
         if not np.isfinite(table[column]).all():
             raise MixsteError(
                 f"cannot train on {path}", found=f"{column} that are NaN or infinite", mend="run `dvc repro`"
             )
-    change = (table["clip"][1:] != table["clip"][:-1]) | (table["camera"][1:] != table["camera"][:-1])
-    table["first"] = np.concatenate([[True], change])
-    return table, metadata
-
-
-def _names(tables: Sequence[dict[str, np.ndarray]], column: str) -> tuple[str, ...]:
-    return tuple(str(name) for table in tables for name in table[column][table["first"]])
+    return table
 
 
 def _joined(arrays: Sequence[np.ndarray]) -> Tensor:
@@ -159,7 +207,7 @@ def _optional(
     if default is None and not all(having):
         found = f"{having.count(False)} of {len(having)} without the column {column}"
         raise MixsteError("cannot use these tables together", found=found, expected=f"{column} in all, or in none")
-    return _joined([table.get(column, np.full(len(table["first"]), default)) for table in tables])
+    return _joined([table.get(column, np.full(len(table["joints"]), default)) for table in tables])
 
 
 def _unit(metadata: Sequence[Metadata], paths: Sequence[Path]) -> str:

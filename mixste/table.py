@@ -57,18 +57,45 @@ def read_table(
     fps: float | None = None,
     unit: str | None = None,
     columns: Sequence[str] | None = None,
+    rows: Sequence[tuple[int, int]] | None = None,
 ) -> tuple[dict[str, np.ndarray], Metadata]:
     """Read a table, or only some of its columns, as numpy arrays: (n j c) float32, str objects, numbers.
 
-    Columns that the kind may have come along where they are. Raises MixsteError naming the file if it is not a whole
-    Parquet file of this kind, of the frame and a unit that go with the kind, of this skeleton, unit and fps, if a
-    column is missing, or if there are projections of nothing.
+    Columns that the kind may have come along where they are. `rows` are the only ones to read: (first, end) each, one
+    after the other. Raises MixsteError naming the file if it is not a whole Parquet file of this kind, of the frame and
+    a unit that go with the kind, of this skeleton, unit and fps, if a column is missing, or if there are projections of
+    nothing.
     """
     metadata = checked_metadata(path, kind=kind, skeleton=skeleton, fps=fps, unit=unit)
-    table = _read(path, COLUMNS[kind] if columns is None else columns, None if columns is None else OPTIONAL[kind])
+    needed, optional = COLUMNS[kind] if columns is None else columns, None if columns is None else OPTIONAL[kind]
+    table = _read(path, needed, optional, rows)
     if kind == "projections" and not table.num_rows:
         raise MixsteError(f"cannot use {path}", found="no rows", expected="a frame at least", mend=_MEND)
     return _arrays(table), metadata
+
+
+def read_runs(path: Path, columns: Sequence[str]) -> tuple[np.ndarray, dict[str, list[str]]]:
+    """Find where rows change in any of some text columns, holding no more than a row group of them in memory.
+
+    Returns the runs' edges (r + 1,), the last being the number of rows, and of each column every run's text.
+    """
+    texts: dict[str, list[str]] = {name: [] for name in columns}
+    edges, last, read = [], None, 0
+    try:
+        for batch in pq.ParquetFile(path).iter_batches(ROWS_PER_GROUP, columns=list(columns)):
+            indices = np.stack([column.indices.to_numpy() for column in batch.columns])
+            changes = np.flatnonzero((indices[:, 1:] != indices[:, :-1]).any(axis=0)) + 1
+            for row in (0, *changes.tolist()) if batch.num_rows else ():
+                own = [column[row].as_py() for column in batch.columns]
+                if own != last:
+                    edges.append(read + row)
+                    for name, text in zip(columns, own, strict=True):
+                        texts[name].append(text)
+                last = own
+            read += batch.num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(path, error) from error
+    return np.array([*edges, read]), texts
 
 
 def read_trials(path: Path, *, skeleton: str, fps: float) -> Iterator[dict[str, np.ndarray]]:
@@ -137,13 +164,18 @@ def _is_metadata(values: object) -> bool:
     return texts and numbers and values["kind"] in COLUMNS
 
 
-def _read(path: Path, needed: Sequence[str], optional: Sequence[str] | None) -> pa.Table:
+def _read(
+    path: Path, needed: Sequence[str], optional: Sequence[str] | None, rows: Sequence[tuple[int, int]] | None
+) -> pa.Table:
     """Return the needed columns and what there is of `optional`, None: all; MixsteError if a needed one is missing."""
     try:
         present = pq.read_schema(path).names
         _refuse_missing(path, needed, present)
         also = () if optional is None else [name for name in optional if name in present]
-        return pq.read_table(path, columns=None if optional is None else [*needed, *also], partitioning=None)
+        columns = None if optional is None else [*needed, *also]
+        if rows is not None:
+            return _read_rows(pq.ParquetFile(path), columns, rows)
+        return pq.read_table(path, columns=columns, partitioning=None)
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(path, error) from error
 
@@ -164,6 +196,19 @@ def _refuse_missing(path: Path, needed: Sequence[str], present: Sequence[str]) -
     missing = [name for name in needed if name not in present]
     if missing:
         raise MixsteError(f"cannot use {path}", found=f"columns {present}", expected=f"also {missing}", mend=_MEND)
+
+
+def _read_rows(file: pq.ParquetFile, columns: list[str] | None, rows: Sequence[tuple[int, int]]) -> pa.Table:
+    """Rows in the order of the file, from the row groups that have any of them, one group at a time."""
+    pieces, start = [], 0
+    for number in range(file.num_row_groups):
+        end = start + file.metadata.row_group(number).num_rows
+        own = [(max(low, start) - start, min(high, end) - start) for low, high in rows if low < end and high > start]
+        if own:
+            group = file.read_row_group(number, columns=columns)
+            pieces += [group.slice(low, high - low) for low, high in own]
+        start = end
+    return pa.concat_tables(pieces) if pieces else file.schema_arrow.empty_table().select(columns)
 
 
 def _unreadable(path: Path, error: Exception) -> MixsteError:

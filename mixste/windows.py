@@ -40,34 +40,50 @@ def cut(offsets: Tensor, frames: int, stride: int, *, step: int = 1, place: str 
     `inside`: the first begins and the last ends with its sequence, which may bring the last two nearer; a sequence
     shorter than a window becomes one window that repeats the last frame. `over`: as many as cover the sequence, its
     middle in theirs, so that they stick out as far on either side. `around`: around the frames 0, stride, 2 stride, ...
+    `before`: as STCFormer's code has it for strides above 1, half of `frames` before the last frame of each of as many
+    chunks of `stride` frames as cover the sequence; early windows then hold little but its first frame.
     """
     if min(frames, stride, step) < 1:
         found = f"{frames} frames, stride {stride}, step {step}"
         raise MixsteError("cannot cut windows", found=found, expected="at least 1 of each")
     starts = _STARTS[place]
-    span = (frames - 1) * step + 1
-    lengths = offsets.diff()
-    own = [starts(length, span, stride) for length in lengths.tolist()]
+    own = [starts(length, frames, step, stride) for length in offsets.diff().tolist()]
     counts = torch.tensor([len(each) for each in own], dtype=torch.long, device=offsets.device)
     first, last = (edge.repeat_interleave(counts) for edge in (offsets[:-1], offsets[1:] - 1))
     return Windows(torch.cat([*own, torch.arange(0)]).to(offsets.device) + first, first, last, frames, step)
 
 
-def _inside(length: int, span: int, stride: int) -> Tensor:
-    final = max(0, length - span)
+def _inside(length: int, frames: int, step: int, stride: int) -> Tensor:
+    final = max(0, length - _span(frames, step))
     return torch.tensor([*range(0, final, stride), final])
 
 
-def _over(length: int, span: int, stride: int) -> Tensor:
+def _over(length: int, frames: int, step: int, stride: int) -> Tensor:
+    span = _span(frames, step)
     more = -(-max(0, length - span) // stride)
     return torch.arange(more + 1) * stride - (span + more * stride - length) // 2
 
 
-def _around(length: int, span: int, stride: int) -> Tensor:
-    return torch.arange(0, length, stride) - span // 2
+def _around(length: int, frames: int, step: int, stride: int) -> Tensor:
+    return torch.arange(0, length, stride) - _span(frames, step) // 2
 
 
-_STARTS: dict[str, Callable[[int, int, int], Tensor]] = {"inside": _inside, "over": _over, "around": _around}
+def _before(length: int, frames: int, step: int, stride: int) -> Tensor:
+    chunks = -(-length // stride)
+    last = torch.arange(1, chunks + 1) * stride - (chunks * stride - length) // 2 - 1
+    return last - (frames // 2 if stride > 1 else 0) - _span(frames, step) // 2
+
+
+def _span(frames: int, step: int) -> int:
+    return (frames - 1) * step + 1
+
+
+_STARTS: dict[str, Callable[[int, int, int, int], Tensor]] = {
+    "inside": _inside,
+    "over": _over,
+    "around": _around,
+    "before": _before,
+}
 
 
 def centre(windows: Tensor) -> Tensor:

@@ -2,45 +2,53 @@
 
 import logging
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
 from mixste.errors import MixsteError
+from mixste.files import whole_folder
+from pipelines.claims import claimed
 from pipelines.environment import set_environment
 from pipelines.params import ClusterSettings
 from pipelines.progress import progress
+from pipelines.storage import Storage, open_storage
 
 Item = TypeVar("Item")
 Output = TypeVar("Output")
+LOCAL = "local"  # a Ray of our own, also where someone else's runs on this machine
+ATTEMPTS = 3  # that fail without a new epoch between them, before training is given up
+ROOM_S = 5.0
+ANSWER_S = 5.0
 FEWEST_CPUS = 2  # of a local cluster, so that the two workers of cluster=local run on one core, too
 log = logging.getLogger(__name__)
 
 
-def connect(address: str | None = None) -> None:
+def connect(address: str | None = None, *, dashboard: bool = False) -> None:
     """Join the cluster at `RAY_ADDRESS` or `address`, or start one in this machine; once a process."""
     set_environment()
     import ray
 
     if ray.is_initialized():
         return
-    address = os.environ.get("RAY_ADDRESS") or address
+    address = os.environ.get("RAY_ADDRESS") or address or LOCAL
+    here = address == LOCAL
     try:
-        ray.init(
+        _knock(address)
+        context = ray.init(
             address=address,
-            num_cpus=None if address else max(FEWEST_CPUS, os.cpu_count() or 1),
-            include_dashboard=None if address else False,
+            num_cpus=max(FEWEST_CPUS, os.cpu_count() or 1) if here else None,
+            include_dashboard=dashboard if here else None,
             log_to_driver=False,
             logging_level="error",
         )
-    except ConnectionError as error:
-        raise MixsteError(
-            f"cannot join the Ray cluster at {address}",
-            found=str(error).splitlines()[0],
-            mend="start it with `ray start --head`, or unset RAY_ADDRESS and cluster.address",
-        ) from error
+    except Exception as error:  # Ray raises bare ones, too
+        raise _cannot_join(address, error) from error
+    if dashboard and context.dashboard_url:
+        log.info("Ray's dashboard: http://%s", context.dashboard_url)
 
 
 def fan_out(
@@ -84,61 +92,174 @@ def train(
     settings: ClusterSettings,
     on_record: Callable[[dict[str, float]], None],
 ) -> Path:
-    """Run a training loop on Ray Train and return the folder of its last checkpoint.
+    """Run a training loop on Ray Train and return the folder of its last checkpoint, fetched into `folder`.
 
     The loop runs on every worker and reports through `config["mailbox"]`; `on_record` sees each epoch's record here.
-    A run that was killed goes on from its last checkpoint when it is started again with the same folder.
+    Checkpoints live in `settings.storage`, below the folder's name. A run that was killed goes on from the last of
+    them when it is started again, on any machine.
     """
-    connect(settings.address)
-    import ray
-    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchTrainer
+    connect(settings.address, dashboard=settings.dashboard)
+    resources = resources_per_worker(settings)
+    place = open_storage(settings.storage).below(folder.name)
+    place.check()
+    try:
+        with nullcontext() if Path(place.path) == folder.absolute() else claimed(place, folder):
+            checkpoint = _fit(loop, config, place, settings, resources, on_record)
+            with whole_folder(folder / "last") as partial:
+                checkpoint.to_directory(partial)
+    except OSError as error:
+        raise place.refusal(error) from error
+    return folder / "last"
 
+
+def _fit(
+    loop: Callable[[dict[str, Any]], None],
+    config: dict[str, Any],
+    place: Storage,
+    settings: ClusterSettings,
+    resources: dict[str, float],
+    on_record: Callable[[dict[str, float]], None],
+) -> Any:
+    """Return the last checkpoint of a training; what failed is raised as the user is told it."""
+    import ray
+    from ray.train import Checkpoint
+
+    new, path = place.begin()
+    start = path and Checkpoint(path, filesystem=new.files)
     mailbox = ray.remote(num_cpus=0)(_Mailbox).remote()
-    trainer = TorchTrainer(
-        loop,
-        train_loop_config={**config, "mailbox": mailbox, "threads": _cpus_per_worker(settings)},
-        scaling_config=ScalingConfig(
-            num_workers=settings.workers,
-            use_gpu=settings.gpus_per_worker > 0,
-            resources_per_worker=resources_per_worker(settings),
-        ),
-        run_config=RunConfig(
-            name=folder.name,
-            storage_path=str(folder.parent.absolute()),
-            failure_config=FailureConfig(max_failures=2),
-            checkpoint_config=CheckpointConfig(num_to_keep=2),
-        ),
-    )
-    with _delivered(mailbox, on_record):
+    more = {"mailbox": mailbox, "threads": int(resources["CPU"]), "start": start, "accumulate": settings.accumulate}
+    trainer = _trainer(loop, {**config, **more}, new, settings, resources)
+    with _delivered(mailbox, on_record), _told_of_room(settings, resources):
         try:
             result = trainer.fit()
         except ray.train.TrainingFailedError as error:
-            raise _failure(mailbox) or _user_error(error) from error
+            told = _failure(mailbox) or _explained(error, place)
+            raise told from (None if told is error else error)
     failure = _failure(mailbox)
     if failure is not None:
         raise failure
-    if result.checkpoint is None:
-        raise MixsteError(
-            f"training in {folder} left no checkpoint", mend="delete the folder and run `dvc repro` again"
-        )
-    return Path(result.checkpoint.path)
+    if result.checkpoint or start:
+        return result.checkpoint or start
+    raise MixsteError(f"training in {place.uri} left no checkpoint", mend="delete the folder and run `dvc repro` again")
 
 
 def resources_per_worker(settings: ClusterSettings) -> dict[str, float]:
     """Return what one training process takes of the cluster; raises MixsteError if it has not as much for all."""
-    resources: dict[str, float] = {"CPU": _cpus_per_worker(settings)}
-    if settings.gpus_per_worker:
-        resources["GPU"] = settings.gpus_per_worker
-    return resources
-
-
-def room(resources: Mapping[str, float]) -> int:
-    """How many processes with these resources the cluster holds at once."""
     import ray
 
     there = ray.cluster_resources()
-    return max(1, min(int(there.get(name, 0) // amount) for name, amount in resources.items()))
+    wanted: dict[str, float] = {"CPU": settings.cpus_per_worker or max(1, int(there.get("CPU", 0)) // settings.workers)}
+    if settings.gpus_per_worker:
+        wanted["GPU"] = settings.gpus_per_worker
+    least = settings.min_workers or settings.workers
+    if room(wanted) < least:
+        each = ", ".join(f"{amount:g} {name}s" for name, amount in wanted.items())
+        keys = " or ".join(f"cluster.{name.lower()}s_per_worker" for name in wanted)
+        raise MixsteError(
+            "the cluster is too small",
+            found=", ".join(f"{there.get(name, 0):g} {name}s" for name in wanted) + f" on {_alive()}",
+            expected=f"{least} workers x {each}",
+            mend=f"lower cluster.workers, cluster.min_workers or {keys}",
+        )
+    return wanted
+
+
+def room(resources: Mapping[str, float]) -> int:
+    """How many processes with these resources the machines of the cluster hold at once."""
+    import ray
+
+    return sum(
+        min(int(node["Resources"].get(name, 0) // amount) for name, amount in resources.items())
+        for node in ray.nodes()
+        if node["Alive"]
+    )
+
+
+def _alive() -> str:
+    import ray
+
+    count = sum(node["Alive"] for node in ray.nodes())
+    return f"{count} machine{'s'[: count != 1]}"
+
+
+def _trainer(
+    loop: Callable[[dict[str, Any]], None],
+    config: dict[str, Any],
+    place: Storage,
+    settings: ClusterSettings,
+    resources: dict[str, float],
+) -> Any:
+    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    parent, name = place.path.rsplit("/", 1)
+    return TorchTrainer(
+        loop,
+        train_loop_config=config,
+        scaling_config=ScalingConfig(
+            num_workers=(settings.min_workers, settings.workers) if settings.min_workers else settings.workers,
+            elastic_resize_monitor_interval_s=settings.resize_seconds,
+            use_gpu=settings.gpus_per_worker > 0,
+            resources_per_worker=resources,
+        ),
+        run_config=RunConfig(
+            name=name,
+            storage_path=parent,
+            storage_filesystem=place.files,
+            failure_config=FailureConfig(max_failures=-1),
+            checkpoint_config=CheckpointConfig(num_to_keep=2),
+            callbacks=[_patience()],
+        ),
+    )
+
+
+def _patience() -> Any:
+    """Give up after some failures in a row without a new epoch: machines come and go, but a bug stays."""
+    from ray.train import UserCallback
+
+    class Patience(UserCallback):
+        failures = 0
+
+        def after_report(self, run_context: Any, metrics: Any, checkpoint: Any) -> None:
+            self.failures = 0
+
+        def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
+            self.failures += 1
+            if self.failures >= ATTEMPTS:
+                raise next(iter(worker_exceptions.values()))
+
+    return Patience()
+
+
+@contextmanager
+def _told_of_room(settings: ClusterSettings, resources: Mapping[str, float]) -> Iterator[None]:
+    """Say in the log when machines that training could use are gone, and when they are back."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        before = settings.workers
+        while not ended.wait(ROOM_S):
+            now = min(room(resources), settings.workers)
+            if now != before:
+                waits = now < (settings.min_workers or settings.workers)
+                what = "waits for machines" if waits else "goes on from its last epoch"
+                log.warning("%s: room for %d of %d workers; training %s", _alive(), now, settings.workers, what)
+            before = now
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(timeout=ROOM_S)
+
+
+def _explained(error: BaseException, place: Storage) -> BaseException:
+    """What the user is told of a training that failed: a MixsteError in it, or why the storage refused."""
+    cause = _user_error(error)
+    refused = next((seen for seen in _causes(error) if isinstance(seen, OSError)), None)
+    return cause if refused is None or isinstance(cause, MixsteError) else place.refusal(refused)
 
 
 def _failure(mailbox: Any) -> MixsteError | None:
@@ -153,10 +274,13 @@ class _Mailbox:
 
     def __init__(self) -> None:
         self.records: list[dict[str, float]] = []
+        self.epoch = 0.0
         self.error: str | None = None
 
-    def put(self, record: dict[str, float]) -> None:
-        self.records.append(record)
+    def put(self, records: list[dict[str, float]]) -> None:
+        new = [record for record in records if record["epoch"] > self.epoch]
+        self.records += new
+        self.epoch = max([self.epoch, *(record["epoch"] for record in new)])
 
     def fail(self, error: str) -> None:
         self.error = error
@@ -192,29 +316,6 @@ def _delivered(mailbox: Any, on_record: Callable[[dict[str, float]], None]) -> I
         thread.join(timeout=30)
 
 
-def _cpus_per_worker(settings: ClusterSettings) -> int:
-    import ray
-
-    available = int(ray.cluster_resources().get("CPU", 0))
-    wanted = settings.cpus_per_worker or max(1, available // settings.workers)
-    if wanted * settings.workers > available:
-        raise MixsteError(
-            "the cluster is too small",
-            found=f"{available} CPUs",
-            expected=f"{settings.workers} workers x {wanted} CPUs",
-            mend="lower cluster.workers or cluster.cpus_per_worker",
-        )
-    gpus = ray.cluster_resources().get("GPU", 0)
-    if settings.gpus_per_worker * settings.workers > gpus:
-        raise MixsteError(
-            "the cluster is too small",
-            found=f"{gpus:g} GPUs",
-            expected=f"{settings.workers} workers x {settings.gpus_per_worker} GPUs",
-            mend="lower cluster.gpus_per_worker",
-        )
-    return wanted
-
-
 def _result(reference: Any) -> Any:
     import ray
 
@@ -226,11 +327,32 @@ def _result(reference: Any) -> Any:
 
 def _user_error(error: BaseException) -> BaseException:
     """The MixsteError at the bottom of what Ray raised, or the error itself."""
-    seen: BaseException | None = error
-    while seen is not None:
-        causes = [getattr(seen, "cause", None), *getattr(seen, "worker_failures", {}).values(), seen.__cause__]
-        for cause in causes:
-            if isinstance(cause, MixsteError) and not hasattr(cause, "cause"):  # Ray's copy has the traceback as text
-                return cause
-        seen = next((cause for cause in causes if isinstance(cause, BaseException)), None)
+    for seen in _causes(error):
+        if isinstance(seen, MixsteError) and not hasattr(seen, "cause"):  # Ray's copy has the traceback as text
+            return seen
     return error
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error and all that it was raised for, through Ray's wrappers."""
+    yield error
+    inner = [getattr(error, "cause", None), getattr(error, "controller_failure", None), error.__cause__]
+    for cause in (*inner, *getattr(error, "worker_failures", {}).values()):
+        if isinstance(cause, BaseException):
+            yield from _causes(cause)
+
+
+def _knock(address: str) -> None:
+    """Raise OSError if nobody listens at HOST:PORT; Ray would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
+
+
+def _cannot_join(address: str, error: Exception) -> MixsteError:
+    found = (str(error).splitlines() or [repr(error)])[0]
+    if address == LOCAL:
+        mend = "see that memory and disk are free, and run the same command again when the machine is less busy"
+        return MixsteError("cannot start Ray on this machine", found=found, mend=mend)
+    mend = "start it with `ray start --head`, or unset RAY_ADDRESS and cluster.address; docs/cluster.md has more"
+    return MixsteError(f"cannot join the Ray cluster at {address}", found=found, mend=mend)

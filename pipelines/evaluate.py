@@ -172,7 +172,8 @@ def main() -> None:
     left_out = {name: why for name, why in reasons.items() if why}
     if len(left_out) == len(models):
         raise MixsteError("there is nothing to score", found="; ".join(f"{n}: {why}" for n, why in left_out.items()))
-    with tracking.run("evaluate", params, data_hash=test_data, parent="finetune") as run:
+    scored = models.get("finetuned") or next(iter(models.values()))
+    with tracking.run("evaluate", params, data_hash=test_data, parent=scored, output=EVALUATION) as run:
         evaluated = {name: evaluate(models[name], sequences, params) for name in models if name not in left_out}
         write_report(EVALUATION, evaluated, sequences, params, {"test_data": test_data, "left_out": left_out})
         for name, result in evaluated.items():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mixste.jobs import TrainingJob
 from pipelines.params import Params, load
-from pipelines.places import MODELS, RIG, tables
+from pipelines.places import MODELS, PROJECTIONS, RIG, tables
 from pipelines.stage import run
 from pipelines.training import train
 
@@ -35,10 +35,10 @@ def main() -> None:
     parser.add_argument("--from", dest="origin", choices=["scratch", "pretrained"], required=True)
     params = load()
     if parser.parse_args().origin == "scratch":
-        train("scratch", finetuning_job(params, parent=None), params, MODELS["scratch"], parent="project")
+        train("scratch", finetuning_job(params, parent=None), params, MODELS["scratch"], parent=PROJECTIONS)
     else:
         job = finetuning_job(params, parent=MODELS["pretrained"])
-        train("finetune", job, params, MODELS["finetuned"], parent="pretrain")
+        train("finetune", job, params, MODELS["finetuned"], parent=MODELS["pretrained"])
 
 
 if __name__ == "__main__":

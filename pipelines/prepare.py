@@ -51,7 +51,7 @@ def main() -> None:
     """Write datasets/recordings and reports/prepare.json from params.yaml and the captures."""
     params = load()
     data = params.data
-    with tracking.run("prepare", params) as run:
+    with tracking.run("prepare", params, output=RECORDINGS) as run:
         with whole_folder(RECORDINGS) as folder:
             subjects = find_subjects(data, folder.resolve())
             started = time.perf_counter()

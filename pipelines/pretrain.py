@@ -2,7 +2,7 @@
 
 from mixste.jobs import TrainingJob
 from pipelines.params import Params, load
-from pipelines.places import MODELS, RIG, VIEWS, subject_of, tables
+from pipelines.places import MODELS, PROJECTIONS, RIG, VIEWS, subject_of, tables
 from pipelines.stage import run
 from pipelines.training import train
 
@@ -26,7 +26,7 @@ def pretraining_job(params: Params) -> TrainingJob:
 def main() -> None:
     """Run the stage."""
     params = load()
-    train("pretrain", pretraining_job(params), params, MODELS["pretrained"], parent="project")
+    train("pretrain", pretraining_job(params), params, MODELS["pretrained"], parent=PROJECTIONS)
 
 
 if __name__ == "__main__":

@@ -56,7 +56,8 @@ def main() -> None:
     """Project every recordings file that the split asks for, and whoever it names of a labelled data set."""
     params = load()
     address = params.cluster.address
-    with tracking.run("project", params, data_hash=data_hash(RECORDINGS), parent="prepare") as run:
+    read = data_hash(RECORDINGS)
+    with tracking.run("project", params, data_hash=read, parent=RECORDINGS, output=PROJECTIONS) as run:
         with whole_folder(PROJECTIONS.absolute()) as folder:
             for kind in DETECTIONS:
                 (folder / kind).mkdir()

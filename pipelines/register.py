@@ -20,7 +20,7 @@ from mixste.scoring import METRICS as ERRORS
 from mixste.sequences import read_sequences
 from pipelines import registry, store, tracking
 from pipelines.params import Params, load
-from pipelines.places import METRICS, REGISTERED, RIG, tables
+from pipelines.places import EVALUATION, METRICS, MODELS, REGISTERED, RIG, tables
 from pipelines.provenance import data_hash, git_state
 from pipelines.stage import run
 
@@ -131,7 +131,9 @@ def tags(params: Params, model: Candidate) -> dict[str, object]:
     """Return what a version says of itself: commit, data, runs before it, scores, skeleton, unit, frame, licence."""
     config, (commit, dirty) = model.config, git_state()
     captures = Path(params.data.folder)
-    runs = {f"run_{stage}": tracking.last_run(stage) for stage in ("pretrain", "finetune", "scratch", "evaluate")}
+    made = {"pretrain": "pretrained", "finetune": "finetuned", "scratch": "scratch"}
+    outputs = {stage: MODELS[name] for stage, name in made.items()} | {"evaluate": EVALUATION}
+    runs = {f"run_{stage}": tracking.run_of(output) for stage, output in outputs.items()}
     return {
         **model.identity,
         **{f"test_{metric}_mm": value for metric, value in model.scores.items()},
@@ -154,7 +156,7 @@ def main() -> None:
     """Run the stage; an MLflow that does not answer is a warning, not an error."""
     params = load()
     model = candidate(params)
-    with tracking.run("register", params, data_hash=model.test_hash, parent="evaluate") as tracked:
+    with tracking.run("register", params, data_hash=model.test_hash, parent=EVALUATION) as tracked:
         outcome = register(params, model, tracked)
         tracked.log_metrics({f"test_{metric}": value for metric, value in model.scores.items()})
     with whole_file(REGISTERED) as partial:

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any
 
 from mixste.detector import DetectorSettings
+from mixste.errors import MixsteError
 from mixste.projection import RigSettings, ViewSettings
 from mixste.settings import (
     ABOVE_ZERO,
@@ -72,22 +74,46 @@ class EvaluateSettings(Settings):
 
 @dataclass(frozen=True)
 class ClusterSettings(Settings):
-    """Where Ray runs and with how many workers."""
+    """Where Ray runs, with how many workers (with `min_workers`: from so many on), and where checkpoints live.
+
+    Each worker does its share of a batch in `accumulate` parts.
+    """
 
     address: str | None
+    dashboard: bool
     workers: Count
+    min_workers: Count | None
+    resize_seconds: Positive
     cpus_per_worker: Count | None
     gpus_per_worker: NotNegative
     storage: Annotated[str, NOT_EMPTY]
     precision: Annotated[str, one_of("fp32", "bf16")]
+    accumulate: Count
+
+    def problems(self) -> Iterator[Problem]:
+        """No more workers are waited for than there can be."""
+        if self.min_workers is not None and self.min_workers > self.workers:
+            yield Problem("min_workers", self.min_workers, f"at most workers, which is {self.workers}")
+
+    @property
+    def folder(self) -> Path:
+        """`storage` as a folder, for what no object store can hold; MixsteError if it is a URI."""
+        if "://" in self.storage:
+            raise MixsteError(
+                "sweeps and studies write into folders",
+                found=f"cluster.storage: {self.storage}",
+                mend="name a folder that all machines see: `make params ... cluster.storage=/mnt/shared/mixste`",
+            )
+        return Path(self.storage).absolute()
 
 
 @dataclass(frozen=True)
 class TrackingSettings(Settings):
-    """The MLflow experiment, and the seconds a silent server is waited for."""
+    """The MLflow experiment, the seconds a silent server is waited for, and those between two looks at the machine."""
 
     experiment: Annotated[str, NOT_EMPTY]
     timeout: Annotated[int, between(1, 60)]
+    system_metrics: Annotated[int, between(1, 3600)] | None
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,24 @@
-"""MLflow's client calls below tracking and registration: open a run, log to it, remember its id."""
+"""MLflow's client calls below tracking and registration; each may be repeated without doubling anything."""
 
 import json
 import os
 import socket
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import requests
 
-from mixste.files import whole_file
 from pipelines.environment import set_environment
 
-RUN_FILE = "mlflow-run.json"
-_BATCH = 100
+MARK = "outbox"  # the tag by which a run is found again
+_BATCH, _METRICS = 100, 1000
 _DIGEST = 36
-_SILENCE = (requests.RequestException, ConnectionError, TimeoutError, socket.gaierror)
+_SILENCE = (requests.ConnectionError, requests.Timeout, ConnectionError, TimeoutError, socket.gaierror)
+_FINAL = {"BAD_REQUEST", "INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"}
+_FINAL_STATUS = {400, 404, 409, 411, 413, 414, 415, 422, 431}
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,14 @@ def wait_at_most(timeout: float) -> None:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(max(1, round(timeout))))
 
 
+def is_server(uri: str) -> bool:
+    """Say whether a store is a server, which can be away, and not a file."""
+    return uri.startswith(("http://", "https://"))
+
+
 def reach(uri: str, timeout: float) -> None:
     """Raise ConnectionError if `uri` is a server that does not answer within `timeout` seconds."""
-    if uri.startswith(("http://", "https://")):
+    if is_server(uri):
         try:
             requests.get(f"{uri.rstrip('/')}/health", timeout=timeout)
         except requests.RequestException as error:
@@ -65,71 +71,108 @@ def unreachable(error: BaseException | None) -> bool:
     return False
 
 
-def open_run(uri: str, experiment: str, name: str, tags: Mapping[str, str], folder: Path | None) -> Handle:
-    """Start a run, or go on with the one that was begun in `folder`."""
-    begun = _begun(uri, folder)
-    if begun is not None:
-        client(uri).update_run(begun.run_id, status="RUNNING")
-        return begun
-    run = client(uri).create_run(_experiment(uri, experiment), run_name=name, tags=dict(tags))
-    handle = Handle(uri, run.info.run_id)
-    if folder is not None:
-        remember(folder / RUN_FILE, handle)
-    return handle
+def refuses(error: Exception) -> bool:
+    """Say whether an error is the store's last word on an operation: sent again it would be refused again."""
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return error.response.status_code in _FINAL_STATUS
+    return getattr(error, "error_code", None) in _FINAL and not unreachable(error)
 
 
-def remember(path: Path, handle: Handle) -> None:
-    """Write a handle to a file."""
-    with whole_file(path) as partial:
-        partial.write_text(json.dumps(asdict(handle)), encoding="utf-8")
+def reason(error: BaseException) -> str:
+    """The first line of an error's message, or its kind."""
+    return (str(error).splitlines() or [""])[0][:160] or type(error).__name__
 
 
-def remembered(path: Path) -> Handle | None:
-    """Return the handle in a file; None if there is none."""
+def find_run(uri: str, tag: str, value: str) -> str | None:
+    """Return the id of the newest run of any experiment whose tag has this value; None if there is none."""
+    experiments = [one.experiment_id for one in client(uri).search_experiments()]
+    found = client(uri).search_runs(
+        experiments, f"tags.`{tag}` = '{value}'", max_results=1, order_by=["attributes.start_time DESC"]
+    )
+    return str(found[0].info.run_id) if found else None
+
+
+def active(uri: str, run_id: str) -> bool:
+    """Say whether a run is there and was not deleted."""
+    from mlflow.exceptions import MlflowException
+
     try:
-        return Handle(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return None
+        return bool(client(uri).get_run(run_id).info.lifecycle_stage == "active")
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return False
+        raise
 
 
-def log_params(uri: str, run_id: str, params: Mapping[str, object]) -> None:
+def open_run(uri: str, experiment: str, name: str, mark: str, tags: Mapping[str, str], began: int) -> str:
+    """Return the id of the run with this mark, which is made if it isn't there; `began` is in milliseconds."""
+    found = find_run(uri, MARK, mark)
+    if found is not None:
+        return found
+    run = client(uri).create_run(
+        _experiment(uri, experiment), start_time=began, run_name=name, tags={**tags, MARK: mark}
+    )
+    return str(run.info.run_id)
+
+
+def set_status(uri: str, run_id: str, status: str, ended: int) -> None:
+    """Set a run's status, and with any but RUNNING the time of its end, in milliseconds."""
+    if status == "RUNNING":
+        client(uri).update_run(run_id, status=status)
+    else:
+        client(uri).set_terminated(run_id, status, ended)
+
+
+def log_params(uri: str, run_id: str, params: Mapping[str, str]) -> None:
     """Log parameters; those the run already has stay, because MLflow refuses to change them."""
     from mlflow.entities import Param
 
     known = client(uri).get_run(run_id).data.params
-    new = [Param(key, str(value)) for key, value in params.items() if key not in known]
+    new = [Param(key, value) for key, value in params.items() if key not in known]
     for start in range(0, len(new), _BATCH):
         client(uri).log_batch(run_id, params=new[start : start + _BATCH])
 
 
-def log_dataset(uri: str, run_id: str, name: str, digest: str, path: Path, context: str) -> None:
+def log_metrics(uri: str, run_id: str, metrics: Sequence[tuple[str, float, int, int]]) -> None:
+    """Log (key, value, milliseconds, step); MLflow keeps one of those that are alike in all four."""
+    from mlflow.entities import Metric
+
+    for start in range(0, len(metrics), _METRICS):
+        client(uri).log_batch(run_id, metrics=[Metric(*metric) for metric in metrics[start : start + _METRICS]])
+
+
+def log_tags(uri: str, run_id: str, tags: Mapping[str, str]) -> None:
+    """Set tags of a run."""
+    from mlflow.entities import RunTag
+
+    every = [RunTag(key, value) for key, value in tags.items()]
+    for start in range(0, len(every), _BATCH):
+        client(uri).log_batch(run_id, tags=every[start : start + _BATCH])
+
+
+def log_file(uri: str, run_id: str, path: Path, folder: str) -> None:
+    """Put a file, or a folder with all that is in it, below `folder` of a run's artifacts."""
+    client(uri).log_artifact(run_id, str(path), folder or None)
+
+
+def log_dataset(uri: str, run_id: str, name: str, digest: str, source: str, context: str) -> None:
     """Log a data set's name, hash and place as input of a run."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    source = json.dumps({"uri": str(path)})
-    dataset = Dataset(name, digest[:_DIGEST], "local", source)
+    dataset = Dataset(name, digest[:_DIGEST], "local", json.dumps({"uri": source}))
     client(uri).log_inputs(run_id, datasets=[DatasetInput(dataset, [InputTag("mlflow.data.context", context)])])
 
 
-def _begun(uri: str, folder: Path | None) -> Handle | None:
-    """Return the run that was begun in `folder`, unless it is of another store or was deleted there."""
+def _experiment(uri: str, name: str) -> str:
     from mlflow.exceptions import MlflowException
 
-    handle = None if folder is None else remembered(folder / RUN_FILE)
-    if handle is None or handle.uri != uri:
-        return None
-    try:
-        run = client(uri).get_run(handle.run_id)
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return None
-        raise
-    return handle if run.info.lifecycle_stage == "active" else None
-
-
-def _experiment(uri: str, name: str) -> str:
     found = client(uri).get_experiment_by_name(name)
     if found is not None:
         return str(found.experiment_id)
     place = Path("mlartifacts").resolve().as_uri() if uri.startswith("sqlite:") else None
-    return str(client(uri).create_experiment(name, artifact_location=place))
+    try:
+        return str(client(uri).create_experiment(name, artifact_location=place))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+        return str(client(uri).get_experiment_by_name(name).experiment_id)

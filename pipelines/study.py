@@ -18,7 +18,7 @@ from pipelines import tracking
 from pipelines.cluster import fan_out
 from pipelines.finetune import finetuning_job
 from pipelines.params import Params, load
-from pipelines.places import STUDY
+from pipelines.places import PROJECTIONS, STUDY
 from pipelines.pretrain import pretraining_job
 from pipelines.settings import NamedLabels, StudySettings
 from pipelines.stage import run
@@ -61,7 +61,7 @@ class Study:
     def __init__(self, params: Params) -> None:
         self.params = params
         self.settings = _settings(params)
-        self.folder = Path(params.cluster.storage).absolute() / "study"
+        self.folder = params.cluster.folder / "study"
 
     def run(self) -> list[Row]:
         """Train everything and score what lifts; one row for each set of labels, arm and seed."""
@@ -159,7 +159,7 @@ def main() -> None:
     """Run the study and write its tables and figure."""
     params = load()
     study, about = Study(params), origin(params)
-    with tracking.run("study", params, data_hash=about["test_data"], parent="project") as run:
+    with tracking.run("study", params, data_hash=about["test_data"], parent=PROJECTIONS, output=STUDY) as run:
         write_report(STUDY, study.run(), about)
         for path in sorted(STUDY.iterdir()):
             run.log_figure(path)

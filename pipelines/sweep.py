@@ -15,7 +15,7 @@ from mixste.errors import MixsteError
 from pipelines import cluster, tracking
 from pipelines.finetune import finetuning_job
 from pipelines.params import Params, load
-from pipelines.places import SWEEP
+from pipelines.places import PROJECTIONS, SWEEP
 from pipelines.pretrain import pretraining_job
 from pipelines.stage import run
 from pipelines.sweeping.draws import Draws
@@ -41,9 +41,11 @@ class Sweep:
                 mend="choose other data with `make params`",
             )
         self.params, self.settings, self.space = params, params.sweep, Space(params)
-        self.cluster = replace(params.cluster, workers=1, cpus_per_worker=params.cluster.cpus_per_worker or 1)
+        self.cluster = replace(
+            params.cluster, workers=1, min_workers=None, cpus_per_worker=params.cluster.cpus_per_worker or 1
+        )
         self.base = self._work(params, Path())
-        self.folder = Path(params.cluster.storage).absolute() / "sweep" / self._key()
+        self.folder = params.cluster.folder / "sweep" / self._key()
 
     @cached_property
     def trials(self) -> Trials:
@@ -73,7 +75,7 @@ class Sweep:
 
     def run(self, follow: Callable[[Trial], None]) -> Results:
         """Run every trial that is left; MixsteError if all failed."""
-        cluster.connect(self.cluster.address)
+        cluster.connect(self.cluster.address, dashboard=self.cluster.dashboard)
         from pipelines.sweeping import tuning
 
         resources = cluster.resources_per_worker(self.cluster)
@@ -104,11 +106,9 @@ def main() -> None:
     params = load()
     sweep = Sweep(params)
     data_hash = sweep.base.tuning.data_hash()
-    with (
-        alone(sweep.folder),
-        tracking.run("sweep", params, data_hash=data_hash, parent="project", folder=sweep.folder) as run,
-    ):
-        follow = Followed(sweep.trials, run, params.tracking.experiment, sweep.base.tuning.metric)
+    tracked = tracking.run("sweep", params, data_hash=data_hash, parent=PROJECTIONS, output=SWEEP, folder=sweep.folder)
+    with alone(sweep.folder), tracked as run:
+        follow = Followed(sweep.trials, run, sweep.base.tuning.metric)
         write_report(SWEEP, sweep.run(follow))
         for path in sorted(SWEEP.iterdir()):
             run.log_figure(path)

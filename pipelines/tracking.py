@@ -1,112 +1,120 @@
-"""One MLflow run a stage, and a stage that passes, warned, when the store does not answer or fails.
+"""One MLflow run a stage, which is written to an outbox on disk and sent from there beside the stage's work.
 
 The store is `sqlite:///ABSOLUTE/mlflow.db` with artifacts in `mlartifacts/`, or the server of MLFLOW_TRACKING_URI.
-Given its folder again, a stage goes on with the run it has there; `runs/tracking/STAGE.json` remembers the last ones.
+Nothing here raises into a stage or waits for a store that is away: what cannot be sent stays in `runs/tracking`, is
+named in one warning, and is sent by the next stage or `make sync`. Given its folder again, a stage goes on with the run
+that it began there. Runs are linked by content: a run's parent is the one that made what it reads.
 """
 
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipelines import store
+from pipelines.machine import machine_metrics
+from pipelines.outbox import ROOT, Operation, open_outbox
+from pipelines.provenance import data_hash as hash_of
 from pipelines.provenance import git_state
+from pipelines.sender import Sender
+from pipelines.sending import described
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from pipelines.params import Params
 
 log = logging.getLogger(__name__)
-LAST_RUNS = Path("runs/tracking")
 
 
-@dataclass
 class Tracked:
-    """A stage's run; without a store that answers it only remembers what was not logged. Survives pickling by Ray."""
+    """A stage's run, or a run below it."""
 
-    handle: store.Handle | None
-    missed: list[str] = field(default_factory=list)
+    def __init__(self, name: str, sender: Sender, folder: Path | None, **begin: Any) -> None:
+        self.name, self.experiment = name, begin["experiment"]
+        self._sender, self._child, self._warned = sender, begin["above"] is not None, False
+        self._lost: list[Operation] = []
+        self._below: list[Tracked] = []
+        self._writer, new = open_outbox(name, sender.uri, folder)
+        if new:
+            place = None if folder is None else str(folder.absolute())
+            self._write("begin", name=name, uri=sender.uri, folder=place, **begin)
+        else:
+            self._write("status", status="RUNNING")
+        self.began = self._writer.outbox.begin.get("time", time.time() * 1000) / 1000
+
+    @property
+    def handle(self) -> store.Handle | None:
+        """The run in the store, once all that was logged is sent; None if the store does not answer."""
+        self._sender.flush()
+        run_id = self._writer.outbox.progress.run_id
+        return None if run_id is None or self._sender.away else store.Handle(self._sender.uri, run_id)
 
     def log_params(self, params: object) -> None:
         """Log nested settings (dataclasses, dictionaries) under dotted keys; what the run already has stays."""
-        flat = flatten(params)
-        self._attempt("parameters", lambda uri, run_id: store.log_params(uri, run_id, flat))
+        self._write("params", values={key: str(value) for key, value in flatten(params).items()})
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
-        """Log numbers of one step (an epoch)."""
+        """Log numbers of one step (an epoch); those that were logged before stay as they are."""
+        what = {"op": "metrics", "values": dict(metrics), "step": step}
+        self._attempt(what, lambda: self._writer.write_metrics(metrics, step))
 
-        def call(uri: str, run_id: str) -> None:
-            from mlflow.entities import Metric
-
-            now = int(time.time() * 1000)
-            batch = [Metric(key, float(value), now, step) for key, value in metrics.items()]
-            store.client(uri).log_batch(run_id, metrics=batch)
-
-        known = any(what.startswith("metrics") for what in self.missed)
-        self._attempt("" if known else f"metrics from step {step} on", call)
-
-    def log_figure(self, figure: "Figure | Path", name: str = "") -> None:
-        """Log a matplotlib figure as the file `name`, or a file as it is (`name`: the folder it is put into)."""
-
-        def call(uri: str, run_id: str) -> None:
-            if isinstance(figure, Path):
-                store.client(uri).log_artifact(run_id, str(figure), name or None)
-            else:
-                store.client(uri).log_figure(run_id, figure, name)
-
-        self._attempt(str(figure) if isinstance(figure, Path) else name, call)
+    def log_figure(self, path: Path, folder: str = "") -> None:
+        """Log a file as it is now, into `folder` of the run's artifacts."""
+        self._attempt({"op": "file", "path": str(path)}, lambda: self._writer.write_file(path, folder))
 
     def log_dataset(self, name: str, digest: str, path: Path, context: str = "training") -> None:
         """Log data as the run's input: name, hash, place, and what it is for (training, validation, test)."""
-        self._attempt(
-            f"data set {name}", lambda uri, run_id: store.log_dataset(uri, run_id, name, digest, path, context)
-        )
-
-    def child(self, name: str, experiment: str, tags: Mapping[str, str], folder: Path) -> "Tracked":
-        """Return a run below this one, which is gone on with if it was begun in `folder`; nobody's, without a store."""
-        opened: list[store.Handle] = []
-
-        def call(uri: str, run_id: str) -> None:
-            above = {"mlflow.parentRunId": run_id}
-            opened.append(store.open_run(uri, experiment, name, {**tags, **above}, folder))
-
-        self._attempt(name, call)
-        return Tracked(next(iter(opened), None))
-
-    def steps(self, metric: str) -> int:
-        """Return how many steps of a metric the run has."""
-        found: list[object] = []
-        self._attempt("", lambda uri, run_id: found.extend(store.client(uri).get_metric_history(run_id, metric)))
-        return len(found)
+        self._write("input", name=name, digest=digest, source=str(path), context=context)
 
     def set_tags(self, tags: Mapping[str, object]) -> None:
         """Set tags of the run."""
+        self._write("tags", values={key: str(value) for key, value in tags.items()})
 
-        def call(uri: str, run_id: str) -> None:
-            for key, value in tags.items():
-                store.client(uri).set_tag(run_id, key, str(value))
-
-        self._attempt("tags " + ", ".join(tags), call)
+    def child(self, name: str, tags: Mapping[str, str], folder: Path) -> "Tracked":
+        """Return a run below this one, which is gone on with if it was begun in `folder`."""
+        above = self._writer.outbox.name
+        begin = {"experiment": self.experiment, "tags": dict(tags), "above": above, "input_hash": None}
+        self._below.append(Tracked(name, self._sender, folder, **begin))
+        return self._below[-1]
 
     def end(self, status: str) -> None:
-        """Close the run as FINISHED, FAILED or KILLED, and name what was not logged."""
-        self._attempt(f"status {status}", lambda uri, run_id: store.client(uri).set_terminated(run_id, status))
-        if self.missed:
-            log.warning("not logged to MLflow: %s", ", ".join(filter(None, self.missed)))
+        """Close the run as FINISHED, FAILED or KILLED."""
+        self._write("status", status=status)
+        if self._child:
+            self._writer.close()  # there may be more trials than a process may have files open
 
-    def _attempt(self, what: str, call: Callable[[str, str], object]) -> None:
-        if self.handle is not None:
-            try:
-                call(self.handle.uri, self.handle.run_id)
-                return
-            except Exception as error:  # the stage's result matters more than its record
-                warn(self.handle.uri, error)
-                self.handle = None
-        self.missed.append(what)
+    def settle(self) -> None:
+        """Wait, within bounds, until all is sent; name what stays on disk, and what not even the disk took."""
+        self._sender.flush()
+        self._sender.close()
+        self._writer.close()
+        every = [self, *self._below]
+        waiting = {one.name: left for one in every if (left := one._writer.outbox.pending)}
+        lost = {one.name: left for one in every if (left := [*one._writer.unwritten, *one._lost])}
+        if waiting:
+            why = _why(self._sender.uri, self._sender.trouble)
+            log.warning("%s; kept in %s for the next stage or `make sync`: %s", why, ROOT, _named(waiting))
+        if lost:
+            log.warning("not logged to MLflow: %s", _named(lost))
+
+    def _write(self, op: str, **fields: Any) -> None:
+        self._attempt({"op": op, **fields}, lambda: self._writer.write(op, **fields))
+
+    def _attempt(self, what: Operation, call: Callable[[], None]) -> None:
+        """The stage's result matters more than its record."""
+        trouble: Exception | None
+        try:
+            call()
+            trouble = self._writer.trouble
+        except Exception as error:
+            self._lost.append(what)
+            trouble = error
+        if trouble is not None and not self._warned:
+            self._warned = True
+            log.warning("cannot keep in %s what MLflow is to know (%s); going on", ROOT, store.reason(trouble))
+        self._sender.ask()
 
 
 @contextmanager
@@ -115,40 +123,52 @@ def run(
     params: "Params",
     *,
     data_hash: str | None = None,
-    parent: str | None = None,
+    parent: Path | None = None,
+    output: Path | None = None,
     folder: Path | None = None,
 ) -> Iterator[Tracked]:
-    """Track one stage; `parent` is the stage whose last run this one builds on. MLflow's failures never raise.
+    """Track one stage, which reads `parent` and writes `output`; both link it to other runs by their content.
 
-    With a `folder`, the run that is remembered there is gone on with. `data_hash` becomes a tag and the run's input.
+    With a `folder`, the run that was begun there is gone on with. `data_hash` becomes a tag and the run's input.
     """
-    tracked = Tracked(_open(stage, params, data_hash, parent, folder))
+    settings = params.tracking
+    tags = _origin(stage) | ({} if data_hash is None else {"data_hash": data_hash})
+    begin = {"experiment": settings.experiment, "tags": tags, "above": None, "input_hash": _hash(parent)}
+    store.wait_at_most(settings.timeout)
+    tracked = Tracked(stage, Sender(store.tracking_uri(), settings.timeout), folder, **begin)
     tracked.log_params(params)
     if data_hash is not None:
         tracked.log_dataset(params.data.name, data_hash, Path(params.data.folder))
+    status = "FAILED"
     try:
-        yield tracked
+        with machine_metrics(tracked.log_metrics, settings.system_metrics, tracked.began):
+            yield tracked
+        status = "FINISHED"
     except BaseException as error:
-        tracked.end("FAILED" if isinstance(error, Exception) else "KILLED")
+        status = "FAILED" if isinstance(error, Exception) else "KILLED"
         raise
-    if tracked.handle is not None:
-        store.remember(LAST_RUNS / f"{stage}.json", tracked.handle)
-    tracked.end("FINISHED")
+    finally:
+        made = _hash(output) if status == "FINISHED" else None
+        if made is not None:
+            tracked.set_tags({"output_hash": made})
+        tracked.end(status)
+        tracked.settle()
 
 
-def last_run(stage: str) -> str | None:
-    """Return the id of a stage's last finished run in the current store, if there is one."""
-    handle = store.remembered(LAST_RUNS / f"{stage}.json")
-    return handle.run_id if handle and handle.uri == store.tracking_uri() else None
+def run_of(made: Path | str) -> str | None:
+    """Return the id of the newest run that made this output, a path or its hash; None without such a run or a store."""
+    uri = store.tracking_uri()
+    try:
+        output = made if isinstance(made, str) else _hash(made)
+        return None if output is None else store.find_run(uri, "output_hash", output)
+    except Exception as error:
+        warn(uri, error)
+        return None
 
 
 def warn(uri: str, error: Exception) -> None:
     """Say that the store at `uri` does not answer, or that a call to it failed, and why."""
-    reason = (str(error).splitlines() or [""])[0][:160]
-    if store.unreachable(error):
-        log.warning("MLflow at %s does not answer (%s); going on without it", uri, reason or type(error).__name__)
-    else:
-        log.warning("MLflow at %s failed (%s: %s); going on without it", uri, type(error).__name__, reason)
+    log.warning("%s; going on without it", _why(uri, error))
 
 
 def flatten(tree: object, prefix: str = "") -> dict[str, object]:
@@ -165,19 +185,24 @@ def flatten(tree: object, prefix: str = "") -> dict[str, object]:
     return flat
 
 
-def _open(
-    stage: str, params: "Params", data_hash: str | None, parent: str | None, folder: Path | None
-) -> store.Handle | None:
-    uri = store.tracking_uri()
+def _origin(stage: str) -> dict[str, str]:
     commit, dirty = git_state()
-    tags = {"stage": stage, "mlflow.source.git.commit": commit, "git_dirty": str(dirty).lower()}
-    tags |= {} if data_hash is None else {"data_hash": data_hash}
-    above = last_run(parent) if parent else None
-    tags |= {} if above is None else {"mlflow.parentRunId": above}
+    return {"stage": stage, "mlflow.source.git.commit": commit, "git_dirty": str(dirty).lower()}
+
+
+def _hash(path: Path | None) -> str | None:
     try:
-        store.wait_at_most(params.tracking.timeout)
-        store.reach(uri, params.tracking.timeout)
-        return store.open_run(uri, params.tracking.experiment, stage, tags, folder)
-    except Exception as error:
-        warn(uri, error)
+        return None if path is None else hash_of(path)
+    except OSError:  # evaluate may be asked for other models than the one that is registered
         return None
+
+
+def _why(uri: str, error: Exception) -> str:
+    if store.unreachable(error):
+        return f"MLflow at {uri} does not answer ({store.reason(error)})"
+    return f"MLflow at {uri} failed ({type(error).__name__}: {store.reason(error)})"
+
+
+def _named(left: Mapping[str, list[Operation]]) -> str:
+    shown = [f"{name}: {described(operations)}" for name, operations in list(left.items())[:3]]
+    return "; ".join([*shown, *([f"and {len(left) - 3} other runs"] if len(left) > 3 else [])])

@@ -2,7 +2,6 @@
 
 import fcntl
 import logging
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,34 +9,38 @@ from pathlib import Path
 from typing import Any
 
 from mixste.errors import MixsteError
-from mixste.files import whole_file
 from mixste.jobs import TrainingJob, write_model
 from mixste.training_state import FILE, read_state
 from pipelines import cluster, tracking
 from pipelines.params import Params
 from pipelines.worker import train_loop
 
+RUNS = Path("runs")
 log = logging.getLogger(__name__)
 
 
-def train(stage: str, job: TrainingJob, params: Params, output: Path, *, parent: str) -> None:
-    """Train a job, or go on with it, in `runs/STAGE-FINGERPRINT`, and write its kept weights as a model folder.
+def train(stage: str, job: TrainingJob, params: Params, output: Path, *, parent: Path) -> None:
+    """Train a job, or go on with it, and write its kept weights as a model folder.
 
-    `parent` is the stage whose run this one builds on.
+    `runs/STAGE-FINGERPRINT` holds what is this checkout's: the lock, and what training left when it was finished. Its
+    checkpoints are in `cluster.storage`, below the same name. `parent` is what it reads: the output of the stage whose
+    run this one builds on.
     """
     job = replace(job, precision=params.cluster.precision)
     transferred = job.transferred()
     if transferred is not None:
         log.info("%s: weights %s", stage, transferred)
-    folder = Path(params.cluster.storage).absolute() / f"{stage}-{job.fingerprint()}"
+    folder = RUNS.absolute() / f"{stage}-{job.fingerprint()}"
     data_hash = job.data_hash()
-    with alone(folder), tracking.run(stage, params, folder=folder, data_hash=data_hash, parent=parent) as run:
+    tracked = tracking.run(stage, params, folder=folder, data_hash=data_hash, parent=parent, output=output)
+    with alone(folder), tracked as run:
         if not (folder / FILE).exists():
             follow = follower(stage, job, run)
-            checkpoint = cluster.train(
-                train_loop, {"job": job}, folder=folder, settings=params.cluster, on_record=follow
-            )
-            _keep(checkpoint / FILE, folder / FILE)
+            last = cluster.train(train_loop, {"job": job}, folder=folder, settings=params.cluster, on_record=follow)
+            for record in read_state(last).records:  # what a killed driver did not hear
+                follow(record)
+            (last / FILE).replace(folder / FILE)
+            last.rmdir()
         write_model(output, folder, job, {**provenance(params, job), "stage": stage, "data_hash": data_hash})
         for name in ("config.json", "history.csv"):
             run.log_figure(output / name)
@@ -59,13 +62,16 @@ def provenance(params: Params, job: TrainingJob) -> dict[str, Any]:
 
 def follower(stage: str, job: TrainingJob, run: tracking.Tracked) -> Callable[[dict[str, float]], None]:
     """What is done with each epoch's record: a line with the time left, and MLflow's metrics."""
-    epochs, metric = job.training.epochs, job.metric
+    epochs, metric, seen = job.training.epochs, job.metric, set[int]()
 
     def follow(record: dict[str, float]) -> None:
         epoch = int(record["epoch"])
+        if epoch in seen:
+            return
+        seen.add(epoch)
         left = record["seconds"] * (epochs - epoch)
         log.info(
-            "%s  epoch %d/%d  loss %.4f  %s %.1f %s  %.0f frames/s  %d:%02d left",
+            "%s  epoch %d/%d  loss %.4f  %s %.1f %s  %.0f frames/s  %.1f GiB  %d:%02d left",
             stage,
             epoch,
             epochs,
@@ -74,6 +80,7 @@ def follower(stage: str, job: TrainingJob, run: tracking.Tracked) -> Callable[[d
             record[metric.column],
             metric.unit,
             record["frames_per_second"],
+            record["memory_peak_gib"],
             *divmod(round(left), 60),
         )
         run.log_metrics({key: value for key, value in record.items() if key != "epoch"}, step=epoch)
@@ -93,8 +100,3 @@ def alone(folder: Path) -> Iterator[None]:
                 f"{folder} is in use", found="another process that trains there", mend="wait for it, or stop it"
             ) from None
         yield
-
-
-def _keep(source: Path, place: Path) -> None:
-    with whole_file(place) as partial:
-        shutil.copyfile(source, partial)

@@ -18,17 +18,17 @@ from urllib.parse import quote
 from mixste.errors import MixsteError
 from pipelines import store, tracking
 from pipelines.params import load
+from pipelines.places import MODELS
 from pipelines.settings import TrackingSettings
 from pipelines.stage import run
 
-COMPARED = ("pretrain", "scratch", "finetune")
 log = logging.getLogger(__name__)
 
 
 def comparison(address: str, uri: str, experiment: str) -> str:
-    """Return the address of the page that compares the last runs of the trainings, or of all runs if there are none."""
+    """Return the address of the page that compares the runs which trained `models/`, or of all runs without them."""
     found = store.client(uri).get_experiment_by_name(experiment)
-    runs = [run_id for run_id in map(tracking.last_run, COMPARED) if run_id]
+    runs = [run_id for folder in MODELS.values() if folder.exists() and (run_id := tracking.run_of(folder))]
     if found is None:
         return address
     if len(runs) < 2:

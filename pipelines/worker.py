@@ -30,24 +30,32 @@ def train_loop(config: dict[str, Any]) -> None:
 
 
 def _train(config: dict[str, Any]) -> None:
-    """Rank 0 writes a checkpoint after each epoch and puts its record in the mailbox."""
+    """Rank 0 writes a checkpoint after each epoch, then puts its record in the mailbox, which keeps each epoch's once.
+
+    What a worker that was killed in between did not put, the next one puts.
+    """
+    import ray
     import ray.train
     from ray.train import Checkpoint
+
+    def deliver(records: list[dict[str, float]]) -> None:
+        ray.get(config["mailbox"].put.remote(records))
 
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
     torch.set_num_threads(config["threads"])
     job: TrainingJob = config["job"]
-    trainer = job.trainer(device=ray.train.torch.get_device(), rank=rank, world=world)
-    checkpoint = ray.train.get_checkpoint()
+    trainer = job.trainer(device=ray.train.torch.get_device(), rank=rank, world=world, accumulate=config["accumulate"])
+    checkpoint = ray.train.get_checkpoint() or config["start"]
     if checkpoint is not None:
         with checkpoint.as_directory() as folder:
             restore_training(Path(folder), trainer)
+        if rank == 0:
+            deliver(trainer.state.records)
     for record in trainer.epochs():
         if rank > 0:
             ray.train.report(record)
             continue
-        config["mailbox"].put.remote(record)
         try:
             with tempfile.TemporaryDirectory() as folder:
                 save_training(Path(folder), trainer)
@@ -55,3 +63,4 @@ def _train(config: dict[str, Any]) -> None:
         except OSError as error:
             explain(error, Path(context.get_storage().storage_fs_path))
             raise
+        deliver([record])

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +40,14 @@ def read_weights(path: Path, *, trust: bool = False) -> dict[str, Tensor]:
     Reads a bare state dict or one under `model_pos`, as MixSTE wraps it. Raises MixsteError for any other file and,
     unless `trust`, for one that would run code on loading; numpy's RandomState is passed over.
     """
+    _refuse_damaged(path)
     content = _unpickled(path) if trust else _weights_only(path)
     state = content.get("model_pos", content) if isinstance(content, dict) else content
-    if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not state or not all(map(_is_weight, state.keys(), state.values())):
         raise MixsteError(
             f"{path} holds no weights",
-            found=_described(content),
-            expected="tensors by name, or a dictionary that has them under model_pos",
+            found=_described(content if state is content else state),
+            expected="dense tensors of real numbers by name, or a dictionary that has them under model_pos",
         )
     wrapped = all(name.startswith("module.") for name in state)
     return {name.removeprefix("module.") if wrapped else name: value for name, value in state.items()}
@@ -55,6 +57,27 @@ def sha256(path: Path) -> str:
     """Return the hash of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _refuse_damaged(path: Path) -> None:
+    """Hold every part of the archive against its checksum, which torch does not look at."""
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if damaged := archive.testzip():
+                raise zipfile.BadZipFile(f"{damaged} is not what was written")
+    except Exception as error:  # whatever zipfile raises for headers that lie
+        raise _unreadable(path, error) from error
+
+
+def _is_weight(name: object, value: object) -> bool:
+    return (
+        isinstance(name, str)
+        and isinstance(value, Tensor)
+        and (value.layout, value.device.type) == (torch.strided, "cpu")
+        and not (value.is_complex() or value.is_quantized)
+    )
 
 
 def _weights_only(path: Path) -> Any:
@@ -101,5 +124,11 @@ def _unreadable(path: Path, error: Exception) -> MixsteError:
 def _described(content: Any) -> str:
     if not isinstance(content, dict):
         return type(content).__name__
-    shown = ", ".join(map(str, list(content)[:8]))
-    return f"a dictionary of {len(content)} ({shown})" if content else "an empty dictionary"
+    odd = [f"{name} ({_kind(value)})" for name, value in content.items() if not _is_weight(name, value)]
+    return f"a dictionary of {len(content)}, among them {', '.join(odd[:4])}" if odd else "an empty dictionary"
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, Tensor):
+        return f"{value.layout} of {value.dtype} on {value.device}".replace("torch.", "")
+    return type(value).__name__

@@ -12,30 +12,38 @@ log = logging.getLogger(__name__)
 class Followed:
     """A line and MLflow's record of every epoch of every trial, each once: MLflow's children of the sweep's run."""
 
-    def __init__(self, trials: Trials, run: Tracked, experiment: str, metric: Metric) -> None:
-        self.trials, self.run, self.experiment, self.metric = trials, run, experiment, metric
+    def __init__(self, trials: Trials, run: Tracked, metric: Metric) -> None:
+        self.trials, self.run, self.metric = trials, run, metric
         self._runs: dict[int, Tracked] = {}
         self._logged: dict[int, int] = {}
 
     def __call__(self, trial: Trial) -> None:
         """Log what is new: everything that the trial's folder says beyond what was logged before."""
+        history = self.trials.state(trial.number).history
         if trial.number not in self._runs:
-            self._open(trial)
-        own, history = self._runs[trial.number], self.trials.state(trial.number).history
+            self._open(trial, history)
+        own = self._runs[trial.number]
         for record in history[self._logged[trial.number] :]:
-            epoch = int(record["epoch"])
             error = record[self.metric.column]
+            epoch = _log(own, record)
             log.info("trial %d  epoch %d  %s %.1f %s", trial.number, epoch, self.metric.label, error, self.metric.unit)
-            own.log_metrics({key: value for key, value in record.items() if key != "epoch"}, step=epoch)
         self._logged[trial.number] = len(history)
         if trial.status != LIVE:
             log.info("trial %d  %s after %d epochs  %s", trial.number, trial.status, len(history), trial.why)
             own.set_tags({"outcome": trial.status, "why": trial.why})
             own.end("FAILED" if trial.status == FAILED else "FINISHED")
 
-    def _open(self, trial: Trial) -> None:
-        place = self.trials.place(trial.number)
-        own = self.run.child(f"trial {trial.number}", self.experiment, {"stage": "sweep trial"}, place)
+    def _open(self, trial: Trial, history: list[dict[str, float]]) -> None:
+        """Begin a trial's run, or go on with it; what an earlier sweep may not have logged of it is logged again."""
+        own = self.run.child(f"trial {trial.number}", {"stage": "sweep trial"}, self.trials.place(trial.number))
         own.log_params(trial.values)
         log.info("trial %d  %s", trial.number, ", ".join(f"{key} {value}" for key, value in trial.values.items()))
-        self._runs[trial.number], self._logged[trial.number] = own, own.steps(self.metric.column)
+        for record in history:
+            _log(own, record)
+        self._runs[trial.number], self._logged[trial.number] = own, len(history)
+
+
+def _log(own: Tracked, record: dict[str, float]) -> int:
+    epoch = int(record["epoch"])
+    own.log_metrics({key: value for key, value in record.items() if key != "epoch"}, step=epoch)
+    return epoch

@@ -62,6 +62,10 @@ class Trials:
         self._put(trial)
         return trial
 
+    def restart(self) -> None:
+        """Let the trials that have not ended be next once more."""
+        self._begun = {trial.number for trial in self.all if trial.status != LIVE}
+
     def place(self, number: int) -> Path:
         """The folder of a trial."""
         return self.folder / f"{number:03d}"

@@ -7,16 +7,20 @@ from types import SimpleNamespace
 from typing import Any
 
 from ray import tune
+from ray.exceptions import OutOfMemoryError
 from ray.tune import FailureConfig, RunConfig
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from mixste.errors import MixsteError
 from pipelines.settings import HalvingSettings
 from pipelines.sweeping.trial import Work, run_trial
 from pipelines.sweeping.trials import Trial, Trials
 
 logging.getLogger("ray.tune").setLevel(logging.ERROR)
+log = logging.getLogger(__name__)
 Follow = Callable[[Trial], None]
+OUT_OF_MEMORY = 3  # times that a sweep goes on after it
 
 
 def run_trials(
@@ -31,8 +35,35 @@ def run_trials(
 ) -> None:
     """Run all trials that are left; `follow` is called when one begins, after each of its epochs, and when it ends.
 
-    Trials that ended before count in ASHA's comparisons by what they had reported.
+    Trials that ended before count in ASHA's comparisons by what they had reported. Where Ray ends trials because
+    memory runs out, Tune fails as a whole: then those that were running go on. MixsteError if that happens too often.
     """
+    for _ in range(OUT_OF_MEMORY + 1):
+        try:
+            return _tune(trials, work, follow, halving, metric, resources, at_once)
+        except RuntimeError as error:
+            if not isinstance(error.__cause__, OutOfMemoryError):
+                raise
+            reason = str(error.__cause__).splitlines()[0]
+            log.warning("memory ran out, and Ray ended the trials that were running; they go on: %s", reason)
+            trials.restart()
+    raise MixsteError(
+        "the sweep runs out of memory again and again",
+        found=reason,
+        mend="lower sweep.concurrency, give the machine more memory, or take large sizes out of sweep.space; the same "
+        "command goes on",
+    )
+
+
+def _tune(
+    trials: Trials,
+    work: Callable[[Trial], Work],
+    follow: Follow,
+    halving: HalvingSettings | None,
+    metric: str,
+    resources: Mapping[str, float],
+    at_once: int,
+) -> None:
     scheduler = _scheduler(halving, metric, trials.epochs)
     for trial in trials.done:
         _recall(scheduler, f"before-{trial.number}", trials.state(trial.number).history)

@@ -3,19 +3,24 @@ from itertools import pairwise
 
 import pytest
 import torch
+from pyarrow import fs
 
+from benchmarks.drills.object_store import object_store
 from mixste.errors import MixsteError
 from mixste.jobs import TrainingJob
 from mixste.settings import Problem, SettingsError
 from mixste.training import Trainer
 from mixste.training_state import kept_weights, read_state
 from pipelines import cluster
+from pipelines.claims import CLAIM
 from pipelines.params import ClusterSettings
+from pipelines.storage import open_storage
 from pipelines.worker import train_loop
 from tests.unit.factories import (
     CPU,
     FPS,
     SKELETON,
+    TIMINGS,
     model_settings,
     optimiser_settings,
     pretrain_settings,
@@ -24,12 +29,12 @@ from tests.unit.factories import (
 )
 
 pytestmark = pytest.mark.usefixtures("local_ray")
-TIMINGS = ("frames_per_second", "seconds")
 
 
 def cluster_settings(**changes):
-    plain = {"address": None, "workers": 1, "cpus_per_worker": 1, "gpus_per_worker": 0, "storage": "runs"}
-    return ClusterSettings(**{**plain, "precision": "fp32", **changes})
+    plain = {"address": None, "dashboard": False, "workers": 1, "min_workers": None, "resize_seconds": 60.0}
+    more = {"cpus_per_worker": 1, "gpus_per_worker": 0, "storage": "runs", "precision": "fp32", "accumulate": 1}
+    return ClusterSettings(**{**plain, **more, **changes})
 
 
 @pytest.fixture
@@ -50,9 +55,8 @@ def job(tmp_path):
 def run(loop, config, folder, **settings):
     """Train on the cluster; return the checkpoint's folder and the records in the order of their arrival."""
     records = []
-    checkpoint = cluster.train(
-        loop, config, folder=folder, settings=cluster_settings(**settings), on_record=records.append
-    )
+    chosen = cluster_settings(**{"storage": str(folder.parent), **settings})
+    checkpoint = cluster.train(loop, config, folder=folder, settings=chosen, on_record=records.append)
     return checkpoint, records
 
 
@@ -140,12 +144,12 @@ def test_a_cluster_that_is_too_small_is_refused_before_anything_runs(job, tmp_pa
     assert not (tmp_path / "run").exists()
 
 
-def test_a_failed_worker_goes_on_from_its_last_checkpoint_to_the_same_weights(job, tmp_path):
-    fuse = tmp_path / "fuse"
-    fuse.touch()
-    path = str(fuse)
+def test_a_worker_that_fails_in_every_epoch_goes_on_from_its_last_checkpoint_to_the_same_weights(job, tmp_path):
+    for epoch in range(job.training.epochs):
+        (tmp_path / f"fuse-{epoch}").touch()
+    folder = str(tmp_path)
 
-    def fails_once(config):
+    def fails_once_an_epoch(config):
         import pathlib
 
         from mixste.training import Trainer
@@ -154,8 +158,9 @@ def test_a_failed_worker_goes_on_from_its_last_checkpoint_to_the_same_weights(jo
         plain = Trainer.validate
 
         def validate(self):
-            if self.state.epoch == 1 and pathlib.Path(path).exists():
-                pathlib.Path(path).unlink()
+            fuse = pathlib.Path(folder, f"fuse-{self.state.epoch}")
+            if fuse.exists():
+                fuse.unlink()
                 raise RuntimeError("the machine went away")
             return plain(self)
 
@@ -165,9 +170,9 @@ def test_a_failed_worker_goes_on_from_its_last_checkpoint_to_the_same_weights(jo
         finally:
             Trainer.validate = plain
 
-    checkpoint, records = run(fails_once, {"job": job}, tmp_path / "run")
+    checkpoint, records = run(fails_once_an_epoch, {"job": job}, tmp_path / "run")
     expected = alone(job)
-    assert not fuse.exists()
+    assert not list(tmp_path.glob("fuse-*"))
     assert read_state(checkpoint) == expected.state
     assert curve(records) == expected.state.history
     found = kept_weights(checkpoint)
@@ -175,8 +180,25 @@ def test_a_failed_worker_goes_on_from_its_last_checkpoint_to_the_same_weights(jo
     assert all(torch.equal(found[name], expected.kept[name]) for name in found)
 
 
-def test_two_workers_give_the_curve_of_one_which_goes_on_in_their_folder(job, tmp_path):
-    def two_epochs(config):
+def test_what_fails_again_and_again_without_a_new_epoch_is_given_up(job, tmp_path):
+    folder = str(tmp_path)
+
+    def always_fails(config):
+        import pathlib
+        import uuid
+
+        pathlib.Path(folder, f"attempt-{uuid.uuid4()}").touch()
+        raise RuntimeError("a bug")
+
+    with pytest.raises(Exception, match="a bug"):
+        run(always_fails, {"job": job}, tmp_path / "run")
+    assert len(list(tmp_path.glob("attempt-*"))) == cluster.ATTEMPTS
+
+
+def two_epochs():
+    """The training loop that ends after two epochs, as one that is stopped; Ray's workers know no module of tests."""
+
+    def stopped(config):
         import itertools
 
         from mixste.training import Trainer
@@ -189,13 +211,18 @@ def test_two_workers_give_the_curve_of_one_which_goes_on_in_their_folder(job, tm
         finally:
             Trainer.epochs = plain
 
-    _, first = run(two_epochs, {"job": job}, tmp_path / "run", workers=2)
+    return stopped
+
+
+def test_two_workers_give_the_curve_of_one_which_goes_on_in_their_folder(job, tmp_path):
+    _, first = run(two_epochs(), {"job": job}, tmp_path / "run", workers=2)
     checkpoint, second = run(train_loop, {"job": job}, tmp_path / "run")
     expected = alone(job).state.history
-    assert [[record["epoch"] for record in records] for records in (first, second)] == [[1, 2], [3]]
-    for two, one in zip(curve(first + second), expected, strict=True):
+    assert [[record["epoch"] for record in records] for records in (first, second)] == [[1, 2], [1, 2, 3]]
+    assert curve(second)[:2] == curve(first), "what went before is told again, as it was"
+    for two, one in zip(curve(second), expected, strict=True):
         assert two == pytest.approx(one, rel=1e-3)
-    assert read_state(checkpoint).history == curve(first + second)
+    assert read_state(checkpoint).history == curve(second)
 
 
 def test_a_disk_that_is_full_for_one_of_two_workers_ends_both(job, tmp_path):
@@ -215,3 +242,30 @@ def test_a_disk_that_is_full_for_one_of_two_workers_ends_both(job, tmp_path):
 
     with pytest.raises(MixsteError, match=r"no space left on the device.*free some space"):
         run(full_disk, {"job": job}, tmp_path / "run", workers=2)
+
+
+def test_another_checkout_goes_on_from_an_object_store_to_the_same_weights(job, tmp_path):
+    with object_store() as store:
+        storage = store.uri().replace("s3://", "s3://key:secret@")
+        run(two_epochs(), {"job": job}, tmp_path / "here" / "run", storage=storage)
+        checkpoint, records = run(train_loop, {"job": job}, tmp_path / "there" / "run", storage=storage)
+        expected = alone(job)
+        assert [record["epoch"] for record in records] == [3]
+        assert read_state(checkpoint) == expected.state
+        found = kept_weights(checkpoint)
+        assert all(torch.equal(found[name], expected.kept[name]) for name in found)
+        place = open_storage(storage).below("run")
+        assert max(place.whole())[0] == 3
+        assert place.files.get_file_info(f"{place.path}/{CLAIM}").type == fs.FileType.NotFound
+
+
+@pytest.mark.parametrize(
+    ("refusing", "bucket", "why"), [(False, "nowhere", "make the bucket"), (True, "mixste", "DENIED")]
+)
+def test_an_object_store_that_refuses_is_named_before_anything_runs(job, tmp_path, refusing, bucket, why):
+    with (
+        object_store(refusing=refusing) as store,
+        pytest.raises(MixsteError, match=rf"s3://{bucket}/.*{why}") as raised,
+    ):
+        run(train_loop, {"job": job}, tmp_path / "run", storage=store.uri(bucket).replace("s3://", "s3://key:secret@"))
+    assert "secret" not in str(raised.value)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import store, sweep, tracking
+from pipelines import store, sweep
 from pipelines.data_settings import GroupSettings, LabelSettings, SplitSettings, ValidationSettings
 from pipelines.params import load
 from pipelines.settings import HalvingSettings, SweptKey
@@ -46,7 +46,7 @@ def test_a_sweep_through_ray_tune_reports_and_is_not_trained_twice(params):
     assert "2" in {row["epochs"] for row in rows}
     assert all(float(row["validation_mpjpe"]) > 0 and float(row["seconds"]) > 0 for row in rows)
 
-    client, parent = store.client(store.tracking_uri()), tracking.last_run("sweep")
+    client, parent = store.client(store.tracking_uri()), store.find_run(store.tracking_uri(), "stage", "sweep")
     experiments = [one.experiment_id for one in client.search_experiments()]
     children = client.search_runs(experiments, f"tags.`mlflow.parentRunId` = '{parent}'")
     logged = {

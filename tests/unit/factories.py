@@ -29,6 +29,7 @@ from mixste.training import Trainer
 CPU = torch.device("cpu")
 SKELETON, FPS = "h36m17", 50.0
 FLIP = load_skeleton(SKELETON).flip
+TIMINGS = ("frames_per_second", "step_seconds", "data_seconds", "memory_peak_gib", "seconds")
 
 
 def model_settings(**changes: Any) -> ModelSettings:

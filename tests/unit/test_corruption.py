@@ -87,6 +87,20 @@ def test_every_sample_is_corrupted_by_its_own_draws():
     assert len({tuple(row) for row in seen.tolist()}) == 8, "frame masks differ from sample to sample"
 
 
+def test_white_noise_and_hidden_frames_can_be_one_draw_for_the_batch_and_nothing_else_is():
+    noisy = add_noise(exact(b=1).expand(3, -1, -1, -1), 1.0, generator(), shared=True)[..., :2].double()
+    drift = (noisy - noisy[:1])[1:]
+    assert drift.abs().amax(dim=(1, 2, 3)).min() > 1e-3, "each has its own drift"
+    straight = drift[:, 4:8].diff(n=2, dim=1)  # between two key frames, which are 13 frames apart
+    assert straight.abs().max() < 1e-6, "the white noise between them is the same"
+    hidden = settings(joint_mask=0.2, frame_mask=0.3, shared=True)
+    seen = mask(torch.ones(8, 50, 17, 3), hidden, generator())[..., 0]
+    whole = (seen == 0).all(dim=-1)
+    assert len(whole.unique(dim=0)) == 1
+    assert 5 < whole[0].sum() < 25
+    assert len(seen.flatten(1).unique(dim=0)) == 8, "each has its own hidden joints"
+
+
 def test_joints_are_masked_one_by_one_and_wholly():
     seen = mask(torch.ones(20, 50, 17, 3), settings(joint_mask=0.05, frame_mask=0.0), generator())
     assert torch.isin(seen, torch.tensor([0.0, 1.0])).all()

@@ -10,6 +10,7 @@ import yaml
 from mixste.errors import MixsteError
 from pipelines import data, show, store, tracking, ui
 from pipelines.params import load, write
+from pipelines.places import MODELS
 
 
 def test_the_sample_is_the_one_that_is_committed(root: Path, workplace: Path):
@@ -102,12 +103,14 @@ def test_without_results_there_is_nothing_to_show(workplace: Path):
 def test_the_ui_opens_at_the_comparison(tracked_workplace: Path):
     params, uri = load(), store.tracking_uri()
     assert ui.comparison("http://h", uri, params.tracking.experiment) == "http://h"
-    for stage in ("scratch", "finetune"):
-        with tracking.run(stage, params):
+    for name in ("scratch", "finetuned"):
+        MODELS[name].mkdir(parents=True)
+        (MODELS[name] / "config.json").write_text(name)
+        with tracking.run(name, params, output=MODELS[name]):
             pass
     page = ui.comparison("http://h", uri, params.tracking.experiment)
     assert page.startswith("http://h/#/compare-runs?runs=")
-    assert all(str(tracking.last_run(stage)) in page for stage in ("scratch", "finetune"))
+    assert all(str(tracking.run_of(MODELS[name])) in page for name in ("scratch", "finetuned"))
 
 
 @pytest.mark.parametrize("text", ["abc", "0", "65536", "-1", "80.5", ""])
@@ -137,4 +140,4 @@ def test_the_ui_of_a_server_that_is_not_mlflow_is_a_clear_error(monkeypatch: pyt
     monkeypatch.setattr(ui.store, "reach", lambda uri, timeout: None)
     monkeypatch.setattr(ui, "comparison", comparison)
     with pytest.raises(MixsteError, match="expected: an MLflow server"):
-        ui.remote("http://h", ui.TrackingSettings(experiment="mixste", timeout=5))
+        ui.remote("http://h", ui.TrackingSettings(experiment="mixste", timeout=5, system_metrics=None))

@@ -90,7 +90,7 @@ def test_another_parent_is_another_fingerprint(job, child):
 
 def test_a_trainer_has_the_jobs_data_model_and_objective(job):
     run = job.trainer(device=CPU)
-    assert (len(run.data), len(run.validation)) == (8, 4)
+    assert (len(run.batches.shard.data), len(run.validation.shard.data)) == (8, 4)
     assert run.model.settings == job.model
     assert isinstance(run.objective, Supervised)
     assert isinstance(replace(job, training=pretrain_settings()).trainer(device=CPU).objective, Lift)
@@ -99,10 +99,12 @@ def test_a_trainer_has_the_jobs_data_model_and_objective(job):
 
 def test_a_fraction_takes_whole_clips_of_the_training_data_only(job):
     run = replace(job, fraction=0.5).trainer(device=CPU)
-    whole = job.trainer(device=CPU).data
-    assert 0.5 * whole.frames <= run.data.frames < whole.frames
-    assert all(run.data.clips.count(clip) == whole.clips.count(clip) for clip in run.data.clips)
-    assert len(run.validation) == 4
+    whole = job.trainer(device=CPU).batches.shard.data
+    assert 0.5 * whole.frames <= run.batches.shard.data.frames < whole.frames
+    assert all(
+        run.batches.shard.data.clips.count(clip) == whole.clips.count(clip) for clip in run.batches.shard.data.clips
+    )
+    assert len(run.validation.shard.data) == 4
 
 
 def test_a_model_starts_from_its_seed_or_from_its_parent(job, child):

@@ -64,3 +64,8 @@ def test_joint_weights_have_a_number_a_joint_and_are_ones_for_other_skeletons():
     for skeleton, weights in MIXSTE_WEIGHTS.items():
         assert len(weights) == len(load_skeleton(skeleton).joints)
     assert joint_weights("mine", 5).tolist() == [1.0] * 5
+
+
+def test_humanevas_joint_weights_are_those_of_human36m_without_two_of_the_trunk_whatever_its_own_order():
+    weights = MIXSTE_WEIGHTS["h36m17"]
+    assert MIXSTE_WEIGHTS["humaneva15"] == weights[:7] + weights[9:]

@@ -63,7 +63,8 @@ class Child:
         self.params = dict(params)
 
     def log_metrics(self, metrics, step):
-        self.epochs.append(step)
+        if step not in self.epochs:
+            self.epochs.append(step)
 
     def set_tags(self, tags):
         self.tags = tags
@@ -71,14 +72,11 @@ class Child:
     def end(self, status):
         self.ended.append(status)
 
-    def steps(self, metric):
-        return len(self.epochs)
-
 
 CHILDREN = {}
 
 
-def child(name, experiment, tags, folder):
+def child(name, tags, folder):
     return CHILDREN.setdefault(folder, Child())
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from mixste import geometry, table
 from mixste.errors import MixsteError
-from mixste.table import FRAMES, KEY, Metadata, read_metadata, read_table, read_trials
+from mixste.table import FRAMES, KEY, Metadata, read_metadata, read_runs, read_table, read_trials
 from mixste.table_writer import write_table
 
 OF_TRIALS = {"skeleton": "h36m17", "fps": 50.0}
@@ -231,3 +231,23 @@ def test_no_file_and_a_foreign_file(tmp_path):
 def test_unknown_kind():
     with pytest.raises(MixsteError, match="videos"):
         replace(METADATA, kind="videos")
+
+
+def test_only_some_rows_are_read_across_row_groups(tmp_path, monkeypatch):
+    monkeypatch.setattr(table, "ROWS_PER_GROUP", 4)
+    write_table(tmp_path / "t.parquet", [columns(11)], METADATA)
+    rows = [(1, 3), (3, 6), (9, 11)]
+    found, _ = read(tmp_path / "t.parquet", rows=rows)
+    for name, values in columns(11).items():
+        expected = np.concatenate([np.asarray(values)[first:end] for first, end in rows])
+        np.testing.assert_array_equal(found[name], expected)
+
+
+@pytest.mark.parametrize("group", [2, 3, 100])
+def test_runs_are_where_any_text_changes_whatever_the_row_groups(tmp_path, monkeypatch, group):
+    monkeypatch.setattr(table, "ROWS_PER_GROUP", group)
+    texts = {"trial": [*"aaabbbb"], "action": [*"xxyyyxx"]}
+    write_table(tmp_path / "t.parquet", [{**columns(7), **texts}], METADATA)
+    edges, found = read_runs(tmp_path / "t.parquet", ("trial", "action"))
+    assert edges.tolist() == [0, 2, 3, 5, 7]
+    assert found == {"trial": [*"aabb"], "action": [*"xyyx"]}

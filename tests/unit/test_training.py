@@ -1,15 +1,18 @@
 import math
+import time
 from dataclasses import replace
 
 import pytest
 import torch
 
+from mixste.batches import windows_of
 from mixste.errors import MixsteError
 from mixste.objectives import Supervised
 from mixste.recipe import CorruptionSettings, SupervisedLoss
 from mixste.training_state import restore_training, save_training
 from tests.unit.factories import (
     FLIP,
+    TIMINGS,
     finetune_settings,
     model_settings,
     mpm_settings,
@@ -18,8 +21,6 @@ from tests.unit.factories import (
     sequences,
     trainer,
 )
-
-TIMINGS = ("frames_per_second", "seconds")
 
 
 def trained(settings=None, **changes):
@@ -112,7 +113,7 @@ def test_every_architecture_trains_on_single_frames(settings, architecture):
 @pytest.mark.parametrize("settings", [finetune_settings, mpm_settings])
 def test_a_share_of_one_window_is_refused_where_there_is_batch_norm(settings):
     model = model_settings(architecture="pstmo", frames=1)
-    with pytest.raises(MixsteError, match=r"batch_size 1 for 1 worker;.*two windows a worker.*batch norm"):
+    with pytest.raises(MixsteError, match=r"batch_size 1 for 1 worker;.*two windows or more.*batch norm"):
         trainer(settings(batch_size=1), model=model)
     with pytest.raises(MixsteError, match=r"batch_size 5 for 3 workers"):
         trainer(settings(batch_size=5), model=model, world=3)
@@ -121,8 +122,8 @@ def test_a_share_of_one_window_is_refused_where_there_is_batch_norm(settings):
 
 def test_masked_training_is_judged_by_its_reconstruction_in_thousandths_of_a_screen_unit():
     run, records = trained(mpm_settings(epochs=1), validation=sequences((18,)))
-    windows = run.validation.keypoints.reshape(2, 9, 17, 3)
-    joints, frames = run.objective.masks(9, 17, run._generator(-1))
+    windows = run.validation.shard.data.keypoints.reshape(2, 9, 17, 3)
+    joints, frames = run.objective.masks(9, 17, run.view.generator(-1))
     with torch.no_grad():
         off = run.model.eval().reconstruct(windows, joints, frames) - windows[..., :2]
     expected = off.norm(dim=-1).mean().item() * 1000
@@ -179,10 +180,10 @@ def test_the_loss_that_is_reported_is_the_losses_mean_over_steps():
     (record,) = run.epochs()
     run.model.load_state_dict(first)
     run.model.eval()
-    steps = [run._order.batch(step, 4) for step in range(4)]
+    steps = [run.batches.order.batch(step) for step in range(4)]
     expected = []
     for which in steps:
-        keypoints, target = run._batch(run.data, run.windows.index(which))
+        keypoints, target = windows_of(run.batches.shard.data, run.batches.shard.windows.index(which))
         with torch.no_grad():
             expected.append(sum(run.objective.loss(run.model, keypoints, target, None).values()).item())
     assert record["loss"] == pytest.approx(sum(expected) / 4, rel=1e-5)
@@ -280,13 +281,13 @@ def test_a_short_epoch_is_a_part_of_a_pass():
 
 def test_a_stride_below_a_windows_length_gives_overlapping_windows():
     whole, halves = (trainer(pretrain_settings(stride=stride), data=sequences((45,))) for stride in (9, 4))
-    assert (len(whole.windows), len(halves.windows)) == (5, 10)
+    assert (len(whole.batches.shard.windows), len(halves.batches.shard.windows)) == (5, 10)
 
 
 @pytest.mark.parametrize("changes", [{}, {"architecture": "pstmo", "step": 2}])
 def test_stride_1_is_a_window_for_every_frame(changes):
     run = trainer(finetune_settings(stride=1), data=sequences((45, 5)), model=model_settings(**changes))
-    windows = run.windows.index(torch.arange(len(run.windows)))
+    windows = run.batches.shard.windows.index(torch.arange(len(run.batches.shard.windows)))
     if changes:
         assert windows[:, 4].tolist() == list(range(50)), "a window is centred on every frame"
     else:
@@ -295,7 +296,9 @@ def test_stride_1_is_a_window_for_every_frame(changes):
 
 def test_a_stride_is_in_frames_of_the_sequence_whatever_the_step():
     run = trainer(finetune_settings(stride=4), data=sequences((60,)), model=model_settings(output="centre", step=2))
-    assert run.windows.index(torch.arange(len(run.windows)))[:, 4].tolist() == list(range(0, 60, 4))
+    assert run.batches.shard.windows.index(torch.arange(len(run.batches.shard.windows)))[:, 4].tolist() == list(
+        range(0, 60, 4)
+    )
 
 
 class Watcher:
@@ -314,7 +317,9 @@ def test_half_of_the_windows_are_mirrored_2d_and_3d_alike(flip):
     run.validate = lambda: 1.0
     watcher = Watcher(run)
     list(run.epochs())
-    keypoints, target = run._batch(run.data, run.windows.index(torch.arange(len(run.windows))))
+    keypoints, target = windows_of(
+        run.batches.shard.data, run.batches.shard.windows.index(torch.arange(len(run.batches.shard.windows)))
+    )
     sign = torch.tensor([-1.0, 1.0, 1.0])
     count = {"plain": 0, "mirrored": 0}
     for seen, wanted in zip(torch.cat(watcher.seen), torch.cat(watcher.targets), strict=True):
@@ -332,7 +337,7 @@ def test_with_both_every_window_is_seen_plain_and_mirrored_once_a_pass():
     run.validate = lambda: 1.0
     watcher = Watcher(run)
     list(run.epochs())
-    keypoints, target = run._batch(run.data, run.windows.index(torch.arange(4)))
+    keypoints, target = windows_of(run.batches.shard.data, run.batches.shard.windows.index(torch.arange(4)))
     sign = torch.tensor([-1.0, 1.0, 1.0])
     expected = [torch.cat([values, values[:, :, FLIP] * sign]) for values in (keypoints, target)]
     assert run.steps_per_epoch == 4
@@ -343,7 +348,7 @@ def test_with_both_every_window_is_seen_plain_and_mirrored_once_a_pass():
 
 def test_the_root_is_the_skeletons_own():
     data = replace(sequences((9, 9)), skeleton="mpi17")
-    target = trainer(data=data)._batch(data, torch.arange(18).reshape(2, 9))[1]
+    target = windows_of(data, torch.arange(18).reshape(2, 9))[1]
     assert torch.equal(target, (data.joints - data.joints[:, 14:15]).reshape(2, 9, 17, 3))
 
 
@@ -369,7 +374,7 @@ def test_validation_is_corrupted_alike_every_time_and_changes_nothing():
 
 def test_validation_without_corruption_is_mpjpe_in_millimetres():
     run = trainer(finetune_settings(), validation=sequences((18,)), model=model_settings(drop_path=0.0))
-    data = run.validation
+    data = run.validation.shard.data
     with torch.no_grad():
         predicted = run.model.eval()(data.keypoints.reshape(2, 9, 17, 3)).reshape(18, 17, 3)
     expected = (predicted - (data.joints - data.joints[:, :1])).norm(dim=-1).mean() * 1000
@@ -382,11 +387,11 @@ def test_validation_without_corruption_is_mpjpe_in_millimetres():
 def test_frames_that_are_not_valid_do_not_count_in_validation(settings, changes):
     data = sequences((18,))
     seen = replace(data, valid=torch.arange(18) % 3 > 0)
-    runs = [trainer(settings(), validation=given, model=model_settings(**changes)) for given in (data, seen)]
+    every = settings(validation_windows=18)
+    runs = [trainer(every, validation=given, model=model_settings(**changes)) for given in (data, seen)]
     errors = []
     plain = runs[0].objective.errors
     runs[0].objective.errors = lambda *arguments: errors.append(plain(*arguments)) or errors[-1]
-    runs[0].settings = runs[1].settings = settings(validation_windows=18)
     runs[0].validate()
     expected = torch.cat(errors).reshape(18, 17)[seen.valid].mean().item() * 1000
     assert runs[1].validate() == pytest.approx(expected, rel=1e-5)
@@ -402,3 +407,50 @@ def test_output_layers_learn_at_their_share_of_the_rate():
     list(run.epochs())
     rates = {group["share"]: group["lr"] for group in run.optimiser.param_groups}
     assert rates[0.5] == 0.5 * rates[1.0] > 0
+
+
+@pytest.mark.parametrize("settings", [finetune_settings, pretrain_settings, mpm_settings])
+@pytest.mark.parametrize("squared", [False, True])
+def test_parts_of_a_batch_one_after_the_other_are_the_batch(settings, squared):
+    """Also when the parts differ in size: a batch of 5 in 3."""
+    settings, runs = settings(batch_size=5, optimiser=optimiser_settings(lr=1e-3)), []
+    for accumulate in (1, 3):
+        run = trainer(settings, model=model_settings(drop_path=0.0), accumulate=accumulate)
+        run.objective.squared = squared
+        runs.append(curve(run.epochs()))
+    for one, other in zip(*runs, strict=True):
+        assert other == pytest.approx(one, rel=1e-3, abs=1e-6)
+
+
+def test_no_more_windows_than_a_part_has_go_through_the_network_at_once():
+    run = trainer(finetune_settings(batch_size=6, epochs=1), accumulate=3)
+    run.validate = lambda: 1.0
+    watcher = Watcher(run)
+    list(run.epochs())
+    assert {len(seen) for seen in watcher.seen} == {2}
+    assert len(watcher.seen) == 3 * run.steps_per_epoch
+
+
+def test_parts_that_are_too_small_are_refused():
+    with pytest.raises(MixsteError, match=r"batch_size 5 for 1 worker, each in 3 parts;.*lower.*cluster\.accumulate"):
+        trainer(finetune_settings(batch_size=5), model=model_settings(architecture="pstmo"), accumulate=3)
+
+
+def test_a_step_and_its_wait_for_data_are_timed():
+    run = trainer(finetune_settings(epochs=1))
+    plain = run.batches.drawn
+    run.batches.drawn = lambda step: time.sleep(0.02) or plain(step)
+    (record,) = run.epochs()
+    assert 0.02 <= record["data_seconds"] < record["step_seconds"] <= record["seconds"] / run.steps_per_epoch
+    assert record["frames_per_second"] == pytest.approx(4 * 9 / record["step_seconds"])
+    assert set(TIMINGS) == record.keys() - run.state.history[-1].keys()
+    assert "mfu" not in record, "only of devices whose peak is known"
+
+
+def test_mfu_is_the_matrix_products_of_a_step_over_what_the_device_promises(monkeypatch):
+    monkeypatch.setattr("mixste.training.peak_flops", lambda device, precision: 1e12)
+    run = trainer(finetune_settings(epochs=1), model=model_settings(drop_path=0.0))
+    (record,) = run.epochs()
+    forward = 2 * 4 * run.model.all_macs(9)
+    promised = 1e12 * record["step_seconds"]
+    assert 2.5 * forward < record["mfu"] * promised < 3.01 * forward, "backward is up to twice the forward pass"

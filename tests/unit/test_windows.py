@@ -85,6 +85,30 @@ def test_a_centred_window_is_its_frame_and_its_neighbours_edges_repeated(cutting
     assert index.tolist() == expected
 
 
+@settings(max_examples=60, deadline=None)
+@given(cuttings(), st.integers(1, 4))
+def test_windows_before_lie_half_a_window_before_the_ends_of_chunks(cutting, step):
+    """STCFormer's: chunks of `stride` frames cover the sequence, their windows end so that the centre is early."""
+    lengths, frames, stride = cutting
+    frames += 1 - frames % 2
+    index = everything(cut(offsets(lengths), frames, stride, step=step, place="before"))
+    expected, begin, half = [], 0, (frames - 1) // 2
+    for length in lengths:
+        padded = [begin] * 1000 + list(range(begin, begin + length)) + [begin + length - 1] * 1000
+        chunks = math.ceil(length / stride)
+        for chunk in range(chunks):
+            end = 1000 + (chunk + 1) * stride - (chunks * stride - length) // 2
+            middle = end - half if stride > 1 else end
+            expected.append(padded[middle - half * step - 1 : middle + half * step : step])
+        begin += length
+    assert index.tolist() == expected
+
+
+def test_windows_before_are_those_around_where_there_is_one_for_every_frame():
+    around, before = (everything(cut(offsets([9, 4]), 5, 1, step=2, place=place)) for place in ("around", "before"))
+    assert torch.equal(around, before)
+
+
 @settings(max_examples=40, deadline=None)
 @given(cuttings(), st.integers(1, 4), st.integers(0, 2**31))
 def test_the_centres_of_centred_windows_stitched_are_the_sequence(cutting, step, seed):
@@ -107,7 +131,7 @@ def test_frames_of_a_window_can_lie_apart():
     assert index.tolist() == [[0, 2, 4], [2, 4, 6], [3, 5, 7], [8, 9, 9]]
 
 
-@pytest.mark.parametrize("place", ["inside", "over", "around"])
+@pytest.mark.parametrize("place", ["inside", "over", "around", "before"])
 def test_a_window_of_one_frame_is_that_frame(place):
     index = everything(cut(offsets([3, 1]), 1, 1, step=3, place=place))
     assert index.tolist() == [[0], [1], [2], [3]]

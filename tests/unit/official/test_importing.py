@@ -61,6 +61,31 @@ def test_the_version_for_3dhp_lifts_as_its_formulas_do_in_metres_where_the_file_
         assert_equal(model(x), plain.stcformer_3dhp(x, weights) / 1000)
 
 
+PUBLISHED = [
+    (layouts.mixste(frames=9), plain.mixste, "head.1"),
+    (layouts.pstmo(frames=9, strides=STRIDES[9]), lambda x, w: plain.pstmo(x, w, STRIDES[9])[1], "fcn.1"),
+    (layouts.stcformer(), plain.stcformer, "regress_head"),
+]
+
+
+@pytest.mark.parametrize(("rows", "formulas", "head"), PUBLISHED, ids=["mixste", "pstmo_s", "stcformer"])
+def test_at_published_size_poses_of_metres_agree_and_neither_side_is_nearer_to_exact(tmp_path, rows, formulas, head):
+    """Random weights give outputs of up to 20: those of a pose, a metre or two, are 1e-5 apart at most.
+
+    float32 leaves both 1e-6 of the largest output from what float64 gives, so more cannot be asked.
+    """
+    weights, x = layouts.random_weights(rows), keypoints()[:1]
+    with torch.no_grad():
+        largest = formulas(x, weights).abs().max()
+        for key in (f"{head}.weight", f"{head}.bias"):
+            if key in weights:
+                weights[key] *= 1.5 / largest
+        ours = imported(layouts.save_bare(tmp_path / "a.pth", weights), tmp_path / "out", frames=9)(x)
+        theirs, exact = formulas(x, weights), formulas(x.double(), {k: v.double() for k, v in weights.items()})
+    assert_equal(ours, theirs)
+    assert (ours - exact).abs().max() < max(3e-6, 1.5 * (theirs - exact).abs().max())
+
+
 def test_the_part_tables_are_the_published_ones(tmp_path, monkeypatch):
     """As published the part terms are weighted so low that a wrong table would pass at 1e-5."""
     monkeypatch.setattr(stcformer, "PART_WEIGHTS", {"space": 0.7, "time": 0.3})

@@ -133,10 +133,40 @@ def test_another_file_is_refused(tmp_path, content):
     assert "a.pth" in refused(tmp_path / "a.pth", trust=True)
 
 
-@pytest.mark.parametrize("content", [[1, 2], {}, {"a": 1}, {"model_pos": {}}, {"model_pos": {"a": 3}}, torch.ones(2)])
-def test_a_file_without_weights_is_refused_with_what_it_holds(tmp_path, content):
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_flipped_bit_is_found_wherever_a_checksum_stands(tmp_path, zipped):
+    """Old files have none: there a weight may be another number, and only what is no number is found."""
+    torch.save({"a": torch.ones(5000)}, tmp_path / "whole", _use_new_zipfile_serialization=zipped)
+    content = bytearray((tmp_path / "whole").read_bytes())
+    content[content.index(torch.ones(50).numpy().tobytes()) + 100] ^= 1
+    (tmp_path / "flipped").write_bytes(content)
+    if zipped:
+        assert "data/0 is not what was written" in refused(tmp_path / "flipped")
+        assert "data/0 is not what was written" in refused(tmp_path / "flipped", trust=True)
+    else:
+        assert not torch.equal(read_weights(tmp_path / "flipped")["a"], torch.ones(5000))
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        ([1, 2], "list"),
+        ({}, "an empty dictionary"),
+        ({"model_pos": {}}, "an empty dictionary"),
+        ({"a": 1}, "a (int)"),
+        ({"model_pos": {"a": torch.ones(1), "b": 3}}, "a dictionary of 2, among them b (int)"),
+        (torch.ones(2), "Tensor"),
+        ({1: torch.ones(2)}, "1 (strided of float32 on cpu)"),
+        ({"a": torch.ones(2).to_sparse()}, "a (sparse_coo of float32 on cpu)"),
+        ({"a": torch.ones(2, device="meta")}, "a (strided of float32 on meta)"),
+        ({"a": torch.ones(2, dtype=torch.complex64)}, "a (strided of complex64 on cpu)"),
+    ],
+)
+def test_a_file_without_weights_is_refused_with_what_it_holds(tmp_path, content, found):
     torch.save(content, tmp_path / "a.pth")
-    assert "holds no weights" in refused(tmp_path / "a.pth")
+    message = refused(tmp_path / "a.pth")
+    assert "holds no weights" in message
+    assert f"{found}; expected" in message
 
 
 def test_no_file_and_a_folder_are_refused(tmp_path):

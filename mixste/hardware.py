@@ -1,0 +1,37 @@
+"""What a device gives: the most memory that was held there, and how many operations a second its maker promises."""
+
+import resource
+import sys
+
+import torch
+
+GIB = 2**30
+_RSS_UNIT = 1 if sys.platform == "darwin" else 1024
+# Dense tensor-core bf16 and plain fp32, TFLOP/s, from the makers' data sheets; longer names first.
+_PEAKS = {
+    "H200": (989.0, 67.0),
+    "H100 PCIe": (756.0, 51.0),
+    "H100": (989.0, 67.0),
+    "A100": (312.0, 19.5),
+    "L40S": (362.0, 91.6),
+    "L4": (121.0, 30.3),
+    "A10G": (70.0, 35.0),
+    "RTX 4090": (165.2, 82.6),
+    "RTX 3090": (71.0, 35.6),
+}
+
+
+def memory_peak(device: torch.device) -> float:
+    """GiB: of tensors on a CUDA device, of this process's resident memory otherwise; the most since it started."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / GIB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT / GIB
+
+
+def peak_flops(device: torch.device, precision: str) -> float | None:
+    """Operations a second that a GPU's data sheet promises in `bf16` or `fp32`; None for one that is not listed."""
+    if device.type != "cuda":
+        return None
+    name = torch.cuda.get_device_name(device)
+    found = next((peaks for known, peaks in _PEAKS.items() if known in name), None)
+    return None if found is None else 1e12 * found[0 if precision == "bf16" else 1]

@@ -1,0 +1,100 @@
+"""`make job`: `dvc repro` on a real cluster of two nodes that wants a token, from the submission to the exit status."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from benchmarks.drills.checkout import SHORT, environment, make_checkout, run
+from benchmarks.drills.machines import machines, wait_until
+
+pytestmark = pytest.mark.timeout(600)
+TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a-token-of-this-test-" + "0" * 32}
+JOB = (sys.executable, "-m", "pipelines.job")
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A head and a second node with one CPU each, so that two workers are one on each."""
+    with machines(**TOKEN) as started:
+        started.add()
+        yield started
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    return make_checkout(tmp_path_factory.mktemp("user") / "mixste", *SHORT, "cluster.workers=2")
+
+
+@pytest.fixture
+def shell(cluster, checkout):
+    """The environment of the user who submits."""
+    return environment(RAY_API_SERVER_ADDRESS=cluster.jobs, PYTHONPATH=str(checkout), **TOKEN)
+
+
+def submit(checkout, shell, *targets):
+    return subprocess.run([*JOB, *targets], cwd=checkout, env=shell, capture_output=True, text=True, timeout=300)
+
+
+def test_a_job_trains_on_both_nodes_and_leaves_outputs_and_lock_in_the_checkout(checkout, shell):
+    done = submit(checkout, shell, "scratch")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "scratch  epoch 2/2" in done.stdout
+    assert (checkout / "models/scratch/model.safetensors").exists()
+    lock = yaml.safe_load((checkout / "dvc.lock").read_text())
+    assert set(lock["stages"]) == {"prepare", "project", "scratch"}
+    assert "didn't change" in run("dvc", "repro", "scratch", cwd=checkout)
+
+
+def test_a_stage_that_fails_fails_the_job_with_its_message(checkout, shell):
+    params = (checkout / "params.yaml").read_text()
+    (checkout / "params.yaml").write_text(params.replace("seed: 0", "seed: true", 1))
+    done = submit(checkout, shell, "project")
+    (checkout / "params.yaml").write_text(params)
+    assert done.returncode != 0
+    assert "seed: found True, expected a whole number" in done.stdout
+
+
+@pytest.mark.parametrize("token", ["another-token-" + "1" * 32, None], ids=["wrong", "none"])
+def test_without_the_clusters_token_nothing_is_submitted(checkout, shell, token, tmp_path):
+    env = {**shell, "HOME": str(tmp_path)}
+    env.pop("RAY_AUTH_TOKEN")
+    done = submit(checkout, env | ({"RAY_AUTH_TOKEN": token} if token else {}))
+    assert done.returncode == 1
+    assert "refuses this token" in done.stderr
+    assert "RAY_AUTH_TOKEN" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_interrupting_stops_the_job_and_all_that_it_started(checkout, shell, cluster):
+    process = subprocess.Popen(
+        [*JOB, "--force", "scratch"],
+        cwd=checkout,
+        env=shell,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "Running stage" in line:
+            break
+    os.kill(process.pid, signal.SIGINT)
+    assert process.wait(timeout=90) == 130
+    assert "is stopped" in process.stdout.read()
+    wait_until(lambda: str(checkout) not in run("ps", "axww", "-o", "args", cwd=checkout), "the stage ends")
+
+
+def test_a_ray_of_our_own_is_not_the_one_that_someone_else_started_here(shell, cluster, checkout):
+    code = """
+from pipelines import cluster
+cluster.connect()
+import ray
+print("nodes", len(ray.nodes()), "of", ray.get_runtime_context().gcs_address)
+"""
+    printed = run("python", "-c", code, cwd=checkout, env=shell | {"RAY_TMPDIR": str(cluster.folder)})
+    assert "nodes 1 of" in printed
+    assert str(cluster.port) not in printed

@@ -1,0 +1,34 @@
+import pytest
+import torch
+
+from mixste.hardware import memory_peak, peak_flops
+
+
+def test_the_peak_of_memory_is_of_this_process_and_only_grows():
+    before = memory_peak(torch.device("cpu"))
+    held = bytearray(64 << 20)
+    after = memory_peak(torch.device("cpu"))
+    assert 0.01 < before <= after < 64
+    assert len(held) == 64 << 20
+
+
+def test_a_cpu_promises_nothing():
+    assert peak_flops(torch.device("cpu"), "bf16") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "bf16", "fp32"),
+    [
+        ("NVIDIA H100 80GB HBM3", 989e12, 67e12),
+        ("NVIDIA H100 PCIe", 756e12, 51e12),
+        ("NVIDIA H200", 989e12, 67e12),
+        ("NVIDIA L40S", 362e12, 91.6e12),
+        ("NVIDIA L4", 121e12, 30.3e12),
+        ("some other", None, None),
+    ],
+)
+def test_gpus_are_known_by_name(monkeypatch, name, bf16, fp32):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: name)
+    device = torch.device("cuda", 0)
+    assert peak_flops(device, "bf16") == (bf16 and pytest.approx(bf16))
+    assert peak_flops(device, "fp32") == (fp32 and pytest.approx(fp32))

@@ -1,0 +1,49 @@
+"""The thread that sends: beside the work, at once when it is flushed, and again when the store returns."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from pipelines import store
+from pipelines.sender import Sender
+from tests.unit.outboxes import begin, history
+
+
+@pytest.fixture
+def uri(tracked_workplace: Path) -> str:
+    return store.tracking_uri()
+
+
+def test_a_sender_sends_in_the_background_and_flush_waits_for_it(uri: str):
+    writer = begin()
+    sender = Sender(uri, 5)
+    sender.flush()
+    run_id = writer.outbox.progress.run_id
+    assert run_id is not None
+    writer.write_metrics({"loss": 1.0}, 1)
+    sender.ask()
+    deadline = time.monotonic() + 20
+    while writer.outbox.pending and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert history(writer.outbox, "loss") == [(1, 1.0)]
+    sender.close()
+
+
+def test_a_sender_whose_store_is_away_fails_at_once_and_is_there_when_it_returns(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+):
+    writer = begin()
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "reach", lambda *_: (_ for _ in ()).throw(ConnectionError("refused")))
+        sender = Sender(uri, 5)
+        begun = time.monotonic()
+        sender.flush()
+        assert time.monotonic() - begun < 5
+        assert str(sender.away) == "refused"
+        assert len(writer.outbox.pending) == 1
+    deadline = time.monotonic() + 20
+    while writer.outbox.pending and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert (writer.outbox.pending, sender.away) == ([], None)
+    sender.close()
