@@ -1,4 +1,4 @@
-"""Bytes and seconds of a training's checkpoint: model, kept weights and the optimiser's state in one file.
+"""Bytes and CPU seconds of a training's checkpoint: model, kept weights and the optimiser's state in one file.
 
     python -m benchmarks.checkpoint [--folder DIR] [model=base model.frames=9 ...]
 
@@ -9,24 +9,24 @@ few frames, which change the size by little.
 import argparse
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from omegaconf import OmegaConf
 
+from benchmarks.scale_stages import make_place
 from mixste.jobs import TrainingJob
 from mixste.training_state import FILE, restore_training, save_training
 from mixste.typed import build
 from pipelines.data import provide
 from pipelines.params import Params, compose
-from pipelines.prepare import find_subjects, prepare_subject
 from pipelines.provenance import data_hash
-from benchmarks.scale_stages import make_place
 
 
 def main() -> None:
-    """Print the size, and the seconds to write, to read and to hash it."""
+    """Print the size, and the CPU seconds to write, to read and to hash it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path)
     chosen, overrides = parser.parse_known_args()
@@ -53,13 +53,14 @@ def main() -> None:
         size = (folder / FILE).stat().st_size
     print(f"{parameters:,} parameters, {size / 1e6:,.0f} MB, {size / parameters / 4:.2f} times the weights")
     for what, taken in seconds.items():
-        print(f"  {what}: {taken:.2f} s, {size / taken / 1e6:,.0f} MB/s")
+        print(f"  {what}: {taken:.2f} CPU s, {size / taken / 1e6:,.0f} MB a CPU second")
 
 
-def timed(function) -> float:
-    started = time.perf_counter()
+def timed(function: Callable[[], object]) -> float:
+    """CPU seconds of a call, which other jobs beside it do not stretch."""
+    started = time.process_time()
     function()
-    return time.perf_counter() - started
+    return time.process_time() - started
 
 
 if __name__ == "__main__":

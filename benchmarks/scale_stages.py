@@ -1,4 +1,4 @@
-"""The work of every stage as `benchmarks.scale` gives it to a worker: what a task does, again and again, without Ray."""
+"""The work of every stage as `benchmarks.scale` gives it to a worker: what a task does, again and again."""
 
 import os
 import time
@@ -22,7 +22,7 @@ from pipelines.prepare import Subject, find_subjects, prepare_subject
 from pipelines.project import Task, project_file
 from pipelines.watching import memory_peak_gib
 
-WINDOWS, SEQUENCES = 32, 8
+WINDOWS, SEQUENCES = 16, 4
 
 
 @dataclass(frozen=True)

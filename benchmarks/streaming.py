@@ -1,8 +1,8 @@
 """Peak memory of one task of prepare and of one of project as a subject grows: its trials once, 4 and 16 times.
 
-    python -m benchmarks.streaming [--subject NAME] [--times 1 4 16] [data=cmu ...]
+    python -m benchmarks.streaming [data=cmu ...] [--subject NAME] [--times 1 4 16]
 
-Each task runs in a process of its own. What follows the options goes to `conf/` as in `make params`.
+Each task runs in a process of its own. What stands before the options goes to `conf/` as in `make params`.
 """
 
 import argparse
@@ -21,28 +21,20 @@ from pipelines.prepare import Subject, find_subjects, prepare_subject
 from pipelines.project import Task, project_file
 
 
-def prepared(subject: Subject) -> int:
-    """Run the task of prepare; the peak of this process's memory, bytes."""
-    prepare_subject(subject)
-    return peak()
+def prepared(subject: Subject) -> float:
+    """Run the task of prepare; the peak of this process's memory, GiB."""
+    return prepare_subject(subject)[1].memory_peak_gib
 
 
-def projected(task: Task) -> int:
-    """Run the task of project; the peak of this process's memory, bytes."""
+def projected(task: Task) -> float:
+    """Run the task of project; the peak of this process's memory, GiB."""
     (task.folder / "random").mkdir(exist_ok=True)
     (task.folder / "rig").mkdir(exist_ok=True)
-    project_file(task)
-    return peak()
+    return project_file(task)[1].memory_peak_gib
 
 
-def peak() -> int:
-    """The most resident memory of this process, bytes."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
-
-
-def measure(subject: Subject, times: int, params: Params, folder: Path) -> dict[str, float]:
-    """Prepare and project a subject whose trials are there several times, under several names."""
+def measure(subject: Subject, times: int, params: Params, folder: Path) -> str:
+    """Prepare and project a subject whose trials are there several times, under several names; a row of the table."""
     trials = tuple(replace(trial, name=f"{trial.name}x{n}") for n in range(times) for trial in subject.trials)
     larger = replace(subject, trials=trials, path=folder / f"{subject.source.name}-{times}.parquet")
     rig, data = load_rig(params.project.rig.cameras), params.data
@@ -51,8 +43,9 @@ def measure(subject: Subject, times: int, params: Params, folder: Path) -> dict[
     for function, item in ((prepared, larger), (projected, task)):
         with get_context("spawn").Pool(1) as pool:
             peaks.append(pool.apply(function, (item,)))
-    tables = sum((folder / kind / larger.path.name).stat().st_size for kind in task.kinds)
-    return {"trials": len(trials), "tables": larger.path.stat().st_size + tables, "peaks": peaks}
+    tables = (larger.path, *(folder / kind / larger.path.name for kind in task.kinds))
+    size = sum(table.stat().st_size for table in tables) / 2**20
+    return f"| {len(trials)} | {size:,.0f} | {' | '.join(f'{1024 * peak:,.0f}' for peak in peaks)} |"
 
 
 def main() -> None:
@@ -68,9 +61,7 @@ def main() -> None:
         subjects = find_subjects(params.data, Path(name))
         subject = next(one for one in subjects if chosen.subject in (None, one.trials[0].subject))
         for times in chosen.times:
-            row = measure(subject, times, params, Path(name))
-            figures = (round(size / 2**20) for size in (row["tables"], *row["peaks"]))
-            print(f"| {row['trials']} | {' | '.join(f'{figure:,}' for figure in figures)} |", flush=True)
+            print(measure(subject, times, params, Path(name)), flush=True)
 
 
 if __name__ == "__main__":
