@@ -28,8 +28,8 @@ def main() -> None:
     """Print what was found; exit status 1 if something does not hold."""
     table = Table("a machine is lost while training, and another comes")
     with tempfile.TemporaryDirectory() as folder, machines(RAY_AUTH_MODE="disabled") as cluster:
-        checkout = prepared(Path(folder) / "mixste", *SETTINGS)
         second = cluster.add()
+        checkout = prepared(Path(folder) / "mixste", *SETTINGS)
         expected, seconds = undisturbed(checkout, cluster)
         table.add("undisturbed: epochs, seconds", f"{len(expected)}, {seconds:.0f}", len(expected) == EPOCHS)
         disturbed(table, checkout, cluster, second.pid, seconds)
