@@ -20,7 +20,7 @@ SETTINGS = (
     *("cluster=elastic", "cluster.address=null"),
     *("cluster.workers=2", "cluster.cpus_per_worker=1", "cluster.gpus_per_worker=0"),
     *("cluster.resize_seconds=3", "cluster.precision=fp32"),
-    *(f"finetune.epochs={EPOCHS}", "finetune.windows_per_epoch=600", "finetune.validation_windows=64"),
+    *(f"finetune.epochs={EPOCHS}", "finetune.windows_per_epoch=300", "finetune.validation_windows=64"),
 )
 
 
