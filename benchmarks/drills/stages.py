@@ -97,7 +97,6 @@ def curve(checkout: Path) -> Curve:
         return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
 
 
-def furthest(one: Curve, other: Curve) -> float:
-    """The largest relative difference between the numbers of two curves."""
-    pairs = [(a[key], b[key]) for a, b in zip(one, other, strict=True) for key in a]
-    return max(abs(a - b) / max(abs(a), abs(b), 1e-12) for a, b in pairs)
+def differences(one: Curve, other: Curve) -> list[float]:
+    """Relative differences of the losses of two curves, epoch by epoch."""
+    return [abs(a["loss"] - b["loss"]) / b["loss"] for a, b in zip(one, other, strict=True)]
