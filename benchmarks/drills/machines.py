@@ -100,7 +100,11 @@ class Machines:
                 raise RuntimeError(f"{' '.join(command)} ended\n{log.read_text()}")
             return "Ray runtime started" in log.read_text()
 
-        wait_until(started, f"{log} says that Ray runtime started")
+        try:
+            wait_until(started, f"{log} says that Ray runtime started")
+        except TimeoutError as error:
+            states = [other.poll() for other in self.running]
+            raise RuntimeError(f"{' '.join(command)}; nodes' exit statuses {states}\n{log.read_text()}") from error
         return process
 
 
