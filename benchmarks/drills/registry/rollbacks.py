@@ -1,6 +1,5 @@
 """Rollbacks: plain, two at once, killed, by name; nothing taken back returns, and nothing is lost with the runs."""
 
-import os
 import signal
 import time
 from pathlib import Path
@@ -58,7 +57,7 @@ def _killed(drill: Drill, folder: Path) -> None:
         champion, target = _before(drill)
         process = start(drill, "rollback", folder, "--to", str(target), "--why", "killed", alone=False)
         time.sleep(drill.random.uniform(0, drill.seconds / 2))
-        os.kill(process.pid or 0, signal.SIGKILL)
+        process.kill()
         process.join()
         drill.counts["killed -9"] += process.exitcode == -signal.SIGKILL
         if drill.shelf.state().alias != target:

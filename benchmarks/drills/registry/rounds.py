@@ -1,6 +1,5 @@
 """Rounds of registrations at the same time, some killed -9 at a random moment and started again."""
 
-import os
 import signal
 import time
 
@@ -35,9 +34,9 @@ def round_of(drill: Drill, number: int, count: int) -> None:
     victims = [folder for folder in folders if drill.random.random() < 0.5]
     for folder in sorted(victims, key=lambda _: drill.random.random()):
         time.sleep(drill.random.uniform(0, drill.seconds / max(1, len(victims))))
-        if running[folder].is_alive():
-            os.kill(running[folder].pid or 0, signal.SIGKILL)
-            running[folder].join()
+        running[folder].kill()
+        running[folder].join()
+        if running[folder].exitcode == -signal.SIGKILL:
             drill.counts["killed -9"] += 1
             running[folder] = start(drill, "register", folder, alone=alone)
     outcomes = [finished(drill, folder, running[folder], alone) for folder in folders]
