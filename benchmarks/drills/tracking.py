@@ -10,6 +10,7 @@ double. ROW is a word of the rows to run, none: all; the first, a server in good
 import csv
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -127,6 +128,7 @@ class Drill:
             with suppress(OSError):
                 if f"RAY_TMPDIR={self.ray}".encode() in (process / "environ").read_bytes():
                     os.kill(int(process.name), signal.SIGKILL)
+        shutil.rmtree(self.ray, ignore_errors=True)
 
 
 def healthy(drill: Drill, row: Row) -> None:
