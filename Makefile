@@ -12,9 +12,10 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,\
 # where torch comes from, for example TORCH_INDEX=https://download.pytorch.org/whl/cpu for a small CPU-only torch
 TORCH_INDEX ?=
 PORT ?= 5000
+export WHY
 INSTALLED := $(VENV)/installed
 .DEFAULT_GOAL := help
-.PHONY: help install data repro job study sweep test lint format params sync ui clean
+.PHONY: help install data repro job study sweep test lint format params sync ui rollback clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do \
@@ -68,6 +69,9 @@ sync: $(INSTALLED) ## send to MLflow what earlier runs could not, and say what i
 
 ui: $(INSTALLED) ## MLflow in the browser, at the comparison of the fine-tunings (PORT=5000)
 	@python -m pipelines.ui $(PORT)
+
+rollback: $(INSTALLED) ## take the champion back to the one before, or TO=VERSION, WHY='...'; LIST=1 shows the versions
+	@python -m pipelines.rollback $(if $(LIST),--list) $(if $(TO),--to '$(TO)') --why "$$WHY"
 
 clean: ## remove stage outputs and caches; data/, the environment, runs/ and the MLflow history stay
 	@rm -rf datasets models reports .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

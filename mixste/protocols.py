@@ -9,7 +9,7 @@ not imitated, nor is STCFormer's of two models at T = 81 and 243. On MotionBERT'
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -125,7 +125,7 @@ def _at(sequences: Sequences, index: Tensor, lengths: Tensor) -> Sequences:
 
 
 def summary(scores: Scores, protocol: Protocol, apart: Sequence[str] = ()) -> dict[str, Any]:
-    """The protocol's `mean`, the means over frames and over groups, each group, action and subject, and each joint.
+    """The protocol's `mean`, the means over frames and over groups, each group, action, subject, clip and joint.
 
     Trials that are scored `apart` (`SUBJECT/TRIAL`) are in none of them. Raises MixsteError for one that is not there,
     or if nothing is left to score.
@@ -154,6 +154,22 @@ def summary(scores: Scores, protocol: Protocol, apart: Sequence[str] = ()) -> di
         "groups": by_group,
         "actions": main.by(actions(main.names)),
         "subjects": main.by(main.names.subjects),
+        "clips": _by_clip(main, [str(groups[number]) for number in kept], by_group, protocol),
         "apart": {trial: own[trial] for trial in apart},
         "per_joint": main.per_joint,
     }
+
+
+def _by_clip(
+    scores: Scores, groups: Sequence[str], by_group: Mapping[str, Mapping[str, float]], protocol: Protocol
+) -> list[dict[str, Any]]:
+    """Each motion's means over all its cameras and pieces, and the weight that it has in the protocol's mean."""
+    pairs = list(zip(groups, scores.names.trials, strict=True))
+    rows = []
+    for pair in sorted(set(pairs)):
+        own = scores.only([number for number, other in enumerate(pairs) if other == pair])
+        frames = int(own.frames.sum())
+        of_group = by_group[pair[0]]["frames"] * len(by_group)
+        weight = frames / (scores.frames.sum() if protocol.weighted else of_group)
+        rows.append({"group": pair[0], "clip": pair[1], "weight": float(weight), **own.mean(), "frames": frames})
+    return rows

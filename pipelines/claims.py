@@ -18,7 +18,7 @@ from typing import Any
 
 from mixste.errors import MixsteError
 from mixste.files import whole_file
-from pipelines.storage import Storage
+from pipelines.storage import Storage, within
 
 CLAIM = "in-use.json"
 OWNER = "owner"
@@ -47,8 +47,7 @@ def claimed(place: Storage, folder: Path) -> Iterator[None]:
         ended.set()
         thread.join(timeout=RENEW_S)
         with suppress(OSError):
-            if _read(place).get("owner") == mine:
-                place.files.delete_file(_path(place))
+            within(LISTEN_S, lambda: _release(place, mine))
 
 
 def _listen(place: Storage, other: dict[str, Any]) -> None:
@@ -67,6 +66,11 @@ def _renew(place: Storage, mine: str, ended: threading.Event) -> None:
         count += 1
         with suppress(OSError):  # training itself says so when the storage refuses
             _write(place, mine, count)
+
+
+def _release(place: Storage, mine: str) -> None:
+    if _read(place).get("owner") == mine:
+        place.files.delete_file(_path(place))
 
 
 def _owner(folder: Path) -> str:

@@ -123,10 +123,12 @@ def _fit(
     """Return the last checkpoint of a training; what failed is raised as the user is told it."""
     import ray
     from ray.train import Checkpoint
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     new, path = place.begin()
     start = path and Checkpoint(path, filesystem=new.files)
-    mailbox = ray.remote(num_cpus=0)(_Mailbox).remote()
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)  # not lost with another
+    mailbox = ray.remote(num_cpus=0, scheduling_strategy=here)(_Mailbox).remote()
     more = {"mailbox": mailbox, "threads": int(resources["CPU"]), "start": start, "accumulate": settings.accumulate}
     trainer = _trainer(loop, {**config, **more}, new, settings, resources)
     with _delivered(mailbox, on_record), _told_of_room(settings, resources):

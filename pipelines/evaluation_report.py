@@ -36,6 +36,7 @@ def write_report(
                 for member, values in result.summary[group].items()
             ]
             write_rows(partial / f"per_{key}.csv", rows)
+        write_rows(partial / "per_clip.csv", [*_clips(models)])
         write_rows(partial / "scorings.csv", [*_scorings(models)])
         table, title = lines(models, sequences, params), f"Test results of {params.data.name}, {note(sequences)}"
         write_rows(partial / "table.csv", table)
@@ -84,6 +85,12 @@ def _scorings(models: Mapping[str, Evaluated]) -> Iterator[dict[str, Any]]:
         for scoring, own in (("every frame once", result.summary), (f"as published: {text}", result.as_published)):
             means = {"mean": own["mean"], **own["groups"]} if own else {}
             yield from ({"model": name, "scoring": scoring, "group": group, **row} for group, row in means.items())
+
+
+def _clips(models: Mapping[str, Evaluated]) -> Iterator[dict[str, Any]]:
+    """Every model's errors by clip, which two models are compared by, with all digits that a weight needs."""
+    for name, result in models.items():
+        yield from ({"model": name, **row, "weight": f"{row['weight']:.9f}"} for row in result.summary["clips"])
 
 
 def _figures(folder: Path, models: Mapping[str, Evaluated], sequences: Sequences) -> None:

@@ -11,6 +11,7 @@ VIEWS, RIG = PROJECTIONS / "random", PROJECTIONS / "rig"
 MODELS = {name: Path("models") / name for name in ("scratch", "finetuned", "pretrained")}
 EVALUATION = Path("reports/evaluation")
 METRICS = EVALUATION / "metrics.json"
+PER_CLIP = EVALUATION / "per_clip.csv"
 REGISTERED = Path("reports/registered.json")
 STUDY = Path("reports/study")
 SWEEP = Path("reports/sweep")

@@ -12,6 +12,7 @@ from mixste.settings import (
     ABOVE_ZERO,
     NO_REPEATS,
     NOT_EMPTY,
+    BelowOne,
     Count,
     NotNegative,
     Positive,
@@ -118,11 +119,15 @@ class TrackingSettings(Settings):
 
 @dataclass(frozen=True)
 class RegisterSettings(Settings):
-    """The registered model, the alias of its best version, and which model, `models/MODEL`, is registered."""
+    """The registered model, the alias of its best version, which model, `models/MODEL`, is registered.
+
+    `sure`: how sure it takes that it is better than the champion.
+    """
 
     name: Annotated[str, NOT_EMPTY]
     alias: Annotated[str, NOT_EMPTY]
     model: Annotated[str, NAME]
+    sure: BelowOne
 
 
 @dataclass(frozen=True)

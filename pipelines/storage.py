@@ -18,11 +18,11 @@ from pyarrow import ArrowException, fs
 
 from mixste.errors import MixsteError
 from mixste.files import explain
-from mixste.training_state import FILE
 
 ANSWER_S = 30.0
 CHECKPOINTS = "checkpoints"
 START = "start"
+SUFFIX = ".safetensors"
 _MENDS = {
     "not found": "make the bucket, or change cluster.storage",
     "ACCESS_DENIED": "give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of who may write there, on every machine",
@@ -82,7 +82,7 @@ class Storage:
         if best is not None:
             start = f"{new.path}/{START}"
             new.files.create_dir(start)
-            new.files.move(best[1], f"{start}/{FILE}")
+            new.files.move(best[1], f"{start}/{best[1].rsplit('/', 1)[1]}")
         for info in self.files.get_file_info(fs.FileSelector(everything.path)):
             if info.base_name != new.path.rsplit("/", 1)[1]:
                 self.files.delete_dir(info.path)
@@ -91,7 +91,7 @@ class Storage:
     def whole(self) -> list[tuple[int, str]]:
         """The epochs and paths of all checkpoints below this folder that are whole."""
         infos = self.files.get_file_info(fs.FileSelector(self.path, allow_not_found=True, recursive=True))
-        found = [(self._epochs(info), info.path) for info in infos if info.base_name == FILE]
+        found = [(self._epochs(info), info.path) for info in infos if info.path.endswith(SUFFIX)]
         return [(epochs, path) for epochs, path in found if epochs > 0]
 
     def _epochs(self, info: Any) -> int:

@@ -23,7 +23,7 @@ OPTIONS = (
     "--disable-usage-stats",
     "--block",
 )
-WAIT_S = 60
+WAIT_S = 300  # on a busy machine
 
 
 def free_port() -> int:
@@ -100,7 +100,11 @@ class Machines:
                 raise RuntimeError(f"{' '.join(command)} ended\n{log.read_text()}")
             return "Ray runtime started" in log.read_text()
 
-        wait_until(started, f"{log} says that Ray runtime started")
+        try:
+            wait_until(started, f"{log} says that Ray runtime started")
+        except TimeoutError as error:
+            states = [other.poll() for other in self.running]
+            raise RuntimeError(f"{' '.join(command)}; nodes' exit statuses {states}\n{log.read_text()}") from error
         return process
 
 
@@ -108,7 +112,9 @@ class Machines:
 def machines(*, cpus: int = 1, **env: str) -> Iterator[Machines]:
     """Start a head with `cpus`; whatever happens, all that was started is killed. `env` goes to every node."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    with tempfile.TemporaryDirectory(prefix="r-", dir="/tmp") as folder:  # sockets need a short path
+    with tempfile.TemporaryDirectory(
+        prefix="r-", dir="/tmp", ignore_cleanup_errors=True
+    ) as folder:  # sockets need a short path
         cluster = Machines(Path(folder), environment(RAY_TMPDIR=folder, **env))
         try:
             cluster.start_head(cpus)

@@ -45,9 +45,14 @@ class Server:
         raise RuntimeError(f"no server at {self.address} within {wait:g} seconds; see {self.folder}/server.log")
 
     def kill(self) -> None:
-        """End it with SIGKILL, all of its processes."""
-        if self._process is not None:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            self._process = None
+        """End it with SIGKILL, all of its processes, and wait until its port is free."""
+        if self._process is None:
+            return
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._process = None
+        with suppress(ConnectionRefusedError):
+            while True:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                time.sleep(0.05)

@@ -17,6 +17,7 @@ from benchmarks.drills.machines import kill_tree, wait_until
 
 EPOCH = re.compile(r"^scratch  epoch (\d+)/", re.MULTILINE)
 SCRATCH = ("python", "-m", "pipelines.finetune", "--from", "scratch")
+PATIENCE_S = 1200  # on a busy machine
 Curve = list[dict[str, float]]
 
 
@@ -38,7 +39,7 @@ class Stage:
         """The epochs that it reported, as often and in the order as it did."""
         return [int(number) for number in EPOCH.findall(self.text)]
 
-    def wait_for_epoch(self, number: int, seconds: float = 240) -> float:
+    def wait_for_epoch(self, number: int, seconds: float = PATIENCE_S) -> float:
         """Wait until an epoch is reported; returns the seconds that took. RuntimeError if the stage ended before."""
 
         def reached() -> bool:
@@ -48,7 +49,7 @@ class Stage:
 
         return wait_until(reached, f"epoch {number}\n{self.text}", seconds)
 
-    def end(self, seconds: float = 300) -> int:
+    def end(self, seconds: float = PATIENCE_S) -> int:
         """Wait for the end; returns the exit status."""
         return self.process.wait(seconds)
 
@@ -96,7 +97,6 @@ def curve(checkout: Path) -> Curve:
         return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
 
 
-def furthest(one: Curve, other: Curve) -> float:
-    """The largest relative difference between the numbers of two curves."""
-    pairs = [(a[key], b[key]) for a, b in zip(one, other, strict=True) for key in a]
-    return max(abs(a - b) / max(abs(a), abs(b), 1e-12) for a, b in pairs)
+def differences(one: Curve, other: Curve) -> list[float]:
+    """Relative differences of the losses of two curves, epoch by epoch."""
+    return [abs(a["loss"] - b["loss"]) / b["loss"] for a, b in zip(one, other, strict=True)]

@@ -76,7 +76,7 @@ class Drill:
             stage.wait_for_epoch(2)
             go()
             since = time.monotonic()
-            status = stage.end(BOUND_S)
+            status = stage.end()
             took = time.monotonic() - since
             before = stage.epochs
             self.message(f"{how} while training", stage, status, took, "cannot write to the storage")
@@ -90,7 +90,7 @@ class Drill:
             self.store.line.cut()
             time.sleep(5)
             self.store.line.mend()
-            status = stage.end(BOUND_S)
+            status = stage.end()
             epochs = stage.epochs
         self.table.add("cut off for 5 seconds: exit status, epochs", f"{status}, {epochs}", status == 0)
         self.same_weights("cut off for 5 seconds")
@@ -103,7 +103,7 @@ class Drill:
             stage.wait_for_epoch(1)
             shutil.copytree(self.checkout, other, ignore=shutil.ignore_patterns("runs", "models", "mlflow.db"))
             with scratch(other, self.env) as second:
-                status = second.end(BOUND_S)
+                status = second.end()
                 refused = status == 1 and "is in use; found: process" in second.message()
                 self.table.add("a second checkout meanwhile", second.message(), refused)
             stage.wait_for_epoch(3)
@@ -114,7 +114,7 @@ class Drill:
     def goes_on(self, what: str, least: int) -> None:
         """The same command ends in the same weights, without training the first epochs again."""
         with scratch(self.checkout, self.env) as stage:
-            status, epochs = stage.end(BOUND_S), stage.epochs
+            status, epochs = stage.end(), stage.epochs
             if status:
                 self.table.add(f"{what}: message", stage.text, holds=False)
         holds = status == 0 and (not epochs or min(epochs) > least)
@@ -125,7 +125,7 @@ class Drill:
     def finish(self, what: str) -> str:
         """Train to the end; returns the hash of the weights."""
         with scratch(self.checkout, self.env) as stage:
-            if stage.end(BOUND_S):
+            if stage.end():
                 raise RuntimeError(stage.text)
         found = weights(self.checkout)
         self.table.add(f"{what}: weights", found, self.expected in ("", found))
@@ -135,7 +135,7 @@ class Drill:
         """The stage fails with one clear message."""
         since = time.monotonic()
         with scratch(self.checkout, self.env) as stage:
-            status = stage.end(BOUND_S)
+            status = stage.end()
             self.message(f"{what} at the start", stage, status, time.monotonic() - since, text)
 
     def message(self, what: str, stage: Stage, status: int, took: float, text: str) -> None:

@@ -1,10 +1,10 @@
 """MLflow's server goes away before, during and after a training: what is lost, what is doubled, what it costs.
 
-    python -m benchmarks.drills.tracking [FOLDER]
+    python -m benchmarks.drills.tracking [ROW ...]
 
 Every row trains the stage `scratch` anew in a checkout of its own, against a real `mlflow server` that is ended with
 SIGKILL, and holds what the server has in the end against the training's own history. Exit status 1 for any loss or
-double.
+double. ROW is a word of the rows to run, none: all; the first, a server in good health, is always run.
 """
 
 import csv
@@ -19,7 +19,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -172,10 +172,7 @@ def after(drill: Drill, row: Row) -> None:
 def silent(drill: Drill, row: Row) -> None:
     """In its place something that takes connections and never answers; then the server is back."""
     drill.server.kill()
-    with socket.socket() as deaf:
-        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        deaf.bind(("127.0.0.1", drill.server.port))
-        deaf.listen(64)
+    with socket.create_server(("127.0.0.1", drill.server.port), backlog=64):
         row.seconds, row.tail = drill.begin().end()
     row.kept = drill.waiting()
     drill.server.start()
@@ -277,14 +274,10 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-@contextmanager
-def workplace() -> Iterator[Path]:
-    """The folder of the command line, or a temporary one."""
-    if len(sys.argv) > 1:
-        yield Path(sys.argv[1]).absolute()
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(folder)
+def chosen(words: list[str]) -> dict[str, Callable[[Drill, Row], None]]:
+    """The rows that one of the words is in, after that of the healthy server; all without words."""
+    fitting = {name: run for name, run in SCENARIOS.items() if any(word in name for word in words)}
+    return {"healthy": healthy, **fitting} if words else SCENARIOS
 
 
 def main() -> None:
@@ -292,12 +285,12 @@ def main() -> None:
     rows: list[Row] = []
     set_environment()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with workplace() as folder:
-        drill = Drill(folder)
+    with tempfile.TemporaryDirectory() as folder:
+        drill = Drill(Path(folder))
         try:
             print("preparing", flush=True)
             drill.prepare()
-            for name, scenario in SCENARIOS.items():
+            for name, scenario in chosen(sys.argv[1:]).items():
                 drill.forget()
                 known = {one.info.run_id for one in _runs(MlflowClient(drill.server.address))}
                 row = Row(name)

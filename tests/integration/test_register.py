@@ -5,21 +5,20 @@ import logging
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from mixste.models import build_model
-from mixste.models.checkpoint import ModelConfig, save_model
-from mixste.table import Metadata
-from mixste.table_writer import write_table
-from pipelines import register, registry, store
+from benchmarks.drills.registry.folders import JOINTS, TEST_DATA, keypoints, write_evaluation, write_rig
+from benchmarks.drills.registry.folders import write_model as write_folder
+from mixste.errors import MixsteError
+from pipelines import register, registry, rollback, store
+from pipelines.candidate import candidate, tags
 from pipelines.params import Params, load, write
+from pipelines.provenance import data_hash
+from pipelines.succession import Version
 
-JOINTS, FRAMES = 17, 30
 PREDICT = """
 import sys, numpy, mlflow.pyfunc
 model = mlflow.pyfunc.load_model("models:/mixste@champion")
@@ -27,39 +26,10 @@ numpy.save("out.npy", model.predict(numpy.load("in.npy")))
 """
 
 
-def keypoints(clips: int, frames: int) -> np.ndarray:
-    return np.random.default_rng(0).uniform(-0.5, 0.5, (clips, frames, JOINTS, 3)).astype(np.float32)
-
-
-def write_rig(params: Params) -> None:
-    for subject in params.data.split.test.subjects:
-        columns = {
-            **{name: [value] * FRAMES for name, value in (("clip", "T/0"), ("subject", subject), ("action", "walk"))},
-            "camera": ["54138969"] * FRAMES,
-            "frame": np.arange(FRAMES, dtype=np.int32),
-            "keypoints": keypoints(1, FRAMES)[0],
-            "joints": keypoints(1, FRAMES)[0],
-        }
-        frame, screen = "camera, X right, Y down, Z forward", "width"
-        metadata = Metadata(
-            "projections", params.data.skeleton, "m", frame, params.data.fps, "sample", "MIT", True, "simulated", screen
-        )
-        path = Path(f"datasets/projections/rig/sample-{subject}.parquet")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_table(path, [columns], metadata)
-
-
-def write_model(params: Params, *, seed: int, mpjpe: float, test_data: str = "t" * 32) -> None:
-    torch.manual_seed(seed)
-    config = ModelConfig(model=params.model, skeleton=params.data.skeleton, fps=params.data.fps)
-    folder = Path("models/finetuned")
-    folder.mkdir(parents=True, exist_ok=True)
-    model = build_model(params.model, joints=JOINTS)
-    save_model(folder, model.state_dict(), replace(config, provenance={"data_hash": "d" * 32}))
-    scores = {"mpjpe": mpjpe, "p_mpjpe": 1.0, "n_mpjpe": 2.0, "mpjve": 3.0}
-    metrics = Path("reports/evaluation/metrics.json")
-    metrics.parent.mkdir(parents=True, exist_ok=True)
-    metrics.write_text(json.dumps({"finetuned": scores, "test_data": test_data}))
+def write_model(params: Params, *, seed: int, mpjpe: float, test_data: str = TEST_DATA) -> None:
+    """A model folder, and the evaluation of one whose error is `mpjpe` in the mean and differs from clip to clip."""
+    write_folder(params, seed=seed)
+    write_evaluation(mpjpe + np.random.default_rng(seed).permutation(np.linspace(-1, 1, 8)), test_data=test_data)
 
 
 def run() -> dict:
@@ -74,47 +44,36 @@ def params(tracked_workplace: Path) -> Params:
     return settings
 
 
-def version(**errors: float) -> registry.Version:
-    tags = {f"test_{metric}_mm": str(error) for metric, error in errors.items()}
-    return registry.Version("3", {**tags, "test_data_hash": "t"})
-
-
-@pytest.mark.parametrize(
-    ("metric", "error", "wins", "why"),
-    [
-        ("mpjpe", 49.0, True, "best: test MPJPE 49.0 mm is 1.0 mm lower than that of version 3"),
-        ("p_mpjpe", 49.0, False, "not best: test P-MPJPE 49.0 mm is 9.0 mm higher than that of version 3"),
-        ("p_mpjpe", 39.5, True, "best: test P-MPJPE 39.5 mm is 0.5 mm lower than that of version 3"),
-    ],
-)
-def test_the_metric_of_the_protocol_decides(metric: str, error: float, wins: bool, why: str):
-    assert registry.verdict(metric, error, "t", version(mpjpe=50.0, p_mpjpe=40.0), "best") == (wins, why)
-    assert registry.verdict(metric, error, "t", None, "best")[0]
-
-
 def test_a_model_of_humaneva_is_compared_by_its_p_mpjpe(params: Params):
     settings = write(["model=tiny", "data.protocol=humaneva"])
     write_model(settings, seed=1, mpjpe=50.0)
-    found = register.candidate(settings)
+    found = candidate(settings)
     assert (found.headline, found.error) == ("p_mpjpe", 1.0)
 
 
-def champion() -> registry.Version:
-    return registry.at_alias(store.tracking_uri(), "mixste", "champion")
+def shelf() -> registry.Shelf:
+    return registry.Shelf(store.tracking_uri(), "mixste", "champion")
+
+
+def champion() -> Version:
+    state = shelf().state()
+    return state.version(state.alias)
 
 
 @pytest.mark.slow
-def test_the_champion_moves_only_when_it_is_beaten_on_the_same_data(params: Params):
+def test_the_champion_moves_only_when_it_is_surely_beaten_on_the_same_data(params: Params):
     write_model(params, seed=1, mpjpe=50.0)
     first = run()
-    assert (first["version"], first["champion"]) == ("1", True)
+    assert (first["version"], first["champion"], first["against"]) == ("1", True, None)
     assert run() == {**first, "why": "champion already"}
 
-    write_model(params, seed=2, mpjpe=52.5)
-    worse = run()
-    assert (worse["version"], worse["champion"]) == ("2", False)
-    assert "2.5 mm higher than that of version 1" in worse["why"]
-    assert champion().number == "1"
+    write_model(params, seed=2, mpjpe=49.9)
+    unsure = run()
+    assert (unsure["version"], unsure["champion"], unsure["against"]) == ("2", False, "1")
+    assert "0.1 mm lower than that of version 1 (95 % interval -" in unsure["why"]
+    assert unsure["comparison"]["lower_mm"] == pytest.approx(0.1, abs=2e-3)
+    assert unsure["comparison"]["clips"] == 8
+    assert champion().number == 1
 
     write_model(params, seed=3, mpjpe=10.0, test_data="u" * 32)
     elsewhere = run()
@@ -124,8 +83,15 @@ def test_the_champion_moves_only_when_it_is_beaten_on_the_same_data(params: Para
     write_model(params, seed=4, mpjpe=47.0)
     better = run()
     assert better["champion"]
-    assert "3.0 mm lower than that of version 1" in better["why"]
-    assert champion().number == better["version"]
+    assert "3.0 mm lower than that of version 1 (95 % interval " in better["why"]
+    assert "better in 100.0 % of 10000 resamples of 8 clips" in better["why"]
+    assert (champion().number, champion().tags["champion_before"]) == (4, "1")
+    assert champion().tags["verdict"] == better["why"]
+
+    write_model(params, seed=2, mpjpe=49.9)
+    again = run()
+    assert (again["version"], again["champion"]) == ("2", False)
+    assert "2.9 mm higher than that of version 4" in again["why"]
 
 
 @pytest.mark.slow
@@ -134,11 +100,12 @@ def test_a_version_explains_itself_and_loads_in_another_folder(
 ):
     write_model(params, seed=1, mpjpe=50.0)
     run()
-    tags = champion().tags
-    assert float(tags["test_mpjpe_mm"]) == 50.0
-    assert tags["unit"] == "m"
-    assert tags["synthetic"] == "true"
-    assert {"git_commit", "data_hash", "test_data_hash", "weights_hash", "skeleton", "frame", "licence"} <= tags.keys()
+    own = champion().tags
+    assert float(own["test_mpjpe_mm"]) == 50.0
+    assert own["unit"] == "m"
+    assert own["synthetic"] == "true"
+    assert {"git_commit", "data_hash", "test_data_hash", "weights_hash", "skeleton", "frame", "licence"} <= own.keys()
+    assert own["parent_data_hash"] == "p" * 32
 
     stored = sorted(p for p in Path("mlartifacts").rglob("*") if p.is_file())
     assert not [path for path in stored if path.suffix in (".pkl", ".pickle", ".pt", ".pth", ".pyc")]
@@ -174,6 +141,68 @@ def test_the_signature_refuses_what_does_not_fit_and_long_sequences_are_lifted(p
         model.predict(given[:, :, :15])
 
 
+@pytest.mark.slow
+def test_a_version_keeps_its_lineage_parameters_and_errors_when_its_runs_are_deleted(params: Params, tmp_path: Path):
+    write_model(params, seed=1, mpjpe=50.0)
+    run()
+    client = shelf().client
+    for found in client.search_runs([own.experiment_id for own in client.search_experiments()]):
+        client.delete_run(found.info.run_id)
+    kept = shelf().download(1, "artifacts/as-registered", tmp_path)
+    assert load(kept / "params.yaml") == params
+    assert (kept / "per_clip.csv").read_bytes() == Path("reports/evaluation/per_clip.csv").read_bytes()
+    lineage = json.loads((kept / "lineage.json").read_text())
+    assert lineage.items() <= dict(champion().tags).items()
+    assert lineage["params_hash"] == data_hash(kept / "params.yaml")
+    stored = client.get_logged_model(client.get_model_version("mixste", "1").source.removeprefix("models:/"))
+    assert stored.params["model.width"] == "8"
+
+
+@pytest.mark.slow
+def test_a_rollback_is_one_command_and_what_it_took_back_stays_so(
+    params: Params, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture
+):
+    def command(*arguments: str) -> str:
+        monkeypatch.setattr("sys.argv", ["rollback", *arguments])
+        caplog.clear()
+        with caplog.at_level(logging.INFO):
+            rollback.main()
+        return caplog.text
+
+    for seed, mpjpe in enumerate((50.0, 40.0)):
+        write_model(params, seed=seed, mpjpe=mpjpe)
+        run()
+    said = command("--why", "it jitters")
+    assert "champion stands at version 1, before it at version 2; rolled back: 2" in said
+    assert champion().number == 1
+
+    again = run()
+    assert (again["version"], again["champion"]) == ("2", False)
+    assert "version 2 was rolled back on 20" in again["why"]
+    assert "it jitters" in again["why"]
+    assert champion().number == 1
+    with pytest.raises(MixsteError, match="nothing to go back to from version 1 of mixste"):
+        command()
+    with pytest.raises(MixsteError, match="no version 7 of mixste; expected: one of 1, 2"):
+        command("--to", "7")
+
+    command("--list")
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "rolled back to" in shown
+    assert "MPJPE" in shown
+    command("--to", "2")
+    assert champion().number == 2
+    with pytest.raises(MixsteError, match="stands at version 2 already"):
+        command("--to", "2")
+
+
+def test_a_rollback_without_its_server_is_a_clear_error(params: Params, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    monkeypatch.setattr("sys.argv", ["rollback"])
+    with pytest.raises(MixsteError, match=r"cannot use the registry at http://127\.0\.0\.1:1"):
+        rollback.main()
+
+
 def test_a_dead_server_leaves_a_warned_stage_that_says_so(
     params: Params, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
@@ -189,12 +218,27 @@ def test_a_dead_server_leaves_a_warned_stage_that_says_so(
 
 
 def test_missing_scores_are_a_clear_error(params: Params):
-    from mixste.errors import MixsteError
-
     write_model(params, seed=1, mpjpe=50.0)
     Path("reports/evaluation/metrics.json").write_text("{}")
     with pytest.raises(MixsteError, match="dvc repro evaluate"):
-        register.candidate(load())
+        candidate(load())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (" 50.0", " NaN", "cannot register finetuned; found: mpjpe nan"),
+        (" 50.0", " 51.0", "not of the same evaluation; found: a mean of 50.000 and of 51.000 mm"),
+    ],
+)
+def test_scores_that_are_no_numbers_or_of_another_evaluation_are_refused(
+    params: Params, old: str, new: str, message: str
+):
+    write_model(params, seed=1, mpjpe=50.0)
+    metrics = Path("reports/evaluation/metrics.json")
+    metrics.write_text(metrics.read_text().replace(old, new))
+    with pytest.raises(MixsteError, match=message):
+        candidate(params)
 
 
 def test_an_imported_model_is_registered_under_its_authors_licence(params: Params):
@@ -207,16 +251,16 @@ def test_an_imported_model_is_registered_under_its_authors_licence(params: Param
     config.write_text(config.read_text().replace('"data_hash": "' + "d" * 32 + '"', '"licence": "theirs"'))
     metrics = Path("reports/evaluation/metrics.json")
     metrics.write_text(metrics.read_text().replace("finetuned", "authors"))
-    found = register.candidate(settings)
+    by_clip = metrics.with_name("per_clip.csv")
+    by_clip.write_text(by_clip.read_text().replace("finetuned", "authors"))
+    found = candidate(settings)
     assert (found.folder, found.scores["mpjpe"]) == (Path("models/authors"), 50.0)
-    assert register.tags(settings, found)["licence"] == "theirs"
+    assert tags(settings, found)["licence"] == "theirs"
 
 
 def test_a_masked_network_is_not_registered(params: Params):
-    from mixste.errors import MixsteError
-
     write_model(params, seed=1, mpjpe=50.0)
     config = Path("models/finetuned/config.json")
     config.write_text(config.read_text().replace('"kind": "lifter"', '"kind": "masked"'))
     with pytest.raises(MixsteError, match=r"cannot register models/finetuned.*masked"):
-        register.candidate(load())
+        candidate(load())

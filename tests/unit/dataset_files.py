@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mixste.datasets.h36m import COLUMNS, subject_cameras
+from mixste.datasets.h36m import subject_cameras
 from mixste.geometry import denormalise_screen
 from mixste.joint_maps import map_skeleton
 from mixste.skeleton import load_skeleton
@@ -21,6 +21,8 @@ FIGURE = np.array(
         *((0.17, 0, 1.42), (0.35, -0.05, 1.2), (0.4, 0.15, 1.0)),
     ]
 )
+# Of the data set's 32 joints those that nobody uses: toes, fingers, and doubles of others.
+UNUSED = (4, 5, 9, 10, 11, 16, 20, 21, 22, 23, 24, 28, 29, 30, 31)
 H36M_SYMMETRY = [[4, 5, 6, 11, 12, 13], [1, 2, 3, 14, 15, 16]]
 COCO_SYMMETRY = [list(range(1, 17, 2)), list(range(2, 17, 2))]
 
@@ -44,7 +46,7 @@ def walk(frames: int, seed: int = 0) -> np.ndarray:
 def all_joints(poses: np.ndarray) -> np.ndarray:
     """The 32 joints of Human3.6M (t 32 3), those that nobody uses far away."""
     whole = np.full((len(poses), 32, 3), 9.0, np.float32)
-    whole[:, COLUMNS] = poses
+    whole[:, [joint for joint in range(32) if joint not in UNUSED]] = poses
     return whole
 
 

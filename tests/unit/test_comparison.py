@@ -50,6 +50,7 @@ def test_cpn_stands_beside_cpn_of_the_same_protocol():
     assert "| MotionBERT" not in head
     assert "| 2D: SH; protocol: motionbert | MotionBERT, fine-tuned |" in apart
     assert "many hypotheses, chosen by the truth" in apart
+    assert "Each is scored twice" in head
 
 
 def test_ours_are_bold_with_both_macs_and_in_the_order_of_errors():
@@ -61,6 +62,15 @@ def test_ours_are_bold_with_both_macs_and_in_the_order_of_errors():
         < text.index(row)
         < text.index("STCFormer | CVPR'23 | CPN | camera | 243")
     )
+
+
+def test_what_was_not_scored_as_published_is_not_said_to_be():
+    once = replace(evaluated(42.0), as_published=None)
+    split = SimpleNamespace(test=SimpleNamespace(subjects=("S9", "S11")), apart=())
+    data = SimpleNamespace(labelled=SimpleNamespace(format="h36m"), protocol="h36m", split=split)
+    rows = lines({"finetuned": once}, replace(sequences(), detections="CPN"), SimpleNamespace(data=data))
+    assert methods(rows, OURS) == [("finetuned, every frame once", 9)]
+    assert "twice" not in page(rows, "title", "mpjpe")
 
 
 def test_ground_truth_and_motionberts_data_have_their_own_rows():

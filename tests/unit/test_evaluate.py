@@ -15,6 +15,7 @@ import torch
 from mixste.errors import MixsteError
 from mixste.inference import lift
 from mixste.models.checkpoint import ModelConfig, save_model
+from mixste.paired import read_clip_errors
 from mixste.protocols import PROTOCOLS, summary
 from mixste.scoring import METRICS as ERRORS
 from mixste.scoring import Names, Scores, score
@@ -23,7 +24,7 @@ from pipelines.data_settings import GroupSettings, LabelledSettings
 from pipelines.evaluate import refuse_misfit, scores_as_published, why_not_scored
 from pipelines.evaluate import test_hash as hash_of_test
 from pipelines.params import load, write
-from pipelines.places import METRICS
+from pipelines.places import METRICS, PER_CLIP
 from pipelines.settings import BESIDE_SCORES, ModelFolder
 from tests.unit.factories import FPS, SKELETON, model, model_settings, sequences, write_projections
 
@@ -220,6 +221,13 @@ def test_the_report_holds_both_scorings_and_what_is_left_out(evaluated):
         assert [float(row["mpjpe"]) for row in means] == pytest.approx(expected, abs=1e-3)
     assert {row["action"] for row in rows("per_action.csv")} == {"Photo"}
     assert found["pretraining_gain_mpjpe"] == found["scratch"]["mpjpe"] - found["finetuned"]["mpjpe"]
+
+
+def test_errors_by_clip_add_up_to_the_headline(evaluated):
+    for name in ("scratch", "finetuned", "authors"):
+        errors = read_clip_errors(PER_CLIP, name, "mpjpe")
+        assert errors.mean == pytest.approx(evaluated.metrics[name]["mpjpe"], abs=2e-3)
+        assert errors.clips == ("Photo: S7/trial0",), "two cameras are one clip"
 
 
 def test_the_table_of_a_labelled_data_set_has_the_published_rows_too(evaluated):

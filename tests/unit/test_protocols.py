@@ -104,6 +104,24 @@ def test_a_sequence_without_valid_frames_is_no_group():
     assert list(summary(made([10, 0], [30, 0], names), MPI)["groups"]) == ["TS1"]
 
 
+@pytest.mark.parametrize("protocol", [H36M, MPI])
+def test_a_clip_is_one_motion_and_its_weight_is_its_share_in_the_mean(protocol):
+    names = Names(("a/0", "a/1", "a.1/0", "b/0", "c/0"), ("S1", "S1", "S1", "S1", "S2"), ("x", "x", "x", "y", "y"))
+    found = summary(made([10, 20, 40, 50, 70], [4, 2, 2, 1, 7], names), protocol)
+    rows = found["clips"]
+    assert [(row["clip"], row["frames"]) for row in rows] == [("S1/a", 8), ("S1/b", 1), ("S2/c", 7)]
+    assert rows[0]["mpjpe"] == pytest.approx((4 * 10 + 2 * 20 + 2 * 40) / 8)
+    assert sum(row["weight"] for row in rows) == pytest.approx(1)
+    mean = sum(row["weight"] * row[protocol.headline] for row in rows)
+    assert mean == pytest.approx(found["mean"][protocol.headline])
+
+
+def test_trials_apart_and_those_of_no_group_are_no_clips():
+    names = Names(("Walking/0", "Box/0", "Jog/0"), ("S1", "S1", "S1"), ("Walk", "Box", "Jog"))
+    found = summary(made([10, 20, 30], [3, 3, 3], names), PROTOCOLS["humaneva"], ("S1/Jog",))
+    assert [(row["group"], row["clip"]) for row in found["clips"]] == [("S1 Walk", "S1/Walking")]
+
+
 def test_every_architecture_has_its_own_codes_scoring():
     assert set(AS_PUBLISHED) == set(ARCHITECTURES)
 

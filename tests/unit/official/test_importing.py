@@ -27,8 +27,13 @@ def imported(path, folder, **options):
 
 
 def assert_equal(ours, theirs):
-    assert theirs.abs().max() > 0.1
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
+    """Within 1e-5 for poses of up to 2 m, and as near for their size where random weights give more.
+
+    float32 rounds an output of 16 to 1e-6 and sums that lead to it to 1e-5: how many threads add them up would decide.
+    """
+    largest = theirs.abs().max().item()
+    assert largest > 0.1
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5 * max(1, largest / 2))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""The drill of the registry: registrations at once, killed at random moments, and rollbacks."""
