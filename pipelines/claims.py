@@ -34,6 +34,7 @@ def claimed(place: Storage, folder: Path) -> Iterator[None]:
     MixsteError, with host and process, if another one trains there. OSError if the storage refuses.
     """
     mine = _owner(folder)
+    place.files.create_dir(place.path, recursive=True)
     other = _read(place)
     if other.get("owner", mine) != mine:
         _listen(place, other)

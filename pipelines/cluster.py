@@ -98,10 +98,11 @@ def train(
     Checkpoints live in `settings.storage`, below the folder's name. A run that was killed goes on from the last of
     them when it is started again, on any machine.
     """
+    storage = open_storage(settings.storage)
+    storage.check()
     connect(settings.address, dashboard=settings.dashboard)
     resources = resources_per_worker(settings)
-    place = open_storage(settings.storage).below(folder.name)
-    place.check()
+    place = storage.below(folder.name)
     try:
         with nullcontext() if Path(place.path) == folder.absolute() else claimed(place, folder):
             checkpoint = _fit(loop, config, place, settings, resources, on_record)
