@@ -29,6 +29,7 @@ from pipelines.succession import (
 )
 
 log = logging.getLogger(__name__)
+_SHOWN = 1000  # characters of a parameter on the model's page, for which MLflow has limits; params.yaml has all
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def _registered(params: Params, model: Candidate, shelf: registry.Shelf, handle:
     stored = None
     if shelf.same(model.identity) is None:
         with beside(lineage) as folder:
-            settings = {key: str(value) for key, value in tracking.flatten(params).items()}
+            settings = {key: str(value)[:_SHOWN] for key, value in tracking.flatten(params).items()}
             whole = registry.Storable(model.folder, model.config, model.example, folder, settings)
             stored = registry.log_model(handle, whole)
     with registry.in_turn(shelf.uri, shelf.name):

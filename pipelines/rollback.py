@@ -45,9 +45,9 @@ def roll_back(shelf: registry.Shelf, seen: State, to: int | None, why: str) -> s
     Raises MixsteError if there is no such version, or if the champion is another by now.
     """
     champion, at_alias = standing(seen), seen.version(seen.alias)
-    if at_alias is not None and at_alias != champion and to is None:
+    if champion and at_alias and at_alias != champion and to in (None, champion.number):
         now = _settled(shelf).champion
-        return f"the rollback of version {at_alias.number} was not finished; {_where(shelf.alias, now)}"
+        return f"the rollback of {_number(at_alias)} had begun and is done now: {_where(shelf.alias, now)}"
     target = _target(shelf, seen, to)
     with registry.in_turn(shelf.uri, shelf.name):
         state = shelf.state()

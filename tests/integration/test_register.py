@@ -17,7 +17,7 @@ from pipelines import register, registry, rollback, store
 from pipelines.candidate import candidate, tags
 from pipelines.params import Params, load, write
 from pipelines.provenance import data_hash
-from pipelines.succession import Version
+from pipelines.succession import Version, choose
 
 PREDICT = """
 import sys, numpy, mlflow.pyfunc
@@ -194,6 +194,16 @@ def test_a_rollback_is_one_command_and_what_it_took_back_stays_so(
     assert champion().number == 2
     with pytest.raises(MixsteError, match="stands at version 2 already"):
         command("--to", "2")
+
+    for arguments in ((), ("--to", "1")):
+        command("--to", "2") if champion().number == 1 else None
+        state = shelf().state()
+        choose(shelf(), state, state.version(1), when="today", why="killed before it moved the alias")
+        assert champion().number == 2
+        assert "the rollback of version 2 had begun and is done now: champion stands at version 1" in command(
+            *arguments
+        )
+        assert champion().number == 1
 
 
 def test_a_rollback_without_its_server_is_a_clear_error(params: Params, monkeypatch: pytest.MonkeyPatch):

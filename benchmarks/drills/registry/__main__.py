@@ -99,6 +99,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10, help="of each store")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     forkserver = multiprocessing.get_context("forkserver")
     forkserver.set_forkserver_preload(PRELOADED)
     drills, begun = {}, time.monotonic()
