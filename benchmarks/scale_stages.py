@@ -13,6 +13,7 @@ from torch import distributed
 from mixste.cameras import load_rig
 from mixste.inference import lift_sequences
 from mixste.jobs import TrainingJob
+from mixste.memory import memory_peak_gib
 from mixste.models import build_model
 from mixste.scoring import score
 from mixste.sequences import read_sequences
@@ -20,7 +21,6 @@ from mixste.skeleton import load_skeleton
 from pipelines.params import Params
 from pipelines.prepare import Subject, find_subjects, prepare_subject
 from pipelines.project import Task, project_file
-from pipelines.watching import memory_peak_gib
 
 WINDOWS, SEQUENCES = 16, 4
 

@@ -1,12 +1,9 @@
 """What a device gives: the most memory that was held there, and how many operations a second its maker promises."""
 
-import resource
-import sys
-
 import torch
 
-GIB = 2**30
-_RSS_UNIT = 1 if sys.platform == "darwin" else 1024
+from mixste.memory import GIB, memory_peak_gib
+
 # Dense tensor-core bf16 and plain fp32, TFLOP/s, from the makers' data sheets; longer names first.
 _PEAKS = {
     "H200": (989.0, 67.0),
@@ -22,10 +19,10 @@ _PEAKS = {
 
 
 def memory_peak(device: torch.device) -> float:
-    """GiB: of tensors on a CUDA device, of this process's resident memory otherwise; the most since it started."""
+    """GiB: the most that tensors took of a CUDA device, or this process of memory otherwise."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / GIB
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT / GIB
+    return memory_peak_gib()
 
 
 def peak_flops(device: torch.device, precision: str) -> float | None:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from mixste.errors import MixsteError
 from mixste.inference import lift_sequences
+from mixste.memory import memory_peak_gib
 from mixste.models import PoseModel, count_parameters
 from mixste.models.checkpoint import ModelConfig, load_model, read_config
 from mixste.protocols import (
@@ -181,7 +182,7 @@ def main() -> None:
             run.log_metrics({f"{name}.{metric}": value for metric, value in means.items() if metric != "frames"})
         watches = [reading, *(result.watch for result in evaluated.values())]
         taken = watching.figures(watches, sum(watch.seconds for watch in watches))
-        taken["memory_peak_gib"] = watching.memory_peak_gib()
+        taken["memory_peak_gib"] = memory_peak_gib()
         run.log_metrics(taken)
         for path in sorted(EVALUATION.iterdir()):
             run.log_figure(path)

@@ -104,10 +104,23 @@ class Outbox:
 
     def remove_if_done(self) -> None:
         """Remove an outbox of which all is sent, that nobody writes and that no folder goes on with."""
-        folder = self.begin.get("folder")
-        going_on = folder is not None and Path(folder).is_dir()
-        if not going_on and not self.pending and not self.refused and self._idle():
+        if not self._goes_on() and not self.pending and not self.refused and self._idle():
             shutil.rmtree(self.place, ignore_errors=True)
+
+    def end_if_killed(self) -> None:
+        """Add that the run was killed, if its writer is gone without a word and no folder goes on with it."""
+        if not self._goes_on() and self._status() == "RUNNING" and self._idle():
+            writer = Writer(self)
+            writer.write("status", status="KILLED")
+            writer.close()
+
+    def _goes_on(self) -> bool:
+        folder = self.begin.get("folder")
+        return folder is not None and Path(folder).is_dir()
+
+    def _status(self) -> str:
+        said = [operation["status"] for operation, _ in self.operations() if operation["op"] == "status"]
+        return said[-1] if said else "RUNNING"
 
     def _idle(self) -> bool:
         with self.journal.open("rb") as file:

@@ -19,6 +19,7 @@ from mixste.captures.resampling import METHOD
 from mixste.captures.trials import Trial, find_trials, read_table
 from mixste.files import whole_file, whole_folder
 from mixste.joint_maps import load_joint_map
+from mixste.memory import reset_memory_peak
 from mixste.skeleton import load_skeleton
 from mixste.table import FRAMES, Metadata
 from mixste.table_writer import write_table
@@ -120,7 +121,7 @@ def prepare_subject(subject: Subject) -> tuple[list[Row], Watch]:
     Memory holds one file with what becomes of it, and a row group of the table.
     """
     rows: list[Row] = []
-    watching.reset_memory_peak()
+    reset_memory_peak()
     with watching.watch() as watch:
         pieces = (recording.columns for recording in _recordings(subject, rows, watch))
         watch.frames = write_table(subject.path, pieces, subject.metadata)

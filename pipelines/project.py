@@ -19,6 +19,7 @@ from mixste.cameras import Rig, load_rig
 from mixste.errors import MixsteError
 from mixste.files import whole_file, whole_folder
 from mixste.geometry import FRAME, SCREEN
+from mixste.memory import reset_memory_peak
 from mixste.projection import Trial, View, random_views, rig_views
 from mixste.skeleton import load_skeleton
 from mixste.table import Metadata, read_metadata, read_trials
@@ -112,7 +113,7 @@ def project_file(task: Task) -> tuple[dict[str, int], Watch]:
 
     Memory holds one trial, one view of it and row groups of the tables.
     """
-    watching.reset_memory_peak()
+    reset_memory_peak()
     with watching.watch() as watch:
         counts = {kind: _project(task, kind, watch) for kind in task.kinds}
         watch.frames = sum(counts.values())

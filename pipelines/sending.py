@@ -37,6 +37,7 @@ def send_all(
             if outbox.begin.get("uri") != uri:
                 continue
             try:
+                outbox.end_if_killed()
                 send(outbox, moved)
                 outbox.remove_if_done()
             except Exception as error:

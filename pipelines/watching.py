@@ -4,19 +4,16 @@ They go to the terminal and to MLflow, never into a stage's outputs, which must 
 """
 
 import logging
-import resource
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ParamSpec, TypeVar
+
+from mixste.memory import memory_peak_gib
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
-GIB = 2**30
-STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 log = logging.getLogger(__name__)
 
 
@@ -94,21 +91,3 @@ def tell(title: str, step: str, found: dict[str, float]) -> None:
         *(title, found["frames"], found["seconds"], found.get("frames_per_second", 0.0)),
         *(step, found["step_seconds"], found["data_seconds"], found["memory_peak_gib"]),
     )
-
-
-def reset_memory_peak() -> None:
-    """Begin to measure this process's peak anew, where the system can (Linux)."""
-    try:
-        CLEAR.write_text("5")
-    except OSError:
-        return
-
-
-def memory_peak_gib() -> float:
-    """Return the most memory that this process held since the last reset, GiB; without /proc, since it began."""
-    try:
-        status = STATUS.read_text()
-    except OSError:
-        unit = 1 if sys.platform == "darwin" else 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / GIB
-    return next(int(line.split()[1]) * 1024 / GIB for line in status.splitlines() if line.startswith("VmHWM:"))

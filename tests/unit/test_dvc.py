@@ -16,7 +16,7 @@ STAGES: dict[str, Any] = {
 # what decides where and how a stage runs or what it logs, not what it writes
 PLUMBING = {"errors", "files", "settings", "cluster", "params", "provenance", "stage", "store", "tracking", "typed"}
 PLUMBING |= {"data_settings", "environment", "machine", "outbox", "progress", "registry", "sender", "sending"}
-PLUMBING |= {"claims", "storage", "watching"}
+PLUMBING |= {"claims", "hardware", "memory", "storage", "watching"}
 
 
 def imported(path: Path) -> set[str]:

@@ -143,3 +143,22 @@ def test_only_what_is_sent_and_done_with_is_removed(outbox: Outbox, tmp_path: Pa
     (outbox.place / "refused.jsonl").unlink()
     assert stays(Progress("run", 0))
     assert not stays(Progress("run", end))
+
+
+def test_a_run_whose_writer_is_gone_without_a_word_was_killed(tmp_path):
+    def said(writer):
+        writer.outbox.end_if_killed()
+        return [operation["status"] for operation, _ in writer.outbox.operations() if operation["op"] == "status"]
+
+    def begun(folder):
+        writer, _ = open_outbox("prepare", "sqlite:///a.db", None, root=tmp_path / "tracking")
+        writer.write("begin", name="prepare", uri="sqlite:///a.db", folder=folder)
+        return writer
+
+    writes, gone, ended, goes_on = begun(None), begun(None), begun(None), begun(str(tmp_path))
+    ended.write("status", status="FAILED")
+    for writer in (gone, ended, goes_on):
+        writer.close()
+    assert (said(writes), said(ended), said(goes_on)) == ([], ["FAILED"], [])
+    assert said(gone) == ["KILLED"]
+    assert said(gone) == ["KILLED"], "once"

@@ -2,11 +2,9 @@
 
 import time
 
-import numpy as np
 import pytest
 
-from pipelines import watching
-from pipelines.watching import Watch, figures, memory_peak_gib, reset_memory_peak, tell, watch
+from pipelines.watching import Watch, figures, tell, watch
 
 
 def test_waiting_is_counted_and_work_is_not():
@@ -65,22 +63,3 @@ def test_nothing_done_is_told_without_a_rate(caplog):
     with caplog.at_level("INFO"):
         tell("prepare", "subject", found)
     assert "prepare: 0 frames in 0.0 s" in caplog.text
-
-
-@pytest.mark.skipif(not watching.CLEAR.exists(), reason="the system cannot forget a peak")
-def test_the_peak_is_that_since_the_last_reset():
-    reset_memory_peak()
-    before = memory_peak_gib()
-    held = np.ones(2**25)
-    assert memory_peak_gib() > before + 0.2
-    del held
-    assert memory_peak_gib() > before + 0.2
-    reset_memory_peak()
-    assert memory_peak_gib() < before + 0.1
-
-
-def test_without_proc_the_peak_is_since_the_process_began(monkeypatch, tmp_path):
-    monkeypatch.setattr(watching, "STATUS", tmp_path / "none" / "status")
-    monkeypatch.setattr(watching, "CLEAR", tmp_path / "none" / "clear_refs")
-    reset_memory_peak()
-    assert 0.01 < memory_peak_gib() < 64

@@ -1,0 +1,26 @@
+"""The most memory that a process held; no torch here, so that tasks without tensors can say it, too."""
+
+import resource
+import sys
+from pathlib import Path
+
+GIB = 2**30
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def reset_memory_peak() -> None:
+    """Begin to measure this process's peak anew, where the system can (Linux)."""
+    try:
+        CLEAR.write_text("5")
+    except OSError:
+        return
+
+
+def memory_peak_gib() -> float:
+    """Return the most memory that this process held since the last reset, GiB; without /proc, since it began."""
+    try:
+        status = STATUS.read_text()
+    except OSError:
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / GIB
+    return next(int(line.split()[1]) * 1024 / GIB for line in status.splitlines() if line.startswith("VmHWM:"))
