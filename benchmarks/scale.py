@@ -123,9 +123,7 @@ def draw(found: Mapping[str, Mapping[str, Measured]], path: Path) -> None:
     axes.bar_label(bars, [f"{value:.0%}" for value in values], padding=3)
     axes.axvline(1.0, color="0.4", linestyle="--", linewidth=1)
     axes.invert_yaxis()
-    axes.set(
-        xlim=(0, 1.25), xlabel="CPU seconds a frame of one worker alone, over those of two with the same work each"
-    )
+    axes.set(xlim=(0, 1.25), xlabel="CPU seconds a frame: one worker alone / two side by side")
     axes.xaxis.set_major_formatter(mpl.ticker.PercentFormatter(1.0))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120, metadata={"Software": None})

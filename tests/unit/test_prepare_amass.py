@@ -2,9 +2,11 @@
 
 import json
 import logging
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -44,6 +46,7 @@ def place(tmp_path, monkeypatch):
     np.savez(HERE / "CMU/07/neutral_stagei.npz", gender="neutral", betas=np.zeros(16), labels=np.array([{}]))
     write_bodies(HERE / "body_models")
     monkeypatch.setattr(prepare, "fan_out", lambda function, items, title, **_: [function(item) for item in items])
+    monkeypatch.setattr(prepare.tracking, "run", lambda *_, **__: nullcontext(MagicMock()))
     return monkeypatch
 
 
