@@ -100,12 +100,11 @@ def train(
     """
     storage = open_storage(settings.storage)
     storage.check()
-    connect(settings.address, dashboard=settings.dashboard)
-    resources = resources_per_worker(settings)
     place = storage.below(folder.name)
     try:
         with nullcontext() if Path(place.path) == folder.absolute() else claimed(place, folder):
-            checkpoint = _fit(loop, config, place, settings, resources, on_record)
+            connect(settings.address, dashboard=settings.dashboard)
+            checkpoint = _fit(loop, config, place, settings, on_record)
             with whole_folder(folder / "last") as partial:
                 checkpoint.to_directory(partial)
     except OSError as error:
@@ -118,7 +117,6 @@ def _fit(
     config: dict[str, Any],
     place: Storage,
     settings: ClusterSettings,
-    resources: dict[str, float],
     on_record: Callable[[dict[str, float]], None],
 ) -> Any:
     """Return the last checkpoint of a training; what failed is raised as the user is told it."""
@@ -126,6 +124,7 @@ def _fit(
     from ray.train import Checkpoint
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+    resources = resources_per_worker(settings)
     new, path = place.begin()
     start = path and Checkpoint(path, filesystem=new.files)
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)  # not lost with another

@@ -19,7 +19,7 @@ from benchmarks.drills.tables import Table
 
 EPOCHS = 6
 SETTINGS = (
-    *(f"finetune.epochs={EPOCHS}", "finetune.windows_per_epoch=400", "finetune.validation_windows=64"),
+    *(f"finetune.epochs={EPOCHS}", "finetune.windows_per_epoch=1200", "finetune.validation_windows=64"),
     "cluster.workers=1",
 )
 BOUND_S = 300
