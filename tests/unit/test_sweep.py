@@ -37,7 +37,7 @@ def params(workplace, monkeypatch):
     for number, subject in enumerate(("S1", "S2", "S3")):
         data = replace(sequences((12, 10), seed=number), subjects=(subject, subject))
         write_projections(Path(f"datasets/projections/rig/sample-{subject}.parquet"), data, detections="simulated")
-    monkeypatch.setattr(sweep.cluster, "connect", lambda address: None)
+    monkeypatch.setattr(sweep.cluster, "connect", lambda address, dashboard=False: None)
     monkeypatch.setattr(sweep.cluster, "resources_per_worker", lambda settings: {"CPU": 1})
     monkeypatch.setattr(sweep.cluster, "room", lambda resources: 1)
     logged = SimpleNamespace(log_figure=lambda path: None, child=child)
