@@ -144,12 +144,18 @@ def test_a_cluster_that_is_too_small_is_refused_before_anything_runs(job, tmp_pa
     assert not (tmp_path / "run").exists()
 
 
-def test_a_worker_that_fails_in_every_epoch_goes_on_from_its_last_checkpoint_to_the_same_weights(job, tmp_path):
-    for epoch in range(job.training.epochs):
+@pytest.fixture
+def two_attempts(monkeypatch):
+    """One failure is made good, a second one without an epoch between them is not."""
+    monkeypatch.setattr(cluster, "ATTEMPTS", 2)
+
+
+def test_a_worker_that_fails_in_two_epochs_goes_on_to_the_same_weights(job, tmp_path, two_attempts):
+    for epoch in (0, 1):
         (tmp_path / f"fuse-{epoch}").touch()
     folder = str(tmp_path)
 
-    def fails_once_an_epoch(config):
+    def fails_once_in_each(config):
         import pathlib
 
         from mixste.training import Trainer
@@ -170,7 +176,7 @@ def test_a_worker_that_fails_in_every_epoch_goes_on_from_its_last_checkpoint_to_
         finally:
             Trainer.validate = plain
 
-    checkpoint, records = run(fails_once_an_epoch, {"job": job}, tmp_path / "run")
+    checkpoint, records = run(fails_once_in_each, {"job": job}, tmp_path / "run")
     expected = alone(job)
     assert not list(tmp_path.glob("fuse-*"))
     assert read_state(checkpoint) == expected.state
@@ -180,7 +186,7 @@ def test_a_worker_that_fails_in_every_epoch_goes_on_from_its_last_checkpoint_to_
     assert all(torch.equal(found[name], expected.kept[name]) for name in found)
 
 
-def test_what_fails_again_and_again_without_a_new_epoch_is_given_up(job, tmp_path):
+def test_what_fails_again_and_again_without_a_new_epoch_is_given_up(job, tmp_path, two_attempts):
     folder = str(tmp_path)
 
     def always_fails(config):
@@ -192,7 +198,7 @@ def test_what_fails_again_and_again_without_a_new_epoch_is_given_up(job, tmp_pat
 
     with pytest.raises(Exception, match="a bug"):
         run(always_fails, {"job": job}, tmp_path / "run")
-    assert len(list(tmp_path.glob("attempt-*"))) == cluster.ATTEMPTS
+    assert len(list(tmp_path.glob("attempt-*"))) == 2
 
 
 def two_epochs():
