@@ -99,10 +99,10 @@ class Drill:
     def another_machine(self) -> None:
         """The driver is killed; a checkout without `runs/` goes on, and a second one is refused meanwhile."""
         other = self.checkout.with_name("other")
+        shutil.copytree(self.checkout, other)
+        shutil.rmtree(other / "runs", ignore_errors=True)
         with scratch(self.checkout, self.env) as stage:
             stage.wait_for_epoch(1)
-            shutil.copytree(self.checkout, other)
-            shutil.rmtree(other / "runs")
             with scratch(other, self.env) as second:
                 status = second.end()
                 refused = status == 1 and "is in use; found: process" in second.message()
