@@ -8,16 +8,17 @@ GIB = 2**30
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
-def reset_memory_peak() -> None:
-    """Begin to measure this process's peak anew, where the system can (Linux)."""
+def reset_memory_peak() -> bool:
+    """Begin to measure this process's peak anew; False where the system does not let it (Linux's does, mostly)."""
     try:
         CLEAR.write_text("5")
     except OSError:
-        return
+        return False
+    return True
 
 
 def memory_peak_gib() -> float:
-    """Return the most memory that this process held since the last reset, GiB; without /proc, since it began."""
+    """Return the most memory that this process held since the last reset that took effect or since it began, GiB."""
     try:
         status = STATUS.read_text()
     except OSError:
