@@ -9,19 +9,23 @@ STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def reset_memory_peak() -> bool:
-    """Begin to measure this process's peak anew; False where the system does not let it (Linux's does, mostly)."""
+    """Begin to measure this process's peak anew; False where the system does not let it (not Linux, some sandboxes)."""
     try:
         CLEAR.write_text("5")
+        return _status("VmHWM") - _status("VmRSS") < 1 / 16
     except OSError:
         return False
-    return True
 
 
 def memory_peak_gib() -> float:
     """Return the most memory that this process held since the last reset that took effect or since it began, GiB."""
     try:
-        status = STATUS.read_text()
+        return _status("VmHWM")
     except OSError:
         unit = 1 if sys.platform == "darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / GIB
-    return next(int(line.split()[1]) * 1024 / GIB for line in status.splitlines() if line.startswith("VmHWM:"))
+
+
+def _status(name: str) -> float:
+    lines = STATUS.read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 / GIB for line in lines if line.startswith(f"{name}:"))
