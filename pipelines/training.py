@@ -11,7 +11,7 @@ from typing import Any
 from mixste.errors import MixsteError
 from mixste.jobs import TrainingJob, write_model
 from mixste.training_state import FILE, read_state
-from pipelines import cluster, tracking
+from pipelines import distributed, tracking
 from pipelines.params import Params
 from pipelines.worker import train_loop
 
@@ -36,7 +36,7 @@ def train(stage: str, job: TrainingJob, params: Params, output: Path, *, parent:
     with alone(folder), tracked as run:
         if not (folder / FILE).exists():
             follow = follower(stage, job, run)
-            last = cluster.train(train_loop, {"job": job}, folder=folder, settings=params.cluster, on_record=follow)
+            last = distributed.train(train_loop, {"job": job}, folder=folder, settings=params.cluster, on_record=follow)
             for record in read_state(last).records:  # what a killed driver did not hear
                 follow(record)
             (last / FILE).replace(folder / FILE)

@@ -1,0 +1,214 @@
+"""Training on Ray Train, with one worker or many: what they report, what fails, and where to go on from."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from mixste.errors import MixsteError
+from mixste.files import whole_folder
+from pipelines.claims import claimed
+from pipelines.cluster import causes, connect, machines, resources_per_worker, room, user_error
+from pipelines.params import ClusterSettings
+from pipelines.storage import Storage, open_storage
+
+ATTEMPTS = 3  # that fail without a new epoch between them, before training is given up
+ROOM_S = 5.0
+log = logging.getLogger(__name__)
+
+
+def train(
+    loop: Callable[[dict[str, Any]], None],
+    config: dict[str, Any],
+    *,
+    folder: Path,
+    settings: ClusterSettings,
+    on_record: Callable[[dict[str, float]], None],
+) -> Path:
+    """Run a training loop on Ray Train and return the folder of its last checkpoint, fetched into `folder`.
+
+    The loop runs on every worker and reports through `config["mailbox"]`; `on_record` sees each epoch's record here.
+    Checkpoints live in `settings.storage`, below the folder's name. A run that was killed goes on from the last of
+    them when it is started again, on any machine.
+    """
+    storage = open_storage(settings.storage)
+    storage.check()
+    place = storage.below(folder.name)
+    try:
+        with nullcontext() if Path(place.path) == folder.absolute() else claimed(place, folder):
+            connect(settings.address, dashboard=settings.dashboard)
+            checkpoint = _fit(loop, config, place, settings, on_record)
+            with whole_folder(folder / "last") as partial:
+                checkpoint.to_directory(partial)
+    except OSError as error:
+        raise place.refusal(error) from error
+    return folder / "last"
+
+
+def _fit(
+    loop: Callable[[dict[str, Any]], None],
+    config: dict[str, Any],
+    place: Storage,
+    settings: ClusterSettings,
+    on_record: Callable[[dict[str, float]], None],
+) -> Any:
+    """Return the last checkpoint of a training; what failed is raised as the user is told it."""
+    import ray
+    from ray.train import Checkpoint
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    resources = resources_per_worker(settings)
+    new, path = place.begin()
+    start = path and Checkpoint(path, filesystem=new.files)
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)  # not lost with another
+    mailbox = ray.remote(num_cpus=0, scheduling_strategy=here)(_Mailbox).remote()
+    more = {"mailbox": mailbox, "threads": int(resources["CPU"]), "start": start, "accumulate": settings.accumulate}
+    trainer = _trainer(loop, {**config, **more}, new, settings, resources)
+    with _delivered(mailbox, on_record), _told_of_room(settings, resources):
+        try:
+            result = trainer.fit()
+        except ray.train.TrainingFailedError as error:
+            told = _failure(mailbox) or _explained(error, place)
+            raise told from (None if told is error else error)
+    failure = _failure(mailbox)
+    if failure is not None:
+        raise failure
+    if result.checkpoint or start:
+        return result.checkpoint or start
+    raise MixsteError(f"training in {place.uri} left no checkpoint", mend="delete the folder and run `dvc repro` again")
+
+
+def _trainer(
+    loop: Callable[[dict[str, Any]], None],
+    config: dict[str, Any],
+    place: Storage,
+    settings: ClusterSettings,
+    resources: dict[str, float],
+) -> Any:
+    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    parent, name = place.path.rsplit("/", 1)
+    return TorchTrainer(
+        loop,
+        train_loop_config=config,
+        scaling_config=ScalingConfig(
+            num_workers=(settings.min_workers, settings.workers) if settings.min_workers else settings.workers,
+            elastic_resize_monitor_interval_s=settings.resize_seconds,
+            use_gpu=settings.gpus_per_worker > 0,
+            resources_per_worker=resources,
+        ),
+        run_config=RunConfig(
+            name=name,
+            storage_path=parent,
+            storage_filesystem=place.files,
+            failure_config=FailureConfig(max_failures=-1),
+            checkpoint_config=CheckpointConfig(num_to_keep=2),
+            callbacks=[_patience()],
+        ),
+    )
+
+
+def _patience() -> Any:
+    """Give up after some failures in a row without a new epoch: machines come and go, but a bug stays."""
+    from ray.train import UserCallback
+
+    class Patience(UserCallback):
+        failures = 0
+
+        def after_report(self, run_context: Any, metrics: Any, checkpoint: Any) -> None:
+            self.failures = 0
+
+        def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
+            self.failures += 1
+            if self.failures >= ATTEMPTS:
+                raise next(iter(worker_exceptions.values()))
+
+    return Patience()
+
+
+@contextmanager
+def _told_of_room(settings: ClusterSettings, resources: Mapping[str, float]) -> Iterator[None]:
+    """Say in the log when machines that training could use are gone, and when they are back."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        before = settings.workers
+        while not ended.wait(ROOM_S):
+            now = min(room(resources), settings.workers)
+            if now != before:
+                waits = now < (settings.min_workers or settings.workers)
+                what = "waits for machines" if waits else "goes on from its last epoch"
+                log.warning("%s: room for %d of %d workers; training %s", machines(), now, settings.workers, what)
+            before = now
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(timeout=ROOM_S)
+
+
+def _explained(error: BaseException, place: Storage) -> BaseException:
+    """What the user is told of a training that failed: a MixsteError in it, or why the storage refused."""
+    cause = user_error(error)
+    refused = next((seen for seen in causes(error) if isinstance(seen, OSError)), None)
+    return cause if refused is None or isinstance(cause, MixsteError) else place.refusal(refused)
+
+
+def _failure(mailbox: Any) -> MixsteError | None:
+    import ray
+
+    text = ray.get(mailbox.failure.remote())
+    return None if text is None else MixsteError(text)
+
+
+class _Mailbox:
+    """Records on their way from the workers to the driver, wherever they run."""
+
+    def __init__(self) -> None:
+        self.records: list[dict[str, float]] = []
+        self.epoch = 0.0
+        self.error: str | None = None
+
+    def put(self, records: list[dict[str, float]]) -> None:
+        new = [record for record in records if record["epoch"] > self.epoch]
+        self.records += new
+        self.epoch = max([self.epoch, *(record["epoch"] for record in new)])
+
+    def fail(self, error: str) -> None:
+        self.error = error
+
+    def failure(self) -> str | None:
+        return self.error
+
+    def take(self) -> list[dict[str, float]]:
+        taken, self.records = self.records, []
+        return taken
+
+
+@contextmanager
+def _delivered(mailbox: Any, on_record: Callable[[dict[str, float]], None]) -> Iterator[None]:
+    import ray
+
+    ended = threading.Event()
+
+    def deliver() -> None:
+        while True:
+            last = ended.wait(0.3)
+            for record in ray.get(mailbox.take.remote()):
+                on_record(record)
+            if last:
+                return
+
+    thread = threading.Thread(target=deliver, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(timeout=30)

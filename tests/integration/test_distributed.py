@@ -1,0 +1,210 @@
+import pytest
+import torch
+from pyarrow import fs
+
+from benchmarks.drills.object_store import object_store
+from mixste.errors import MixsteError
+from mixste.jobs import TrainingJob
+from mixste.training import Trainer
+from mixste.training_state import kept_weights, read_state
+from pipelines import distributed
+from pipelines.claims import CLAIM
+from pipelines.params import ClusterSettings
+from pipelines.storage import open_storage
+from pipelines.worker import train_loop
+from tests.unit.factories import (
+    CPU,
+    FPS,
+    SKELETON,
+    TIMINGS,
+    model_settings,
+    optimiser_settings,
+    pretrain_settings,
+    sequences,
+    write_projections,
+)
+
+pytestmark = pytest.mark.usefixtures("local_ray")
+
+
+def cluster_settings(**changes):
+    plain = {"address": None, "dashboard": False, "workers": 1, "min_workers": None, "resize_seconds": 60.0}
+    more = {"cpus_per_worker": 1, "gpus_per_worker": 0, "storage": "runs", "precision": "fp32", "accumulate": 1}
+    return ClusterSettings(**{**plain, **more, **changes})
+
+
+@pytest.fixture
+def job(tmp_path):
+    training = pretrain_settings(batch_size=5, validation_windows=3, optimiser=optimiser_settings(lr=1e-3))
+    paths = [write_projections(tmp_path / f"sample-{n}.parquet", sequences((30, 21, 5), seed=n)) for n in range(2)]
+    return TrainingJob(
+        model=model_settings(drop_path=0.0),
+        training=training,
+        train=(paths[0],),
+        validation=(paths[1],),
+        skeleton=SKELETON,
+        fps=FPS,
+        seed=0,
+    )
+
+
+def run(loop, config, folder, **settings):
+    """Train on the cluster; return the checkpoint's folder and the records in the order of their arrival."""
+    records = []
+    chosen = cluster_settings(**{"storage": str(folder.parent), **settings})
+    checkpoint = distributed.train(loop, config, folder=folder, settings=chosen, on_record=records.append)
+    return checkpoint, records
+
+
+def alone(job) -> Trainer:
+    """The same training in this process, without Ray."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    trainer = job.trainer(device=CPU)
+    list(trainer.epochs())
+    torch.set_num_threads(threads)
+    return trainer
+
+
+def curve(records):
+    return [{key: value for key, value in record.items() if key not in TIMINGS} for record in records]
+
+
+@pytest.mark.parametrize("wanted", [{"workers": 64}, {"cpus_per_worker": 64}, {"gpus_per_worker": 64}])
+def test_a_cluster_that_is_too_small_is_refused_before_anything_runs(job, tmp_path, wanted):
+    with pytest.raises(MixsteError, match=r"too small.*64.*to mend it: lower cluster\."):
+        run(train_loop, {"job": job}, tmp_path / "run", **wanted)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def two_attempts(monkeypatch):
+    """One failure is made good, a second one without an epoch between them is not."""
+    monkeypatch.setattr(distributed, "ATTEMPTS", 2)
+
+
+def test_a_worker_that_fails_in_two_epochs_goes_on_to_the_same_weights(job, tmp_path, two_attempts):
+    for epoch in (0, 1):
+        (tmp_path / f"fuse-{epoch}").touch()
+    folder = str(tmp_path)
+
+    def fails_once_in_each(config):
+        import pathlib
+
+        from mixste.training import Trainer
+        from pipelines.worker import train_loop
+
+        plain = Trainer.validate
+
+        def validate(self):
+            fuse = pathlib.Path(folder, f"fuse-{self.state.epoch}")
+            if fuse.exists():
+                fuse.unlink()
+                raise RuntimeError("the machine went away")
+            return plain(self)
+
+        Trainer.validate = validate
+        try:
+            train_loop(config)
+        finally:
+            Trainer.validate = plain
+
+    checkpoint, records = run(fails_once_in_each, {"job": job}, tmp_path / "run")
+    expected = alone(job)
+    assert not list(tmp_path.glob("fuse-*"))
+    assert read_state(checkpoint) == expected.state
+    assert curve(records) == expected.state.history
+    found = kept_weights(checkpoint)
+    assert found.keys() == expected.kept.keys()
+    assert all(torch.equal(found[name], expected.kept[name]) for name in found)
+
+
+def test_what_fails_again_and_again_without_a_new_epoch_is_given_up(job, tmp_path, two_attempts):
+    folder = str(tmp_path)
+
+    def always_fails(config):
+        import pathlib
+        import uuid
+
+        pathlib.Path(folder, f"attempt-{uuid.uuid4()}").touch()
+        raise RuntimeError("a bug")
+
+    with pytest.raises(Exception, match="a bug"):
+        run(always_fails, {"job": job}, tmp_path / "run")
+    assert len(list(tmp_path.glob("attempt-*"))) == 2
+
+
+def two_epochs():
+    """The training loop that ends after two epochs, as one that is stopped; Ray's workers know no module of tests."""
+
+    def stopped(config):
+        import itertools
+
+        from mixste.training import Trainer
+        from pipelines.worker import train_loop
+
+        plain = Trainer.epochs
+        Trainer.epochs = lambda self: itertools.islice(plain(self), 2)
+        try:
+            train_loop(config)
+        finally:
+            Trainer.epochs = plain
+
+    return stopped
+
+
+def test_two_workers_give_the_curve_of_one_which_goes_on_in_their_folder(job, tmp_path):
+    _, first = run(two_epochs(), {"job": job}, tmp_path / "run", workers=2)
+    checkpoint, second = run(train_loop, {"job": job}, tmp_path / "run")
+    expected = alone(job).state.history
+    assert [[record["epoch"] for record in records] for records in (first, second)] == [[1, 2], [1, 2, 3]]
+    assert curve(second)[:2] == curve(first), "what went before is told again, as it was"
+    for two, one in zip(curve(second), expected, strict=True):
+        assert two == pytest.approx(one, rel=1e-3)
+    assert read_state(checkpoint).history == curve(second)
+
+
+def test_a_disk_that_is_full_for_one_of_two_workers_ends_both(job, tmp_path):
+    def full_disk(config):
+        import errno
+
+        from pipelines import worker
+
+        def save_training(folder, trainer):
+            raise OSError(errno.ENOSPC, "no space left on device")
+
+        plain, worker.save_training = worker.save_training, save_training
+        try:
+            worker.train_loop(config)
+        finally:
+            worker.save_training = plain
+
+    with pytest.raises(MixsteError, match=r"no space left on the device.*free some space"):
+        run(full_disk, {"job": job}, tmp_path / "run", workers=2)
+
+
+def test_another_checkout_goes_on_from_an_object_store_to_the_same_weights(job, tmp_path):
+    with object_store() as store:
+        storage = store.uri().replace("s3://", "s3://key:secret@")
+        run(two_epochs(), {"job": job}, tmp_path / "here" / "run", storage=storage)
+        checkpoint, records = run(train_loop, {"job": job}, tmp_path / "there" / "run", storage=storage)
+        expected = alone(job)
+        assert [record["epoch"] for record in records] == [1, 2, 3]
+        assert read_state(checkpoint) == expected.state
+        found = kept_weights(checkpoint)
+        assert all(torch.equal(found[name], expected.kept[name]) for name in found)
+        place = open_storage(storage).below("run")
+        assert max(place.whole())[0] == 3
+        assert place.files.get_file_info(f"{place.path}/{CLAIM}").type == fs.FileType.NotFound
+
+
+@pytest.mark.parametrize(
+    ("refusing", "bucket", "why"), [(False, "nowhere", "make the bucket"), (True, "mixste", "DENIED")]
+)
+def test_an_object_store_that_refuses_is_named_before_anything_runs(job, tmp_path, refusing, bucket, why):
+    with (
+        object_store(refusing=refusing) as store,
+        pytest.raises(MixsteError, match=rf"s3://{bucket}/.*{why}") as raised,
+    ):
+        run(train_loop, {"job": job}, tmp_path / "run", storage=store.uri(bucket).replace("s3://", "s3://key:secret@"))
+    assert "secret" not in str(raised.value)
