@@ -36,7 +36,7 @@ data: $(INSTALLED) ## make the sample if data/ is absent, and compare data/ with
 	@python -m pipelines.data
 
 repro: data ## run the pipeline: prepare, project, pretrain, scratch, finetune, evaluate, register; then show the results
-	@dvc repro
+	@python -m pipelines.repro
 	@python -m pipelines.show
 
 job: data ## the same as a job of a running Ray cluster (docs/cluster.md); Ctrl-C stops it (TARGET=scratch: so far only)

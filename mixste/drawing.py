@@ -227,6 +227,7 @@ def _frames(
             if axes is drawn[1][0]:
                 axes.set_title(f"MPJPE {error:.0f} mm", fontsize=8, color="#555555")
         canvas.draw()
+        figure.set_layout_engine("none")  # laid out once: every frame has the same panels
         yield np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 

@@ -43,6 +43,13 @@ def connect(address: str | None = None, *, dashboard: bool = False) -> None:
         log.info("Ray's dashboard: http://%s", context.dashboard_url)
 
 
+def own_address() -> str:
+    """Return where other processes join the cluster that this one is connected to: HOST:PORT."""
+    import ray
+
+    return ray.get_runtime_context().gcs_address
+
+
 def fan_out(
     function: Callable[[Item], Output],
     items: Sequence[Item],

@@ -29,14 +29,14 @@ import yaml
 from benchmarks.drills.checkout import environment, make_checkout, run
 
 SETTINGS = [
-    *(f"{stage}.{key}" for stage in ("pretrain", "finetune") for key in ("epochs=6", "validation_windows=64")),
-    *("pretrain.windows_per_epoch=256", "finetune.windows_per_epoch=256", "evaluate.as_published=false"),
+    *(f"{stage}.{key}" for stage in ("pretrain", "finetune") for key in ("epochs=4", "validation_windows=64")),
+    *("pretrain.windows_per_epoch=128", "finetune.windows_per_epoch=128", "evaluate.as_published=false"),
 ]
 TRAININGS = ("pretrain", "scratch", "finetune")
 TIMINGS = ("frames_per_second", "step_seconds", "data_seconds", "memory_peak_gib", "seconds", "mfu")
 TARGETS, MOMENTS = ("worker", "driver", "group"), ("random", "checkpoint", "stage begins")
 MARK = "MIXSTE_DRILL"
-LONGEST = 25.0  # seconds of a random moment
+SHARE = 1 / 5  # of the undisturbed run's time: the latest of the random moments
 QUERY = """
 import json
 from mlflow import MlflowClient
@@ -127,21 +127,22 @@ def main() -> None:
     print("an undisturbed run", flush=True)
     started = time.monotonic()
     run("dvc", "repro", cwd=calm)
-    print(f"took {time.monotonic() - started:.0f} s", flush=True)
-    tally = disturbed(make_checkout(place / "disturbed", *SETTINGS), calm, chosen.kills)
+    took = time.monotonic() - started
+    print(f"took {took:.0f} s", flush=True)
+    tally = disturbed(make_checkout(place / "disturbed", *SETTINGS), calm, chosen.kills, SHARE * took)
     report(tally)
     if not chosen.keep:
         shutil.rmtree(place, ignore_errors=True)
     sys.exit(bool(tally.problems))
 
 
-def disturbed(checkout: Path, calm: Path, kills: int) -> Tally:
-    """Rounds of kills, each to its end, until there were enough."""
+def disturbed(checkout: Path, calm: Path, kills: int, latest: float) -> Tally:
+    """Rounds of kills, each to its end, until there were enough; random ones up to `latest` seconds after a start."""
     tally = Tally()
     while tally.kills.total() < kills:
         tally.rounds += 1
         _start_over(checkout)
-        while _attempt(checkout, tally, kills):
+        while _attempt(checkout, tally, kills, latest):
             pass
         tally.problems += [f"round {tally.rounds}: {problem}" for problem in compare(checkout, calm)]
         print(f"round {tally.rounds} ended: {tally.problems or 'the same in everything'}", flush=True)
@@ -177,7 +178,7 @@ def report(tally: Tally) -> None:
         print(f"- {problem}")
 
 
-def _attempt(checkout: Path, tally: Tally, kills: int) -> bool:
+def _attempt(checkout: Path, tally: Tally, kills: int, latest: float) -> bool:
     """Start the command and kill until it ends; True if it was killed, and must be started again."""
     victim, tally.starts = Victim(checkout), tally.starts + 1
     while victim.alive():
@@ -185,7 +186,7 @@ def _attempt(checkout: Path, tally: Tally, kills: int) -> bool:
             victim.process.wait()
             break
         target, moment = random.choice(TARGETS), random.choice(MOMENTS)  # noqa: S311  (no secret)
-        if not _moment(moment, checkout, victim.alive) or not victim.kill(target):
+        if not _moment(moment, checkout, victim.alive, latest) or not victim.kill(target):
             continue
         tally.kills[f"{target}, {moment}"] += 1
         print(f"kill {tally.kills.total()}: {target}, {moment}, in {victim.stage()}", flush=True)
@@ -198,15 +199,15 @@ def _attempt(checkout: Path, tally: Tally, kills: int) -> bool:
     return True
 
 
-def _moment(moment: str, checkout: Path, alive: Callable[[], bool]) -> bool:
+def _moment(moment: str, checkout: Path, alive: Callable[[], bool], latest: float) -> bool:
     """Wait for a moment to kill at; False if the command ended before, or it did not come."""
     if moment == "random":
-        end = time.monotonic() + random.uniform(0.5, LONGEST)  # noqa: S311  (no secret)
+        end = time.monotonic() + random.uniform(0.5, latest)  # noqa: S311  (no secret)
         while alive() and time.monotonic() < end:
             time.sleep(0.02)
         return alive()
     seen = {"checkpoint": _checkpoints, "stage begins": _stages}[moment]
-    before, end = seen(checkout), time.monotonic() + 2 * LONGEST
+    before, end = seen(checkout), time.monotonic() + 2 * latest
     while alive() and time.monotonic() < end:
         if seen(checkout) != before:
             return alive()
