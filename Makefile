@@ -62,7 +62,7 @@ format: $(INSTALLED) ## let ruff mend and format the code
 	@ruff format .
 
 test: lint ## lint, then all tests
-	@pytest
+	@OMP_NUM_THREADS=1 pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 sync: $(INSTALLED) ## send to MLflow what earlier runs could not, and say what is left
 	@python -m pipelines.sync

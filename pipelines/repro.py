@@ -15,17 +15,22 @@ from pipelines.stage import run
 
 
 def reproduce(arguments: Sequence[str]) -> int:
-    """Run `dvc repro` and return its exit status. Its stages join the cluster that is named, or one started for them."""
+    """Run `dvc repro` and return its exit status; its stages join the named cluster, or one started for them."""
     settings, environment = load().cluster, dict(os.environ)
     if not (settings.address or "RAY_ADDRESS" in environment) and _anything_to_do(arguments):
         cluster.connect(dashboard=settings.dashboard)
         environment["RAY_ADDRESS"] = cluster.own_address()
-    signal.signal(signal.SIGINT, lambda *_: None)  # the stage gets it, too, and says how to go on
-    return subprocess.call(["dvc", "repro", *arguments], env=environment)
+    before = signal.signal(signal.SIGINT, lambda *_: None)  # the stage gets it, too, and says how to go on
+    try:
+        return subprocess.call(["dvc", "repro", *arguments], env=environment)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _anything_to_do(arguments: Sequence[str]) -> bool:
     targets = [argument for argument in arguments if not argument.startswith("-")]
+    if targets != list(arguments):  # --force and others run what has not changed
+        return True
     return subprocess.run(["dvc", "status", "--quiet", *targets], capture_output=True).returncode != 0
 
 
