@@ -140,10 +140,7 @@ def healthy(drill: Drill, row: Row) -> None:
 def before(drill: Drill, row: Row) -> None:
     """Gone before the training, back after it."""
     drill.server.kill()
-    row.seconds, row.tail = drill.begin().end()
-    row.kept = drill.waiting()
-    drill.server.start()
-    row.later = drill.sync()
+    _end_without_server(drill, row, drill.begin())
 
 
 def during(drill: Drill, row: Row) -> None:
@@ -165,20 +162,14 @@ def after(drill: Drill, row: Row) -> None:
     stage = drill.begin()
     stage.reach(3)
     drill.server.kill()
-    row.seconds, row.tail = stage.end()
-    row.kept = drill.waiting()
-    drill.server.start()
-    row.later = drill.sync()
+    _end_without_server(drill, row, stage)
 
 
 def silent(drill: Drill, row: Row) -> None:
     """In its place something that takes connections and never answers; then the server is back."""
     drill.server.kill()
     with socket.create_server(("127.0.0.1", drill.server.port), backlog=64):
-        row.seconds, row.tail = drill.begin().end()
-    row.kept = drill.waiting()
-    drill.server.start()
-    row.later = drill.sync()
+        _end_without_server(drill, row, drill.begin())
 
 
 def stopped(drill: Drill, row: Row) -> None:
@@ -189,7 +180,12 @@ def stopped(drill: Drill, row: Row) -> None:
     stage.reach(10)
     os.kill(stage.process.pid, signal.SIGKILL)
     stage.process.wait()
-    row.seconds, row.tail = drill.begin().end()
+    _end_without_server(drill, row, drill.begin())
+
+
+def _end_without_server(drill: Drill, row: Row, stage: Stage) -> None:
+    """The stage ends, then the server is back and gets what was kept."""
+    row.seconds, row.tail = stage.end()
     row.kept = drill.waiting()
     drill.server.start()
     row.later = drill.sync()
