@@ -16,6 +16,7 @@ from benchmarks.drills.checkout import make_checkout, run
 from benchmarks.drills.machines import kill_tree, wait_until
 
 EPOCH = re.compile(r"^scratch  epoch (\d+)/", re.MULTILINE)
+RECORD = re.compile(r"^scratch  (epoch .*) frames/s", re.MULTILINE)
 SCRATCH = ("python", "-m", "pipelines.finetune", "--from", "scratch")
 PATIENCE_S = 1200  # on a busy machine
 Curve = list[dict[str, float]]
@@ -38,6 +39,11 @@ class Stage:
     def epochs(self) -> list[int]:
         """The epochs that it reported, as often and in the order as it did."""
         return [int(number) for number in EPOCH.findall(self.text)]
+
+    @property
+    def records(self) -> list[str]:
+        """What it reported of each epoch, its speed with it."""
+        return RECORD.findall(self.text)
 
     def wait_for_epoch(self, number: int, seconds: float = PATIENCE_S) -> float:
         """Wait until an epoch is reported; returns the seconds that took. RuntimeError if the stage ended before."""
