@@ -114,7 +114,7 @@ class Drill:
         self.goes_on("killed; another checkout, with no runs/", 0, told)
 
     def goes_on(self, what: str, least: int, told: Sequence[str] = ()) -> None:
-        """The same command ends in the same weights; first epochs are not trained again, or only `told` as they were."""
+        """The same command ends in the same weights; first epochs are not trained again, only `told` as they were."""
         with scratch(self.checkout, self.env) as stage:
             status, epochs = stage.end(), stage.epochs
             again = stage.records[: len(told)] == list(told)
