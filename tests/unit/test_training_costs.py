@@ -14,7 +14,8 @@ from tests.unit.factories import (
     pretrain_settings,
     trainer,
 )
-from tests.unit.test_training import Watcher, curve
+from tests.unit.test_training import curve
+from tests.unit.test_training_windows import Watcher
 
 
 @pytest.mark.parametrize("settings", [finetune_settings, pretrain_settings, mpm_settings])
