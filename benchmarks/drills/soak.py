@@ -123,8 +123,8 @@ def main() -> None:
     chosen = parser.parse_args()
     random.seed(chosen.seed)
     place = chosen.keep or Path(tempfile.mkdtemp(prefix="soak-"))
-    calm = make_checkout(place / "calm", *SETTINGS)
     print("an undisturbed run", flush=True)
+    calm = make_checkout(place / "calm", *SETTINGS)
     started = time.monotonic()
     run("dvc", "repro", cwd=calm)
     took = time.monotonic() - started
@@ -211,12 +211,13 @@ def _moment(moment: str, checkout: Path, alive: Callable[[], bool], latest: floa
     while alive() and time.monotonic() < end:
         if seen(checkout) != before:
             return alive()
-        time.sleep(0.002)
+        time.sleep(0.005)
     return False
 
 
 def _checkpoints(checkout: Path) -> object:
-    return sorted(str(path) for path in (checkout / "runs").glob("*/**/checkpoint_*"))
+    walked = os.walk(checkout / "runs")  # which does not mind that a folder is gone meanwhile
+    return sorted(f"{place}/{name}" for place, names, _ in walked for name in names if name.startswith("checkpoint_"))
 
 
 def _stages(checkout: Path) -> object:
