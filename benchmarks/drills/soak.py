@@ -186,8 +186,12 @@ def _attempt(checkout: Path, tally: Tally, kills: int, latest: float) -> bool:
             victim.process.wait()
             break
         target, moment = random.choice(TARGETS), random.choice(MOMENTS)  # noqa: S311  (no secret)
-        if not _moment(moment, checkout, victim.alive, latest) or not victim.kill(target):
-            continue
+        moment = _moment(moment, checkout, victim.alive, latest)
+        if not victim.alive():
+            break
+        if not victim.kill(target):
+            target = "group"
+            victim.kill(target)
         tally.kills[f"{target}, {moment}"] += 1
         print(f"kill {tally.kills.total()}: {target}, {moment}, in {victim.stage()}", flush=True)
     if victim.process.returncode in (0, -signal.SIGKILL):
@@ -199,29 +203,30 @@ def _attempt(checkout: Path, tally: Tally, kills: int, latest: float) -> bool:
     return True
 
 
-def _moment(moment: str, checkout: Path, alive: Callable[[], bool], latest: float) -> bool:
-    """Wait for a moment to kill at; False if the command ended before, or it did not come."""
+def _moment(moment: str, checkout: Path, alive: Callable[[], bool], latest: float) -> str:
+    """Wait for a moment to kill at; returns which it was: a random one if the other did not come, or the command ended."""
     if moment == "random":
-        end = time.monotonic() + random.uniform(0.5, latest)  # noqa: S311  (no secret)
-        while alive() and time.monotonic() < end:
-            time.sleep(0.02)
-        return alive()
-    seen = {"checkpoint": _checkpoints, "stage begins": _stages}[moment]
-    before, end = seen(checkout), time.monotonic() + 2 * latest
+        latest *= random.random()  # noqa: S311  (no secret)
+    seen = {"random": _nothing, "checkpoint": _checkpoints, "stage begins": _stages}[moment]
+    before, end = seen(checkout), time.monotonic() + latest
     while alive() and time.monotonic() < end:
-        if seen(checkout) != before:
-            return alive()
+        if seen(checkout) - before:
+            return moment
         time.sleep(0.005)
-    return False
+    return "random"
 
 
-def _checkpoints(checkout: Path) -> object:
+def _nothing(checkout: Path) -> set[str]:
+    return set()
+
+
+def _checkpoints(checkout: Path) -> set[str]:
     walked = os.walk(checkout / "runs")  # which does not mind that a folder is gone meanwhile
-    return sorted(f"{place}/{name}" for place, names, _ in walked for name in names if name.startswith("checkpoint_"))
+    return {f"{place}/{name}" for place, names, _ in walked for name in names if name.startswith("checkpoint_")}
 
 
-def _stages(checkout: Path) -> object:
-    return (checkout / "drill.log").read_bytes().count(b"Running stage")
+def _stages(checkout: Path) -> set[int]:
+    return set(range((checkout / "drill.log").read_bytes().count(b"Running stage")))
 
 
 def _start_over(checkout: Path) -> None:
