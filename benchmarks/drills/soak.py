@@ -36,7 +36,7 @@ TRAININGS = ("pretrain", "scratch", "finetune")
 TIMINGS = ("frames_per_second", "step_seconds", "data_seconds", "memory_peak_gib", "seconds", "mfu")
 TARGETS, MOMENTS = ("worker", "driver", "group"), ("random", "checkpoint", "stage begins")
 MARK = "MIXSTE_DRILL"
-SHARE = 1 / 5  # of the undisturbed run's time: the latest of the random moments
+SHARE = 1 / 7  # of the undisturbed run's time: the latest of the random moments
 QUERY = """
 import json
 from mlflow import MlflowClient
@@ -204,7 +204,7 @@ def _attempt(checkout: Path, tally: Tally, kills: int, latest: float) -> bool:
 
 
 def _moment(moment: str, checkout: Path, alive: Callable[[], bool], latest: float) -> str:
-    """Wait for a moment to kill at; returns which it was: a random one if the other did not come, or the command ended."""
+    """Wait for a moment to kill at; returns which it was: random if the other did not come, or the command ended."""
     if moment == "random":
         latest *= random.random()  # noqa: S311  (no secret)
     seen = {"random": _nothing, "checkpoint": _checkpoints, "stage begins": _stages}[moment]
