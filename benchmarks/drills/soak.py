@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -36,6 +37,7 @@ TRAININGS = ("pretrain", "scratch", "finetune")
 TIMINGS = ("frames_per_second", "step_seconds", "data_seconds", "memory_peak_gib", "seconds", "mfu")
 TARGETS, MOMENTS = ("worker", "driver", "group"), ("random", "checkpoint", "stage begins")
 MARK = "MIXSTE_DRILL"
+STAGE = re.compile(r"^Running stage '(.+)'", re.MULTILINE)
 SHARE = 1 / 7  # of the undisturbed run's time: the latest of the random moments
 QUERY = """
 import json
@@ -77,8 +79,7 @@ class Victim:
 
     def stage(self) -> str:
         """The stage that runs."""
-        lines = (self.checkout / "drill.log").read_text(errors="replace").splitlines()
-        started = [line.split("'")[1] for line in lines if line.startswith("Running stage '")]
+        started = STAGE.findall((self.checkout / "drill.log").read_text(errors="replace"))
         return started[-1] if started else "none"
 
     def kill(self, target: str) -> bool:
@@ -225,8 +226,10 @@ def _checkpoints(checkout: Path) -> set[str]:
     return {f"{place}/{name}" for place, names, _ in walked for name in names if name.startswith("checkpoint_")}
 
 
-def _stages(checkout: Path) -> set[int]:
-    return set(range((checkout / "drill.log").read_bytes().count(b"Running stage")))
+def _stages(checkout: Path) -> set[str]:
+    return set(
+        STAGE.findall((checkout / "drill.log").read_text(errors="replace"))
+    )  # begun for the first time in a round
 
 
 def _start_over(checkout: Path) -> None:
