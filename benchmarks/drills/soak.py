@@ -229,7 +229,7 @@ def _checkpoints(checkout: Path) -> set[str]:
 def _stages(checkout: Path) -> set[str]:
     return set(
         STAGE.findall((checkout / "drill.log").read_text(errors="replace"))
-    )  # begun for the first time in a round
+    )  # each once a round
 
 
 def _start_over(checkout: Path) -> None:
