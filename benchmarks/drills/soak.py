@@ -37,6 +37,7 @@ TRAININGS = ("pretrain", "scratch", "finetune")
 TIMINGS = ("frames_per_second", "step_seconds", "data_seconds", "memory_peak_gib", "seconds", "mfu")
 TARGETS, MOMENTS = ("worker", "driver", "group"), ("random", "checkpoint", "stage begins")
 MARK = "MIXSTE_DRILL"
+PROGRESS = re.compile(r"^(?:Running stage|\w+  epoch) \S+", re.MULTILINE)
 STAGE = re.compile(r"^Running stage '(.+)'", re.MULTILINE)
 SHARE = 1 / 7  # of the undisturbed run's time: the latest of the random moments
 QUERY = """
@@ -60,6 +61,15 @@ class Tally:
     starts: int = 0
     rounds: int = 0
     problems: list[str] = field(default_factory=list)
+    _reached: int = 0
+    _patience: float = 1.0
+
+    def patience(self, checkout: Path) -> float:
+        """Grows while no stage or epoch is reached that was not before, so that a busy machine comes to an end, too."""
+        reached = len(set(PROGRESS.findall((checkout / "drill.log").read_text(errors="replace"))))
+        self._patience = 1.0 if reached != self._reached else 1.3 * self._patience
+        self._reached = reached
+        return self._patience
 
 
 class Victim:
@@ -187,7 +197,7 @@ def _attempt(checkout: Path, tally: Tally, kills: int, latest: float) -> bool:
             victim.process.wait()
             break
         target, moment = random.choice(TARGETS), random.choice(MOMENTS)  # noqa: S311  (no secret)
-        moment = _moment(moment, checkout, victim.alive, latest)
+        moment = _moment(moment, checkout, victim.alive, latest * tally.patience(checkout))
         if not victim.alive():
             break
         if not victim.kill(target):
@@ -227,9 +237,7 @@ def _checkpoints(checkout: Path) -> set[str]:
 
 
 def _stages(checkout: Path) -> set[str]:
-    return set(
-        STAGE.findall((checkout / "drill.log").read_text(errors="replace"))
-    )  # each once a round
+    return set(STAGE.findall((checkout / "drill.log").read_text(errors="replace")))  # each once a round
 
 
 def _start_over(checkout: Path) -> None:
