@@ -1,0 +1,141 @@
+"""Pixels as a model takes them: its own joints, in screen units, gaps filled over time.
+
+Gaps are filled for every model, so that a change of frame rate has no gaps to fall into; a model that knows confidence
+is then given 0, 0, 0 where a joint is missing, as masks in pre-training do. One that doesn't is given what was filled.
+"""
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+import numpy as np
+
+from mixste.geometry import normalise_screen
+from mixste.joint_maps import map_skeleton
+from mixste.lifting.pixels import BLOCK, Pixels
+from mixste.lifting.survey import Survey
+from mixste.skeleton import Skeleton
+
+
+class Prepared:
+    """Keypoints of `skeleton` at the pixels' own fps: `read(first, last)` gives any frames of them.
+
+    Reads all of the pixels once, a block at a time; MixsteError if nothing can be lifted. `survey` counts what is odd,
+    `hidden` the joints that are missing, `absent` names those that are nowhere.
+    """
+
+    def __init__(self, pixels: Pixels, skeleton: Skeleton) -> None:
+        self.pixels, self.skeleton = pixels, skeleton
+        self.map = map_skeleton(pixels.skeleton.name, skeleton.name)
+        self.survey, self.hidden, self.lying = Survey(), 0, 0
+        ends = [self._surveyed(number) for number in pixels.numbers()]
+        self.survey.check(pixels)
+        first, last = (np.stack(edge) for edge in zip(*ends, strict=True))
+        self._before, self._after = _last_known(last), _last_known(first[::-1])[::-1]
+        self._never = np.isnan(self._after[0, :, 0])
+        self._filled = lru_cache(maxsize=3)(self._fill)
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """The model's joints that no frame has."""
+        return tuple(np.array(self.skeleton.joints)[self._never].tolist())
+
+    def read(self, first: int, last: int) -> np.ndarray:
+        """Return x, y in screen units and confidence of frames first to last (t j 3), float32, without gaps."""
+        numbers = range(first // BLOCK, -(-last // BLOCK))
+        joined = np.concatenate([self._filled(number) for number in numbers])
+        start = numbers.start * BLOCK
+        return joined[first - start : last - start]
+
+    def _surveyed(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Count a block; return the first and the last known of every joint: frame, x, y (j 3), or NaN."""
+        raw, clean = self.pixels.raw(number), self.pixels.block(number)
+        self.survey.add(raw, clean, self.pixels)
+        values = self._mapped(clean)
+        seen = values[..., 2] > 0
+        self.hidden += int((~seen).sum())
+        self.lying += int(_lies(values, self.skeleton).sum())
+        frames = np.stack([seen.argmax(axis=0), len(seen) - 1 - seen[::-1].argmax(axis=0)])
+        joints = np.arange(seen.shape[1])
+        places = values[frames, joints, :2].astype(np.float64)
+        known = np.concatenate([(frames + number * BLOCK)[..., None], places], axis=-1)
+        first, last = np.where(seen.any(axis=0)[:, None], known, np.nan)
+        return first, last
+
+    def _mapped(self, clean: np.ndarray) -> np.ndarray:
+        """Return a block's keypoints as the model's joints, in screen units; a missing one is 0, 0, 0."""
+        values = self.map.apply_keypoints(self.pixels.skeleton.joints, clean)
+        seen = values[..., 2:] > 0
+        screen = normalise_screen(values[..., :2], *self.pixels.size)
+        return np.where(seen, np.concatenate([screen, values[..., 2:]], axis=-1), np.float32(0))
+
+    def _fill(self, number: int) -> np.ndarray:
+        values = self._mapped(self.pixels.block(number))
+        frames = np.arange(len(values)) + number * BLOCK
+        before, after = self._before[number], self._after[number + 1]
+        for joint in np.flatnonzero((values[..., 2] == 0).any(axis=0) & ~self._never):
+            seen = values[:, joint, 2] > 0
+            inside = np.concatenate([frames[seen][:, None], values[seen, joint, :2]], axis=1)
+            known = np.concatenate([before[None, joint], inside, after[None, joint]])
+            known = known[~np.isnan(known[:, 0])]
+            for axis in (0, 1):
+                values[~seen, joint, axis] = np.interp(frames[~seen], known[:, 0], known[:, 1 + axis])
+        for joint in np.flatnonzero(self._never):
+            values[:, joint, :2] = values[:, self._stand_in(joint), :2]
+        return values
+
+    def _stand_in(self, joint: int) -> int:
+        """Return the nearest joint up the skeleton that some frame has, or any."""
+        while self._never[joint] and self.skeleton.parents[joint] >= 0:
+            joint = self.skeleton.parents[joint]
+        return int(np.flatnonzero(~self._never)[0]) if self._never[joint] else joint
+
+    def sentences(self, *, masked: bool) -> Iterator[str]:
+        """Yield what a user should know: the layout's map, what is odd, and what was missing and filled."""
+        yield from self.survey.sentences(self.pixels)
+        if self.lying > len(self) / 2:
+            yield "The person lies on its side in most frames: if it does not, x and y are swapped."
+        if self.map.name != f"{self.skeleton.name} to {self.skeleton.name}":
+            yield f"{self.map.name}: {'; '.join(_changes(self.map.report()))}."
+        if self.absent:
+            instead = "hidden from the model" if masked else "put where the next joint up the skeleton is"
+            yield f"No frame has {', '.join(self.absent)}: {instead}."
+        yield from self._missing("hidden from the model (x, y and confidence 0)" if masked else "filled in over time")
+
+    def _missing(self, instead: str) -> Iterator[str]:
+        rest = self.hidden - len(self) * int(self._never.sum())
+        if rest:
+            total = len(self) * int((~self._never).sum())
+            yield f"{rest} of {total} joints in single frames ({rest / total:.1%}) were missing: {instead}."
+        if self.survey.empty:
+            seconds = self.survey.longest / self.pixels.fps
+            yield f"{self.survey.empty} frames have no person, at most {self.survey.longest} in a row ({seconds:.2f} s)."
+
+
+def _last_known(edges: np.ndarray) -> np.ndarray:
+    """Return for every block and one more the last of `edges` (blocks j 3) before it that is known, else NaN."""
+    out = np.full((len(edges) + 1, *edges.shape[1:]), np.nan)
+    for number, edge in enumerate(edges):
+        out[number + 1] = np.where(np.isnan(edge), out[number], edge)
+    return out
+
+
+def _lies(values: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """Return the frames (t,) in which the way from the hips to the thorax is more across than up."""
+    if not {"hip", "thorax"} <= set(skeleton.joints):
+        return np.zeros(len(values), dtype=bool)
+    hip, thorax = values[:, skeleton.index("hip")], values[:, skeleton.index("thorax")]
+    across, up = np.abs(thorax - hip)[:, :2].T
+    return (across > 2 * up) & (hip[:, 2] > 0) & (thorax[:, 2] > 0)
+
+
+def _changes(report: dict[str, str]) -> Iterator[str]:
+    """Yield in words how the joints that are not simply taken over are made, and first how many are."""
+    same = sum(text == f"exact: {joint}" for joint, text in report.items())
+    yield f"{same} joints as they are"
+    yield from (f"{joint} {text}" for joint, text in report.items() if text not in (f"exact: {joint}", "missing"))
+    missing = [joint for joint, text in report.items() if text == "missing"]
+    if missing:
+        yield f"nothing for {', '.join(missing)}"
