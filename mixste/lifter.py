@@ -13,15 +13,16 @@ from mixste.errors import MixsteError
 from mixste.inference import lift_sequences
 from mixste.lifting.pixels import pixels
 from mixste.lifting.prepared import Prepared
+from mixste.lifting.source import model_folder
 from mixste.lifting.streaming import stream
 from mixste.lifting.timing import covering, keypoints_at, resampled
 from mixste.models import PoseModel
 from mixste.models.checkpoint import ModelConfig, load_model
 from mixste.motion import Motion
+from mixste.registry import CHAMPION, pull
 from mixste.sequences import Sequences
 from mixste.skeleton import load_skeleton
 
-MODEL = "models:/mixste@champion"
 THRESHOLD = 0.05  # confidence below which a keypoint is missing
 _ACTIVATIONS = 2**25  # numbers that one layer may give for a batch of windows
 _PRECISIONS = ("fp32", "bf16")
@@ -60,33 +61,23 @@ class Lifter:
         self._flip = torch.tensor(self.skeleton.flip, device=self.device) if flip else None
 
     @classmethod
-    def load(cls, path: str | Path, **options: Any) -> "Lifter":
-        """Read a model folder (`model.safetensors` and `config.json`), or an official checkpoint's file.
+    def load(cls, model: str | Path, **options: Any) -> "Lifter":
+        """Read a model folder (`model.safetensors` and `config.json`), or the file of an official checkpoint.
 
         `options` are the constructor's. MixsteError for what is neither, or is not whole.
         """
-        if Path(path).is_file():
-            return cls._load_official(Path(path), **options)
-        return cls(*load_model(Path(path)), **options)
+        with model_folder(model) as folder:
+            return cls(*load_model(folder), **options)
 
     @classmethod
-    def from_registry(cls, uri: str = MODEL, tracking_uri: str | None = None, **options: Any) -> "Lifter":
+    def from_registry(cls, uri: str = CHAMPION, tracking_uri: str | None = None, **options: Any) -> "Lifter":
         """Read a registered model, `models:/NAME@ALIAS` or `models:/NAME/VERSION`, from MLflow.
 
         `tracking_uri` is by default MLFLOW_TRACKING_URI, or mlflow.db in the current folder; `options` are the
         constructor's. MixsteError if there is no such model or nobody answers.
         """
-        from mixste.registry import pull
-
-        with TemporaryDirectory() as place:
+        with TemporaryDirectory(prefix="mixste-") as place:
             return cls.load(pull(uri, Path(place), tracking_uri), **options)
-
-    @classmethod
-    def _load_official(cls, path: Path, **options: Any) -> "Lifter":
-        from mixste.official.importing import import_checkpoint
-
-        with TemporaryDirectory() as place:
-            return cls.load(import_checkpoint(path, Path(place) / "model").folder, **options)
 
     def lift(
         self,

@@ -1,17 +1,17 @@
 """A registered model by its name: the only file of mixste that reaches MLflow, and only when it is asked."""
 
 import os
-import re
+import re  # nothing slow up here: the command line waits for it
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mixste.errors import MixsteError
 
+CHAMPION = "models:/mixste@champion"
 URI = re.compile(r"models:/([^/@]+)(?:@([^/@]+)|/([0-9]+))")
 ANSWER = 5.0  # seconds that a server has to answer
-_ENVIRONMENT = {  # what MLflow reads when it is imported, unless the user has set it: quiet, no telemetry, no long waits
+_ENVIRONMENT = {  # what MLflow reads when imported, unless the user has set it: quiet, no telemetry, no long waits
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
@@ -20,8 +20,7 @@ _ENVIRONMENT = {  # what MLflow reads when it is imported, unless the user has s
 }
 
 
-@dataclass(frozen=True)
-class Registered:
+class Registered(NamedTuple):
     """A version of a registered model; `tags` are its metrics, data and code as `pipelines.register` wrote them."""
 
     name: str
@@ -37,7 +36,7 @@ def is_registered(model: object) -> bool:
 
 
 def store_uri(tracking_uri: str | None = None) -> str:
-    """Return where to ask: this, MLFLOW_TRACKING_URI, or mlflow.db in the current folder; MixsteError if it is not there."""
+    """Return where to ask: this, MLFLOW_TRACKING_URI, or mlflow.db in the current folder; MixsteError if it is gone."""
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path('mlflow.db').resolve()}"
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
         raise MixsteError(
@@ -141,4 +140,6 @@ def _model_folder(description: Path, uri: str) -> str:
         return str(tree["flavors"]["python_function"]["artifacts"]["model"]["path"])
     except (KeyError, TypeError):
         expected = "one that `pipelines.register` made"
-        raise MixsteError(f"{uri} is no model of this project", found="no model folder in it", expected=expected) from None
+        raise MixsteError(
+            f"{uri} is no model of this project", found="no model folder in it", expected=expected
+        ) from None

@@ -121,7 +121,7 @@ def stitch(parts: Iterable[tuple[Tensor, Tensor]], total: int) -> Tensor:
 
 
 def blend(summed: Tensor, counted: Tensor, predicted: Tensor, index: Tensor) -> None:
-    """Add windows `w t j c` at `index (w t)`, times their weights, to `summed (n j c)`; the weights to `counted (n)`."""
+    """Add windows `w t j c` at `index (w t)`, weighted, to `summed (n j c)`, and the weights to `counted (n)`."""
     weight = _weights(predicted).expand(index.shape).flatten()
     weighted = rearrange(predicted, "w t j c -> (w t) j c") * weight[:, None, None]
     summed.index_add_(0, index.flatten(), weighted)

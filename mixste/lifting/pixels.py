@@ -143,5 +143,7 @@ def _size(size: Any, values: np.ndarray) -> tuple[float, float]:
 
 def _reach(values: np.ndarray) -> np.ndarray:
     """Return the largest x and y, 0 where there is none."""
-    tops = [cleaned(np.asarray(values[at : at + BLOCK], np.float32), 0.0)[..., :2] for at in range(0, len(values), BLOCK)]
+    tops = [
+        cleaned(np.asarray(values[at : at + BLOCK], np.float32), 0.0)[..., :2] for at in range(0, len(values), BLOCK)
+    ]
     return np.max([top.max(axis=(0, 1)) for top in tops], axis=0)

@@ -111,7 +111,8 @@ class Prepared:
             yield f"{rest} of {total} joints in single frames ({rest / total:.1%}) were missing: {instead}."
         if self.survey.empty:
             seconds = self.survey.longest / self.pixels.fps
-            yield f"{self.survey.empty} frames have no person, at most {self.survey.longest} in a row ({seconds:.2f} s)."
+            row = f"at most {self.survey.longest} in a row ({seconds:.2f} s)"
+            yield f"{self.survey.empty} frames have no person, {row}: what stands there is a guess."
 
 
 def _last_known(edges: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Windows over a sequence of any length whose frames are read when they are needed, blended as `lift_sequences` does."""
+"""Windows over a sequence of any length, whose frames are read when needed, blended as in `lift_sequences`."""
 
 from collections.abc import Callable, Iterator
 
@@ -24,7 +24,7 @@ def stream(
     precision: str,
     tell: Callable[[int, int], None] | None = None,
 ) -> Iterator[Tensor]:
-    """Yield the lifted frames of a sequence of `frames` frames in order, in blocks `n j 3`; `read(a, b)` gives `b-a j c`.
+    """Yield a sequence's `frames` frames, lifted and in order, in blocks `n j 3`; `read(a, b)` gives `b-a j c`.
 
     Memory holds what a batch of windows needs. `tell` is told how many frames are done, and of how many.
     """

@@ -5,6 +5,7 @@ many frames on either side as from all of them.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import numpy as np
 
@@ -28,13 +29,17 @@ def at(read: Read, frames: int, positions: np.ndarray) -> np.ndarray:
 
 
 def keypoints_at(read: Read, frames: int, positions: np.ndarray) -> np.ndarray:
-    """Return x, y, confidence (n j 3) as `at` does, but confidence from the two nearest frames, which it lies between."""
+    """Return x, y, confidence (n j 3) as `at` does, but confidence on the line between the two nearest frames'."""
     values, places = _near(read, frames, positions)
     before = np.floor(places).astype(int)
     after = np.minimum(before + 1, len(values) - 1)
     share = (places - before)[:, None].astype(values.dtype)
     confidence = values[before, :, 2] * (1 - share) + values[after, :, 2] * share
     return np.concatenate([_spline(values[..., :2], places), confidence[..., None]], axis=-1)
+
+
+def _part(held: np.ndarray, start: int, first: int, last: int) -> np.ndarray:
+    return held[first - start : last - start]
 
 
 def _near(read: Read, frames: int, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -62,7 +67,7 @@ def resampled(blocks: Iterable[np.ndarray], frames: int, *, step: float, wanted:
         ready = wanted if end == frames else min(wanted, int((end - 1 - MARGIN) / step) + 1)
         if ready <= done:
             continue
-        yield at(lambda first, last: held[first - start : last - start], end, np.arange(done, ready) * step)
+        yield at(partial(_part, held, start), end, np.arange(done, ready) * step)
         done = ready
         drop = min(len(held), max(0, int(done * step) - MARGIN - 1 - start))
         held, start = held[drop:], start + drop
