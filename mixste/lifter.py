@@ -15,7 +15,7 @@ from mixste.lifting.pixels import pixels
 from mixste.lifting.prepared import Prepared
 from mixste.lifting.source import model_folder
 from mixste.lifting.streaming import stream
-from mixste.lifting.timing import covering, keypoints_at, resampled
+from mixste.lifting.timing import covering, keypoints_at, moments, resampled
 from mixste.models import PoseModel
 from mixste.models.checkpoint import ModelConfig, load_model
 from mixste.motion import Motion
@@ -117,13 +117,15 @@ class Lifter:
     def _lift(self, prepared: Prepared, fps: float, overlap: int, tell: Tell | None) -> Iterator[np.ndarray]:
         """Yield lifted frames at the input's own fps."""
         own = self.config.fps
+        last_frame = len(prepared) - 1
         frames = covering(len(prepared), fps, own)
 
         def read(first: int, last: int) -> Tensor:
             if fps == own:
                 values = prepared.read(first, last)
             else:
-                values = keypoints_at(prepared.read, len(prepared), np.arange(first, last) * (fps / own))
+                times = moments(first, last, frames, step=fps / own, end=last_frame)
+                values = keypoints_at(prepared.read, len(prepared), times)
             return torch.from_numpy(self._given(values)).to(self.device)
 
         blocks = stream(
@@ -137,7 +139,9 @@ class Lifter:
             tell=tell,
         )
         arrays = (block.numpy() for block in blocks)
-        return arrays if fps == own else resampled(arrays, frames, step=own / fps, wanted=len(prepared))
+        if fps == own:
+            return arrays
+        return resampled(arrays, frames, step=own / fps, end=last_frame * own / fps, wanted=len(prepared))
 
     @property
     def _masks(self) -> bool:
