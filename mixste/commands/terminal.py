@@ -4,7 +4,6 @@ import argparse
 import math
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 
@@ -70,4 +69,6 @@ def size(text: str) -> tuple[int, int]:
 
 def layouts(**_: object) -> list[str]:
     """Return the known layouts of keypoints, for completion in a shell."""
-    return sorted(path.stem for path in (Path(__file__).parents[1] / "skeletons").glob("*.yaml"))
+    from mixste.lifting.layouts import known_layouts
+
+    return known_layouts()

@@ -1,16 +1,17 @@
 """Keypoints as a user hands them in: checked as a whole, cleaned block by block."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from mixste.errors import MixsteError
-from mixste.skeleton import FOLDER, Skeleton, load_skeleton
+from mixste.lifting.layouts import known_layouts
+from mixste.skeleton import Skeleton, load_skeleton
 
 BLOCK = 1024  # frames at a time
+SOME = 256
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,13 @@ class Pixels:
         """Return the frames of a block as they are, float32."""
         return np.asarray(self.values[number * BLOCK : (number + 1) * BLOCK], dtype=np.float32)
 
+    def some(self) -> np.ndarray:
+        """Return a few hundred frames, spread evenly, as `block` does."""
+        return cleaned(np.asarray(self.values[:: -(-len(self) // SOME)], dtype=np.float32), self.threshold)
+
     def numbers(self) -> range:
         """Return the numbers of all blocks."""
         return range(-(-len(self) // BLOCK))
-
-    def blocks(self) -> Iterator[np.ndarray]:
-        """Yield every block as it is."""
-        return map(self.raw, self.numbers())
 
 
 def cleaned(values: np.ndarray, threshold: float) -> np.ndarray:
@@ -71,9 +72,9 @@ def pixels(keypoints: Any, *, skeleton: str, fps: float, image_size: Any, thresh
 
 
 def _layout(name: str) -> Skeleton:
-    known = sorted(path.stem for path in FOLDER.glob("*.yaml"))
-    if name not in known:
-        raise MixsteError("unknown layout of keypoints", found=repr(name), expected=f"one of {', '.join(known)}")
+    if name not in known_layouts():
+        expected = f"one of {', '.join(known_layouts())}"
+        raise MixsteError("unknown layout of keypoints", found=repr(name), expected=expected)
     return load_skeleton(name)
 
 
@@ -103,7 +104,7 @@ def _hint(values: np.ndarray, joints: int) -> str | None:
         return "one frame is keypoints[None]"
     if values.ndim == 4:
         return "lift one person at a time: `mixste.detections.tracks` follows each"
-    layouts = [load_skeleton(path.stem) for path in sorted(FOLDER.glob("*.yaml"))]
+    layouts = [load_skeleton(name) for name in known_layouts()]
     fitting = [one.name for one in layouts if values.ndim == 3 and len(one.joints) == values.shape[1] != joints]
     return f"a layout of {values.shape[1]} joints is {' or '.join(fitting)}" if fitting else None
 

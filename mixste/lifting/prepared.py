@@ -11,6 +11,7 @@ import numpy as np
 
 from mixste.geometry import normalise_screen
 from mixste.joint_maps import map_skeleton
+from mixste.lifting.layouts import likelier
 from mixste.lifting.pixels import BLOCK, Pixels
 from mixste.lifting.survey import Survey
 from mixste.skeleton import Skeleton
@@ -95,8 +96,11 @@ class Prepared:
     def sentences(self, *, masked: bool) -> Iterator[str]:
         """Yield what a user should know: the layout's map, what is odd, and what was missing and filled."""
         yield from self.survey.sentences(self.pixels)
+        named = self.pixels.skeleton.name
+        if other := likelier(self.pixels.some(), named):
+            yield f"As {other} these keypoints have much shorter bones than as {named}: likely they are {other}."
         if self.lying > len(self) / 2:
-            yield "The person lies on its side in most frames: if it does not, x and y are swapped."
+            yield "The trunk is nearer to level than upright in most frames: if it is not, x and y are swapped."
         if self.map.name != f"{self.skeleton.name} to {self.skeleton.name}":
             yield f"{self.map.name}: {'; '.join(_changes(self.map.report()))}."
         if self.absent:

@@ -74,7 +74,7 @@ def test_swapped_coordinates_are_recognised_where_they_leave_the_image(own):
 
 def test_a_person_that_lies_raises_the_suspicion_that_x_and_y_are_swapped(own):
     report = lift(own, person()[..., [1, 0, 2]]).report
-    assert "The person lies on its side in most frames: if it does not, x and y are swapped." in report
+    assert "The trunk is nearer to level than upright in most frames: if it is not, x and y are swapped." in report
 
 
 def test_keypoints_beyond_the_image_are_said(own):
