@@ -18,12 +18,12 @@ COMMANDS = (lift, info, import_checkpoint, size, doctor)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a subcommand; a MixsteError ends it with its message on stderr and exit status 1, without a traceback."""
-    parser = _parser()
+    whole = parser()
     if "_ARGCOMPLETE" in os.environ:
         import argcomplete
 
-        argcomplete.autocomplete(parser)
-    options = parser.parse_args(arguments)
+        argcomplete.autocomplete(whole)
+    options = whole.parse_args(arguments)
     try:
         options.run(options)
     except MixsteError as error:
@@ -31,18 +31,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(1) from None
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all subcommands."""
+    whole = argparse.ArgumentParser(
         prog="mixste",
         description="Lift 2D keypoints to 3D human motion.",
         epilog="`mixste COMMAND --help` has examples. A shell completes commands and options after\n"
         '  eval "$(register-python-argcomplete mixste)"',
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = whole.add_subparsers(required=True, metavar="COMMAND")
     for each in COMMANDS:
         each.add(commands)
-    return parser
+    return whole
 
 
 if __name__ == "__main__":

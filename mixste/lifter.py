@@ -126,7 +126,7 @@ class Lifter:
             else:
                 times = moments(first, last, frames, step=fps / own, end=last_frame)
                 values = keypoints_at(prepared.read, len(prepared), times)
-            return torch.from_numpy(self._given(values)).to(self.device)
+            return torch.from_numpy(values).to(self.device)
 
         blocks = stream(
             self.model,
@@ -143,21 +143,11 @@ class Lifter:
             return arrays
         return resampled(arrays, frames, step=own / fps, end=last_frame * own / fps, wanted=len(prepared))
 
-    @property
-    def _masks(self) -> bool:
-        return self.config.model.channels == 3
-
-    def _given(self, values: np.ndarray) -> np.ndarray:
-        """Return what the model is given of x, y and confidence: 0, 0, 0 where it is told that a joint is missing."""
-        if not self._masks:
-            return values[..., :2]
-        return np.where(values[..., 2:] > 0, values, np.float32(0))
-
     def _sentences(self, prepared: Prepared) -> Iterator[str]:
         given, own = prepared.pixels, self.config.fps
-        if self._masks and not given.sure:
+        if self.config.model.channels == 3 and not given.sure:
             yield "The model wants confidence and there is none: 1 where there is a joint."
-        yield from prepared.sentences(masked=self._masks)
+        yield from prepared.sentences()
         if len(given) == 1:
             yield "There is one frame: it was lifted as if the person stood still."
         elif given.fps != own:

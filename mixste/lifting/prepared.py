@@ -1,7 +1,9 @@
 """Pixels as a model takes them: its own joints, in screen units, gaps filled over time.
 
-Gaps are filled for every model, so that a change of frame rate has no gaps to fall into; a model that knows confidence
-is then given 0, 0, 0 where a joint is missing, as masks in pre-training do. One that doesn't is given what was filled.
+A missing joint gets its place from the frames before and after, with confidence 0. Masks as in pre-training, 0, 0, 0,
+are worse: with 5 % of single joints hidden, the sample's fine-tuned model erred by 204 mm at those joints, by 104 with
+gaps filled, and by 105 with nothing hidden; its pre-trained parent by 154 either way, in gaps of ten frames by 209 and
+159.
 """
 
 from collections.abc import Iterator
@@ -93,7 +95,7 @@ class Prepared:
             joint = self.skeleton.parents[joint]
         return int(np.flatnonzero(~self._never)[0]) if self._never[joint] else joint
 
-    def sentences(self, *, masked: bool) -> Iterator[str]:
+    def sentences(self) -> Iterator[str]:
         """Yield what a user should know: the layout's map, what is odd, and what was missing and filled."""
         yield from self.survey.sentences(self.pixels)
         named = self.pixels.skeleton.name
@@ -104,15 +106,16 @@ class Prepared:
         if self.map.name != f"{self.skeleton.name} to {self.skeleton.name}":
             yield f"{self.map.name}: {'; '.join(_changes(self.map.report()))}."
         if self.absent:
-            instead = "hidden from the model" if masked else "put where the next joint up the skeleton is"
+            instead = "put where the next joint up the skeleton is, with confidence 0"
             yield f"No frame has {', '.join(self.absent)}: {instead}."
-        yield from self._missing("hidden from the model (x, y and confidence 0)" if masked else "filled in over time")
+        yield from self._missing()
 
-    def _missing(self, instead: str) -> Iterator[str]:
+    def _missing(self) -> Iterator[str]:
         rest = self.hidden - len(self) * int(self._never.sum())
         if rest:
             total = len(self) * int((~self._never).sum())
-            yield f"{rest} of {total} joints in single frames ({rest / total:.1%}) were missing: {instead}."
+            share = f"{rest} of {total} joints in single frames ({rest / total:.1%})"
+            yield f"{share} were missing: filled in over time, with confidence 0."
         if self.survey.empty:
             seconds = self.survey.longest / self.pixels.fps
             row = f"at most {self.survey.longest} in a row ({seconds:.2f} s)"

@@ -36,15 +36,27 @@ def echo(*, fps=FPS, batch_size=None, **settings: Any) -> Lifter:
     return Lifter(network, config, flip=False, batch_size=batch_size)
 
 
+# Where joints are of a person who stands upright before the camera, pixels; left is to the right.
+PLACES = {"head": (0, 100), "nose": (0, 140), "neck": (0, 150), "eye": (10, 130), "ear": (15, 135), "mouth": (8, 150)}
+PLACES |= {"thorax": (0, 180), "spine": (0, 270), "hip": (0, 350), "shoulder": (50, 190), "elbow": (70, 270)}
+PLACES |= {"wrist": (80, 340), "knee": (45, 480), "ankle": (45, 610), "toe": (55, 630), "heel": (42, 625)}
+PLACES |= {"index": (85, 360), "pinky": (80, 360), "thumb": (75, 350)}
+
+
+def place(joint: str) -> tuple[float, float]:
+    """A joint's place by a part of its name; hips at the sides are apart."""
+    x, y = next((at for name, at in PLACES.items() if joint.removeprefix("upper_").endswith(name)), (20, 640))
+    side = {"l": 1, "r": -1}.get(joint.split("_")[0], 0)
+    return 500 + side * (x or 35), y
+
+
 def person(frames=40, *, fps=FPS, skeleton=SKELETON, channels=3, seed=0) -> np.ndarray:
-    """Pixels (t j c) of joints that swing smoothly at up to 1 Hz, upright and inside the image, confidence 1."""
+    """Pixels (t j c) of joints that swing smoothly at up to 1 Hz about where they stand, confidence 1."""
     rng = np.random.default_rng(seed)
-    joints = load_skeleton(skeleton).joints
-    down = np.array([500 if "ankle" in name or "knee" in name else 300 if "hip" in name else 150 for name in joints])
-    middle = np.stack([rng.uniform(400, 600, len(joints)), down + rng.uniform(0, 100, len(joints))], axis=-1)
+    middle = np.array([place(joint) for joint in load_skeleton(skeleton).joints])
     phase, rate = rng.uniform(0, 6, middle.shape), rng.uniform(0.3, 1.0, middle.shape)
     time = np.arange(frames)[:, None, None] / fps
-    xy = middle + 40 * np.sin(2 * np.pi * rate * time + phase)
+    xy = middle + 15 * np.sin(2 * np.pi * rate * time + phase)
     return np.concatenate([xy, np.ones((*xy.shape[:2], channels - 2))], axis=-1)
 
 

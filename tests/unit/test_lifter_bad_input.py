@@ -25,7 +25,10 @@ def lift(own, keypoints, **changes):
         ({"fps": float("nan")}, "found: fps nan"),
         ({"fps": -25}, "found: fps -25"),
         ({"fps": None}, "found: fps None"),
-        ({"image_size": None}, r"found: no image_size; expected: \(width, height\).*these keypoints reach to 6\d\d x"),
+        (
+            {"image_size": None},
+            r"found: no image_size; expected: \(width, height\).*these keypoints reach to 5\d\d x 6\d\d",
+        ),
         ({"image_size": (0, 10)}, r"found: image_size \(0, 10\)"),
         ({"image_size": 1000}, "found: image_size 1000"),
         ({"threshold": 2}, "found: threshold 2; expected: 0 to 1"),
