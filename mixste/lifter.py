@@ -176,8 +176,14 @@ class Lifter:
             skeleton=self.skeleton.name,
             fps=self.config.fps,
         ).to(self.device)
-        options = {"overlap": self._overlap(overlap), "batch_size": self.batch_size, "precision": self.precision}
-        lifted = lift_sequences(self.model, sequences, flip=self._flip, **options)
+        lifted = lift_sequences(
+            self.model,
+            sequences,
+            flip=self._flip,
+            overlap=self._overlap(overlap),
+            batch_size=self.batch_size,
+            precision=self.precision,
+        )
         return lifted.unflatten(0, batch.shape[:2]).cpu().numpy()
 
     def _overlap(self, overlap: int | None) -> int:

@@ -24,6 +24,6 @@ def _bones(keypoints: np.ndarray, skeleton: Skeleton) -> float:
     """Return the mean over bones of their median length in the frames that have both ends."""
     ends = keypoints[:, np.array(skeleton.bones)]
     length = np.linalg.norm(ends[:, :, 1, :2] - ends[:, :, 0, :2], axis=-1)
-    seen = (ends[..., 2] > 0).all(axis=-1)
-    medians = [np.median(own[there]) for own, there in zip(length.T, seen.T, strict=True) if there.any()]
+    least = ends[..., 2].min(axis=-1)
+    medians = [np.median(own[sure > 0]) for own, sure in zip(length.T, least.T, strict=True) if sure.any()]
     return float(np.mean(medians)) if medians else np.inf

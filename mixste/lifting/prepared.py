@@ -64,8 +64,8 @@ class Prepared:
         joints = np.arange(seen.shape[1])
         places = values[frames, joints, :2].astype(np.float64)
         known = np.concatenate([(frames + number * BLOCK)[..., None], places], axis=-1)
-        first, last = np.where(seen.any(axis=0)[:, None], known, np.nan)
-        return first, last
+        known[:, values[..., 2].max(axis=0) == 0] = np.nan
+        return known[0], known[1]
 
     def _mapped(self, clean: np.ndarray) -> np.ndarray:
         """Return a block's keypoints as the model's joints, in screen units; a missing one is 0, 0, 0."""
@@ -85,7 +85,7 @@ class Prepared:
             known = known[~np.isnan(known[:, 0])]
             for axis in (0, 1):
                 values[~seen, joint, axis] = np.interp(frames[~seen], known[:, 0], known[:, 1 + axis])
-        for joint in np.flatnonzero(self._never):
+        for joint in np.flatnonzero(self._never).tolist():
             values[:, joint, :2] = values[:, self._stand_in(joint), :2]
         return values
 

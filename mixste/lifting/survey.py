@@ -44,7 +44,7 @@ class Survey:
         self.outside += _outside(places, pixels.size)
         self.outside_swapped += _outside(places[:, ::-1], pixels.size)
         self.farthest = max(self.farthest, float(np.abs(places).max(initial=0)))
-        self._gaps(seen.any(axis=1))
+        self._gaps(clean[..., 2].max(axis=1) > 0)
 
     def _gaps(self, any_seen: np.ndarray) -> None:
         for seen in any_seen:

@@ -27,7 +27,7 @@ def lift(own, keypoints, **changes):
         ({"fps": None}, "found: fps None"),
         (
             {"image_size": None},
-            r"found: no image_size; expected: \(width, height\).*these keypoints reach to 5\d\d x 6\d\d",
+            r"found: no image_size.*these keypoints reach to 5\d\d x 6\d\d",
         ),
         ({"image_size": (0, 10)}, r"found: image_size \(0, 10\)"),
         ({"image_size": 1000}, "found: image_size 1000"),
