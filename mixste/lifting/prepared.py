@@ -85,8 +85,8 @@ class Prepared:
             known = known[~np.isnan(known[:, 0])]
             for axis in (0, 1):
                 values[~seen, joint, axis] = np.interp(frames[~seen], known[:, 0], known[:, 1 + axis])
-        for joint in np.flatnonzero(self._never).tolist():
-            values[:, joint, :2] = values[:, self._stand_in(joint), :2]
+        for never in np.flatnonzero(self._never).tolist():
+            values[:, never, :2] = values[:, self._stand_in(never), :2]
         return values
 
     def _stand_in(self, joint: int) -> int:
