@@ -114,12 +114,22 @@ def stitch(parts: Iterable[tuple[Tensor, Tensor]], total: int) -> Tensor:
         if summed is None or counted is None:
             summed = predicted.new_zeros(total, *predicted.shape[2:])
             counted = predicted.new_zeros(total)
-        weight = _weights(predicted).expand(index.shape).flatten()
-        weighted = rearrange(predicted, "w t j c -> (w t) j c") * weight[:, None, None]
-        summed.index_add_(0, index.flatten(), weighted)
-        counted.index_add_(0, index.flatten(), weight)
+        blend(summed, counted, predicted, index)
     if summed is None or counted is None:
         raise MixsteError("nothing to stitch", found="no windows")
+    return weighted_mean(summed, counted)
+
+
+def blend(summed: Tensor, counted: Tensor, predicted: Tensor, index: Tensor) -> None:
+    """Add windows `w t j c` at `index (w t)`, weighted, to `summed (n j c)`, and the weights to `counted (n)`."""
+    weight = _weights(predicted).expand(index.shape).flatten()
+    weighted = rearrange(predicted, "w t j c -> (w t) j c") * weight[:, None, None]
+    summed.index_add_(0, index.flatten(), weighted)
+    counted.index_add_(0, index.flatten(), weight)
+
+
+def weighted_mean(summed: Tensor, counted: Tensor) -> Tensor:
+    """Return what was blended, `n j c`; a frame that no window covers is 0."""
     return summed / counted.clamp_min(torch.finfo(summed.dtype).tiny)[:, None, None]
 
 

@@ -1,15 +1,21 @@
 """The command `mixste`: what it prints, what it writes, and how it fails."""
 
+import os
 import re
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
-from mixste.cli import HEAD, main
+from mixste.cli import COMMANDS, main, parser
+from mixste.commands.size import HEAD
 from mixste.models.checkpoint import load_model
 from tests.unit.official import layouts
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -73,7 +79,38 @@ def test_wrong_arguments_are_explained_with_exit_status_2(arguments, capsys):
     assert "usage: mixste" in capsys.readouterr().err
 
 
-def test_the_command_starts_without_torch():
-    code = "import sys; from mixste import cli; print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout == "False\n", done.stderr
+SLOW = ("torch", "numpy", "scipy", "yaml", "mlflow", "ray", "requests", "argcomplete", "inspect")
+
+
+def test_help_waits_for_nothing_slow():
+    code = "import sys; from mixste.cli import main\ntry: main(['--help'])\n"
+    code += f"except SystemExit: sys.stderr.write(' '.join(set({SLOW}) & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stderr == ""
+    assert "lift a file of 2D keypoints" in done.stdout
+
+
+@pytest.mark.parametrize("each", COMMANDS, ids=lambda module: module.__name__.split(".")[-1])
+def test_the_help_of_every_command_has_examples_that_its_options_allow(each, capsys):
+    name = each.__name__.split(".")[-1].replace("_", "-")
+    with pytest.raises(SystemExit) as stopped:
+        main([name, "--help"])
+    assert stopped.value.code == 0
+    shown = capsys.readouterr().out.split("examples:\n")[1].splitlines()
+    examples = [shlex.split(line.partition("mixste ")[2]) for line in shown]
+    assert examples
+    for example in examples:
+        assert parser().parse_args(example).run is each.run
+
+
+def test_a_shell_completes_commands_options_and_layouts(tmp_path):
+    def completed(line):
+        out = tmp_path / "completed"
+        environment = {**os.environ, "_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line))}
+        environment |= {"_ARGCOMPLETE_STDOUT_FILENAME": str(out), "_ARGCOMPLETE_IFS": "\n", "PYTHONPATH": str(ROOT)}
+        subprocess.run([sys.executable, "-m", "mixste.cli"], env=environment, capture_output=True, check=False)
+        return out.read_text().split()
+
+    assert completed("mixste do") == ["doctor"]
+    assert completed("mixste lift in.json --smo") == ["--smooth"]
+    assert completed("mixste lift in.json --skeleton body") == ["body25", "body25b"]

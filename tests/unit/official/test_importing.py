@@ -173,7 +173,7 @@ def test_an_imported_model_lifts_whole_sequences_and_says_what_it_is(tmp_path):
     weights = layouts.random_weights(layouts.mixste(32, 2, 9))
     path = layouts.save_mixste(tmp_path / "best_epoch.bin", weights)
     import_checkpoint(path, tmp_path / "out")
-    lifted = Lifter.load(tmp_path / "out").lift(keypoints(31)[0].numpy())
+    lifted = Lifter.load(tmp_path / "out").predict(keypoints(31)[:1].numpy())[0]
     assert lifted.shape == (31, 17, 3)
     values = json.loads((tmp_path / "out/config.json").read_text())
     assert (values["skeleton"], values["fps"], values["model"]["frames"]) == ("h36m17", 50.0, 9)

@@ -1,0 +1,103 @@
+"""`mixste doctor`: what is installed here, which device there is, and who answers."""
+
+import argparse
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mixste.commands.terminal import command, positive, say
+from mixste.errors import MixsteError
+from mixste.registry import ANSWER, CHAMPION, find, reach, store_uri
+
+NEEDED = ("mixste", "torch", "numpy", "scipy", "pyarrow", "ray", "mlflow", "dvc")
+EXTRAS = {"h5py": "reads annot_data.mat of MPI-INF-3DHP", "argcomplete": "completes in a shell"}
+GIB = 2**30
+LEAST = 2.0  # GiB that a run wants
+
+
+def add(commands: Any) -> None:
+    """Describe the subcommand."""
+    parser = command(
+        commands,
+        "doctor",
+        "say what is installed, which device there is, whether the model registry answers, and what is amiss",
+        "Exit status 1 if anything is amiss.",
+        "mixste doctor",
+        "MLFLOW_TRACKING_URI=http://127.0.0.1:5000 mixste doctor",
+    )
+    parser.add_argument("--seconds", type=positive, default=ANSWER, help="to wait for a server (default: %(default)g)")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print a line a finding; those that need mending begin with an exclamation mark."""
+    findings = [*_installed(), *_device(), *_registry(options.seconds), *_disk()]
+    width = max(len(name) for _, name, _ in findings)
+    say(*(f"{' ' if good else '!'} {name:<{width}}  {text}" for good, name, text in findings))
+    if not all(good for good, _, _ in findings):
+        raise SystemExit(1)
+
+
+Finding = tuple[bool, str, str]
+
+
+def _installed() -> Iterator[Finding]:
+    yield True, "python", platform.python_version()
+    for name in NEEDED:
+        found = _version(name)
+        yield found is not None, name, found or f"not installed: pip install {name}"
+    for name, use in EXTRAS.items():
+        yield True, name, _version(name) or f"not installed; it {use}"
+
+
+def _version(name: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _device() -> Iterator[Finding]:
+    try:
+        import torch
+    except ImportError as error:
+        yield False, "device", f"torch cannot be imported: {error}"
+        return
+    yield True, "cpu", f"{os.cpu_count()} cores, {torch.get_num_threads()} threads"
+    for number in range(torch.cuda.device_count()):
+        free, total = torch.cuda.mem_get_info(number)
+        name = torch.cuda.get_device_name(number)
+        yield True, f"cuda:{number}", f"{name}, {free / GIB:.1f} of {total / GIB:.1f} GiB free"
+    if not torch.cuda.is_available():
+        yield True, "cuda", "no GPU that torch can use"
+
+
+def _registry(seconds: float) -> Iterator[Finding]:
+    try:
+        store = store_uri()
+    except MixsteError as error:
+        yield True, "registry", f"none yet: {error}"
+        return
+    try:
+        reach(store, seconds)
+        yield True, "registry", store
+        champion = find(CHAMPION)
+    except MixsteError as error:
+        yield False, "champion", str(error)
+        return
+    except Exception as error:
+        yield False, "champion", f"{store} is no MLflow registry: {(str(error).splitlines() or [''])[0]}"
+        return
+    mpjpe = champion.tags.get("test_mpjpe_mm")
+    errors = f", test MPJPE {float(mpjpe):.1f} mm" if mpjpe else ""
+    yield True, "champion", f"{champion.name}, version {champion.version}{errors}"
+
+
+def _disk() -> Iterator[Finding]:
+    free = shutil.disk_usage(Path.cwd()).free / GIB
+    yield free > LEAST, "disk", f"{free:.1f} GiB free in {Path.cwd()}"

@@ -1,0 +1,25 @@
+"""A model by any of its names: registered, a folder, or an official checkpoint."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from mixste.registry import is_registered, pull
+
+
+@contextmanager
+def model_folder(model: str | Path, tracking_uri: str | None = None) -> Iterator[Path]:
+    """Yield the folder of weights and config of `models:/NAME@ALIAS`, of a checkpoint's file, or the one named.
+
+    Only the last outlives the block. MixsteError if there is no such model.
+    """
+    with TemporaryDirectory(prefix="mixste-") as place:
+        if is_registered(model):
+            yield pull(str(model), Path(place), tracking_uri)
+        elif Path(model).is_file():
+            from mixste.official.importing import import_checkpoint
+
+            yield import_checkpoint(Path(model), Path(place) / "model").folder
+        else:
+            yield Path(model)

@@ -1,0 +1,145 @@
+"""A registered model by its name: the only file of mixste that reaches MLflow, and only when it is asked."""
+
+import os
+import re  # nothing slow up here: the command line waits for it
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mixste.errors import MixsteError
+
+CHAMPION = "models:/mixste@champion"
+URI = re.compile(r"models:/([^/@]+)(?:@([^/@]+)|/([0-9]+))")
+ANSWER = 5.0  # seconds that a server has to answer
+_ENVIRONMENT = {  # what MLflow reads when imported, unless the user has set it: quiet, no telemetry, no long waits
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+}
+
+
+class Registered(NamedTuple):
+    """A version of a registered model; `tags` are its metrics, data and code as `pipelines.register` wrote them."""
+
+    name: str
+    version: str
+    aliases: tuple[str, ...]
+    tags: Mapping[str, str]
+    store: str
+
+
+def is_registered(model: object) -> bool:
+    """Say whether a name of a model is one of a registry and not of a folder."""
+    return str(model).startswith("models:")
+
+
+def store_uri(tracking_uri: str | None = None) -> str:
+    """Return where to ask: this, MLFLOW_TRACKING_URI, or mlflow.db in the current folder; MixsteError if it is gone."""
+    uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path('mlflow.db').resolve()}"
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
+        raise MixsteError(
+            "there is no model registry",
+            found=f"no file {uri.removeprefix('sqlite:///')}",
+            mend="run this where `dvc repro` was run, or name the server or file in MLFLOW_TRACKING_URI",
+        )
+    return uri
+
+
+def find(uri: str, tracking_uri: str | None = None) -> Registered:
+    """Return the version that `models:/NAME@ALIAS` or `models:/NAME/VERSION` names, without its files.
+
+    MixsteError if there is none, or if no registry answers.
+    """
+    name, alias, version = _parts(uri)
+    store = store_uri(tracking_uri)
+    client = _client(store)
+    from mlflow.exceptions import MlflowException
+
+    try:
+        found = client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, version)
+    except MlflowException as error:
+        raise _explained(uri, name, store, client, error) from error
+    return Registered(name, str(found.version), tuple(found.aliases), dict(found.tags), store)
+
+
+def pull(uri: str, place: Path, tracking_uri: str | None = None) -> Path:
+    """Fetch the model folder of `models:/NAME@ALIAS` or `models:/NAME/VERSION` into `place` and return it.
+
+    MixsteError if there is no such version, no registry answers, or the model is not one of this project.
+    """
+    found = find(uri, tracking_uri)
+    location = _client(found.store).get_model_version_download_uri(found.name, found.version)
+    inside = _model_folder(_fetch(f"{location}/MLmodel", place, found), uri)
+    return _fetch(f"{location}/{inside}", place, found)
+
+
+def _parts(uri: str) -> tuple[str, str | None, str | None]:
+    match = URI.fullmatch(uri)
+    if not match:
+        expected = "models:/NAME@ALIAS or models:/NAME/VERSION, as models:/mixste@champion"
+        raise MixsteError("this names no registered model", found=uri, expected=expected)
+    return match[1], match[2], match[3]
+
+
+def _client(uri: str) -> Any:
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    reach(uri)
+    from mlflow import MlflowClient
+
+    return MlflowClient(uri, uri)
+
+
+def reach(uri: str, seconds: float = ANSWER) -> None:
+    """Raise MixsteError if `uri` is a server that does not answer within so many seconds."""
+    if not uri.startswith(("http://", "https://")):
+        return
+    import requests
+
+    try:
+        requests.get(f"{uri.rstrip('/')}/health", timeout=seconds)
+    except requests.RequestException as error:
+        found = f"{type(error).__name__} within {seconds:g} seconds"
+        mend = "start it, or name another in MLFLOW_TRACKING_URI"
+        raise MixsteError(f"the model registry {uri} does not answer", found=found, mend=mend) from error
+
+
+def _explained(uri: str, name: str, store: str, client: Any, error: Exception) -> MixsteError:
+    """Return what to tell of a version that cannot be found: what there is instead."""
+    what = f"there is no {uri} in {store}"
+    try:
+        names = [model.name for model in client.search_registered_models()]
+        if name not in names:
+            return MixsteError(what, found=f"the models {', '.join(names)}" if names else "no registered model")
+        aliases = client.get_registered_model(name).aliases
+        versions = sorted(int(one.version) for one in client.search_model_versions(f"name = '{name}'"))
+    except Exception:
+        return MixsteError(what, found=str(error).splitlines()[0])
+    stands = ", ".join(f"@{alias} at {version}" for alias, version in aliases.items()) or "no alias"
+    return MixsteError(what, found=f"versions {', '.join(map(str, versions))}; {stands}")
+
+
+def _fetch(location: str, place: Path, found: Registered) -> Path:
+    from mlflow.artifacts import download_artifacts
+
+    try:
+        return Path(download_artifacts(location, dst_path=str(place), tracking_uri=found.store))
+    except Exception as error:
+        what = f"the files of {found.name} version {found.version} cannot be fetched"
+        raise MixsteError(what, found=(str(error).splitlines() or [type(error).__name__])[0]) from error
+
+
+def _model_folder(description: Path, uri: str) -> str:
+    """Return where in a stored model the model folder is, as MLflow's own file says."""
+    import yaml
+
+    tree = yaml.safe_load(description.read_text(encoding="utf-8"))
+    try:
+        return str(tree["flavors"]["python_function"]["artifacts"]["model"]["path"])
+    except (KeyError, TypeError):
+        expected = "one that `pipelines.register` made"
+        raise MixsteError(
+            f"{uri} is no model of this project", found="no model folder in it", expected=expected
+        ) from None

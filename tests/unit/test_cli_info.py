@@ -1,0 +1,120 @@
+"""`mixste info` and `mixste doctor`: what they find out, and what they call amiss."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from mixste import registry
+from mixste.cli import main
+from mixste.commands import doctor, info
+from mixste.models.checkpoint import ModelConfig, save_model
+from tests.unit.factories import model, model_settings
+from tests.unit.official import layouts
+
+PROVENANCE = {"stage": "finetune", "data": "cmu", "synthetic": False, "licence": "free", "validation_mpjpe_mm": 75.04}
+TAGS = {"test_mpjpe_mm": "70.24", "test_p_mpjpe_mm": "50.0", "verdict": "champion: surely better"}
+
+
+def facts(capsys):
+    lines = capsys.readouterr().out.splitlines()
+    return [tuple(part.strip() for part in line.strip().split("  ", 1)) for line in lines]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    settings = model_settings(frames=27)
+    parent = {"stage": "pretrain", "data": "amass", "licence": "free"}
+    origin = {**PROVENANCE, "parent": parent}
+    config = ModelConfig(model=settings, skeleton="h36m17", fps=50.0, provenance=origin)
+    save_model(tmp_path / "model", model(frames=27).state_dict(), config)
+    return tmp_path / "model"
+
+
+def test_info_says_what_a_model_takes_and_gives_and_where_it_comes_from(folder, capsys):
+    main(["info", str(folder)])
+    said = dict(facts(capsys))
+    parameters = sum(value.numel() for value in model(frames=27).parameters())
+    assert said["takes"].startswith("h36m17 (17 joints): x, y, confidence at 50 fps; x = u / width")
+    assert said["gives"] == "every frame of a window, m; camera, X right, Y down, Z forward, root-relative"
+    assert said["network"].endswith(f"27 frames a window, width 16, depth 2, heads 2; {parameters:,} parameters")
+    assert said["licence"] == "free"
+    assert said["made by"] == "stage finetune, data cmu, synthetic False, validation MPJPE 75.0 mm"
+    assert said["begun with"] == "stage pretrain, data amass"
+
+
+def test_info_of_an_official_checkpoint_is_of_what_it_becomes(tmp_path, capsys):
+    path = layouts.save_mixste(tmp_path / "best_epoch.bin", layouts.random_weights(layouts.mixste(16, 2, 9)))
+    main(["info", str(path)])
+    said = dict(facts(capsys))
+    assert said["takes"].startswith("h36m17 (17 joints): x, y at 50 fps")
+    assert "network MixSTE, file best_epoch.bin" in said["made by"]
+
+
+def test_info_of_a_registered_model_has_its_version_and_errors(folder, capsys, monkeypatch):
+    found = registry.Registered("mixste", "7", ("champion",), TAGS, "sqlite:////x.db")
+    monkeypatch.setattr(info, "find", lambda uri: found)
+    monkeypatch.setattr("mixste.lifting.source.pull", lambda uri, place, tracking_uri: folder)
+    main(["info", "models:/mixste@champion"])
+    said = dict(facts(capsys))
+    assert said["registered"] == "mixste, version 7, champion, in sqlite:////x.db"
+    assert said["test error"] == "MPJPE 70.2 mm, P-MPJPE 50.0 mm"
+    assert said["verdict"] == "champion: surely better"
+    assert said["licence"] == "free"
+
+
+def test_info_of_nothing_is_one_message(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["info", str(tmp_path)])
+    assert "no model in" in capsys.readouterr().err
+
+
+def test_doctor_finds_nothing_amiss_where_all_is_there(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    main(["doctor"])
+    said = dict(facts(capsys))
+    assert set(doctor.NEEDED) <= said.keys()
+    assert said["registry"].startswith("none yet: there is no model registry")
+    assert said["disk"].endswith(f"GiB free in {tmp_path}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_doctor_names_the_champion(capsys, monkeypatch, tmp_path):
+    (tmp_path / "mlflow.db").touch()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setattr(doctor, "find", lambda uri: registry.Registered("mixste", "7", (), TAGS, ""))
+    main(["doctor"])
+    assert dict(facts(capsys))["champion"] == "mixste, version 7, test MPJPE 70.2 mm"
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (("NEEDED", ("mixste", "no-such-thing")), "! no-such-thing  not installed: pip install no-such-thing"),
+        (("LEAST", 1e9), "! disk"),
+    ],
+)
+def test_doctor_marks_what_is_amiss_and_ends_with_status_1(capsys, monkeypatch, tmp_path, change, line):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr(doctor, *change)
+    with pytest.raises(SystemExit) as stopped:
+        main(["doctor"])
+    assert stopped.value.code == 1
+    marked = [text for text in capsys.readouterr().out.splitlines() if text.startswith("!")]
+    assert [text.startswith(line) for text in marked] == [True]
+
+
+def test_doctor_says_which_server_does_not_answer(capsys, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with pytest.raises(SystemExit):
+        main(["doctor", "--seconds", "2"])
+    assert "!" in (said := capsys.readouterr().out)
+    assert "the model registry http://127.0.0.1:9 does not answer" in said
+
+
+def test_a_masked_network_says_that_it_does_not_lift():
+    config = SimpleNamespace(
+        kind="masked", skeleton="h36m17", joints=17, fps=50, screen="", provenance={}, model=model_settings()
+    )
+    assert dict(info._described(config))["gives"] == "hidden 2D keypoints: it is for fine-tuning and does not lift"

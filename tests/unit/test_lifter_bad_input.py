@@ -1,0 +1,116 @@
+"""What users hand in by mistake: one clear error, or a fallback that the report states."""
+
+import numpy as np
+import pytest
+
+from mixste.errors import MixsteError
+from tests.unit.lifters import SIZE, lifter, person
+
+
+@pytest.fixture(scope="module")
+def own():
+    return lifter()
+
+
+def lift(own, keypoints, **changes):
+    return own.lift(keypoints, **{"skeleton": "h36m17", "fps": 50, "image_size": SIZE, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"skeleton": "coco"}, r"unknown layout of keypoints; found: 'coco'; expected: one of .*body25, .*coco17"),
+        ({"skeleton": "body25"}, r"shape \(40, 17, 3\).*25 joints of body25.*17 joints is coco17 or .*h36m17"),
+        ({"fps": 0}, r"found: fps 0; expected: frames per second above 0"),
+        ({"fps": float("nan")}, "found: fps nan"),
+        ({"fps": -25}, "found: fps -25"),
+        ({"fps": None}, "found: fps None"),
+        (
+            {"image_size": None},
+            r"found: no image_size.*these keypoints reach to 5\d\d x 6\d\d",
+        ),
+        ({"image_size": (0, 10)}, r"found: image_size \(0, 10\)"),
+        ({"image_size": 1000}, "found: image_size 1000"),
+        ({"threshold": 2}, "found: threshold 2; expected: 0 to 1"),
+    ],
+)
+def test_what_is_said_of_keypoints_must_be_possible(own, changes, message):
+    with pytest.raises(MixsteError, match=message):
+        lift(own, person(), **changes)
+
+
+@pytest.mark.parametrize(
+    ("keypoints", "message"),
+    [
+        (person()[0], r"shape \(17, 3\).*one frame is keypoints\[None\]"),
+        (person()[:, None], r"shape \(40, 1, 17, 3\).*one person at a time"),
+        (person()[:0], "nothing to lift; found: no frames"),
+        (person().reshape(40, -1), r"shape \(40, 51\)"),
+        (np.zeros((40, 17, 4)), r"shape \(40, 17, 4\)"),
+        ([[1, 2], [3]], "no array of numbers"),
+        (np.full((2, 17, 3), "x"), "no array of numbers"),
+        (np.zeros((40, 17, 3)), r"nothing to lift; found: no keypoint with confidence 0.05 or more in 40 frames"),
+        (np.full((40, 17, 2), np.nan), "nothing to lift; found: no keypoint"),
+    ],
+)
+def test_keypoints_that_cannot_be_lifted_are_refused_with_what_was_expected(own, keypoints, message):
+    with pytest.raises(MixsteError, match=message):
+        lift(own, keypoints)
+
+
+def test_normalised_keypoints_are_recognised(own):
+    normalised = person() / [*SIZE, 1]
+    with pytest.raises(
+        MixsteError, match=r"look normalised, not pixels; found: no x or y beyond 0\.\d+ for an image of"
+    ):
+        lift(own, normalised)
+
+
+def test_swapped_coordinates_are_recognised_where_they_leave_the_image(own):
+    wide = person() * [1, 0.4, 1] + [300, 0, 0]
+    lift(own, wide, image_size=(1000, 320))
+    with pytest.raises(MixsteError, match=r"100% of them outside of 1000 x 320.*seem to be swapped"):
+        lift(own, wide[..., [1, 0, 2]], image_size=(1000, 320))
+    with pytest.raises(MixsteError, match=r"outside of 320 x 1000.*width and height, seem to be swapped"):
+        lift(own, wide, image_size=(320, 1000))
+
+
+def test_a_person_that_lies_raises_the_suspicion_that_x_and_y_are_swapped(own):
+    report = lift(own, person()[..., [1, 0, 2]]).report
+    assert "The trunk is nearer to level than upright in most frames: if it is not, x and y are swapped." in report
+
+
+def test_keypoints_beyond_the_image_are_said(own):
+    x = person()
+    x[:, :3, 0] += 900
+    assert any("of the keypoints lie outside of 1000 x 800" in sentence for sentence in lift(own, x).report)
+
+
+def test_nan_and_negative_and_unsure_keypoints_are_taken_as_missing_and_said(own):
+    x = person()
+    x[0, 0, 0], x[1, 1, 2], x[2, 2, 2], x[3, 3, 2] = np.nan, -0.5, 0.01, 7
+    report = lift(own, x).report
+    assert "1 keypoints that are NaN or infinite are taken as missing." in report
+    assert "1 keypoints with negative confidence are taken as missing." in report
+    assert "1 keypoints with confidence below 0.05 are taken as missing." in report
+    assert "1 keypoints with confidence above 1 are taken as sure." in report
+    assert any("3 of 680 joints in single frames" in sentence for sentence in report)
+
+
+def test_without_confidence_it_is_1_where_there_is_a_joint(own):
+    x = person(channels=2)
+    x[3, 3] = 0
+    sure = np.concatenate([x, (x != 0).any(-1, keepdims=True)], axis=-1)
+    motion = lift(own, x)
+    assert np.array_equal(motion.joints, lift(own, sure).joints)
+    assert "The model wants confidence and there is none: 1 where there is a joint." in motion.report
+
+
+def test_one_frame_is_lifted_as_a_standstill(own):
+    motion = lift(own, person(1), fps=30)
+    assert np.array_equal(motion.joints, lift(own, person(1), fps=50).joints)
+    assert "There is one frame: it was lifted as if the person stood still." in motion.report
+
+
+def test_clean_keypoints_of_the_models_own_layout_and_rate_need_no_words(own):
+    assert lift(own, person()).report == ()
