@@ -3,9 +3,9 @@
     python -m benchmarks.drills.soak [--kills 24] [--seed 0] [--keep FOLDER]
 
 One checkout runs `dvc repro` undisturbed. Another is killed: a worker, the driver of the stage, or the whole process
-group; at a random moment, when a checkpoint is being written, or when a stage begins. Then the same command runs again,
-until it ends by itself; where kills are left, from the start with nothing of the round before. Held against each other:
-the bytes of all outputs in dvc.lock, every metric of every run in MLflow, and files that are half-written.
+group; at a random moment, in a step, when a checkpoint is being written, or when a stage begins. Then the same command
+runs again, until it ends by itself; where kills are left, from the start with nothing of the round before. Held against
+each other: the bytes of all outputs in dvc.lock, every metric of every run in MLflow, and files that are half-written.
 """
 
 import argparse
@@ -35,9 +35,9 @@ SETTINGS = [
 ]
 TRAININGS = ("pretrain", "scratch", "finetune")
 TIMINGS = ("frames_per_second", "step_seconds", "data_seconds", "memory_peak_gib", "seconds", "mfu")
-TARGETS, MOMENTS = ("worker", "driver", "group"), ("random", "checkpoint", "stage begins")
+TARGETS, MOMENTS = ("worker", "driver", "group"), ("random", "step", "checkpoint", "stage begins")
 MARK = "MIXSTE_DRILL"
-PROGRESS = re.compile(r"^(?:Running stage|\w+  epoch) \S+", re.MULTILINE)
+EPOCH = re.compile(r"^\w+  epoch \S+", re.MULTILINE)
 STAGE = re.compile(r"^Running stage '(.+)'", re.MULTILINE)
 SHARE = 1 / 7  # of the undisturbed run's time: the latest of the random moments
 QUERY = """
@@ -61,15 +61,6 @@ class Tally:
     starts: int = 0
     rounds: int = 0
     problems: list[str] = field(default_factory=list)
-    _reached: int = 0
-    _patience: float = 1.0
-
-    def patience(self, checkout: Path) -> float:
-        """Grows while no stage or epoch is reached that was not before, so that a busy machine comes to an end, too."""
-        reached = len(set(PROGRESS.findall((checkout / "drill.log").read_text(errors="replace"))))
-        self._patience = 1.0 if reached != self._reached else 1.3 * self._patience
-        self._reached = reached
-        return self._patience
 
 
 class Victim:
@@ -197,7 +188,7 @@ def _attempt(checkout: Path, tally: Tally, kills: int, latest: float) -> bool:
             victim.process.wait()
             break
         target, moment = random.choice(TARGETS), random.choice(MOMENTS)  # noqa: S311  (no secret)
-        moment = _moment(moment, checkout, victim.alive, latest * tally.patience(checkout))
+        _moment(moment, checkout, victim.alive, latest)
         if not victim.alive():
             break
         if not victim.kill(target):
@@ -214,21 +205,18 @@ def _attempt(checkout: Path, tally: Tally, kills: int, latest: float) -> bool:
     return True
 
 
-def _moment(moment: str, checkout: Path, alive: Callable[[], bool], latest: float) -> str:
-    """Wait for a moment to kill at; returns which it was: random if the other did not come, or the command ended."""
+def _moment(moment: str, checkout: Path, alive: Callable[[], bool], latest: float) -> None:
+    """Wait for a moment to kill at, or for the command's end: what comes first."""
     if moment == "random":
-        latest *= random.random()  # noqa: S311  (no secret)
-    seen = {"random": _nothing, "checkpoint": _checkpoints, "stage begins": _stages}[moment]
-    before, end = seen(checkout), time.monotonic() + latest
-    while alive() and time.monotonic() < end:
-        if seen(checkout) - before:
-            return moment
+        seen, after = None, latest * random.random()  # noqa: S311  (no secret)
+    else:
+        seen, after = SEEN[moment], random.uniform(0.0, 3.0) if moment == "step" else 0.0  # noqa: S311  (no secret)
+    before = seen(checkout) if seen else set()
+    while seen and alive() and not seen(checkout) - before:
         time.sleep(0.005)
-    return "random"
-
-
-def _nothing(checkout: Path) -> set[str]:
-    return set()
+    end = time.monotonic() + after
+    while alive() and time.monotonic() < end:
+        time.sleep(0.005)
 
 
 def _checkpoints(checkout: Path) -> set[str]:
@@ -236,8 +224,12 @@ def _checkpoints(checkout: Path) -> set[str]:
     return {f"{place}/{name}" for place, names, _ in walked for name in names if name.startswith("checkpoint_")}
 
 
-def _stages(checkout: Path) -> set[str]:
-    return set(STAGE.findall((checkout / "drill.log").read_text(errors="replace")))  # each once a round
+def _printed(text: re.Pattern[str]) -> Callable[[Path], set[str]]:
+    return lambda checkout: set(text.findall((checkout / "drill.log").read_text(errors="replace")))
+
+
+# what is new at each of the moments; all of them get on with the round
+SEEN = {"step": _printed(EPOCH), "checkpoint": _checkpoints, "stage begins": _printed(STAGE)}
 
 
 def _start_over(checkout: Path) -> None:
