@@ -38,7 +38,9 @@ def read_motion(path: Path) -> dict[str, Any]:
     """Return the values of the Motion that an .npz, .csv or .parquet file holds; MixsteError naming the file."""
     readers = {".npz": _read_npz, ".csv": _read_csv, ".parquet": _read_parquet}
     if path.suffix.lower() not in readers:
-        raise MixsteError(f"cannot load a motion from {path}", found=path.suffix or "no ending", expected=_list(readers))
+        raise MixsteError(
+            f"cannot load a motion from {path}", found=path.suffix or "no ending", expected=_list(readers)
+        )
     if not path.is_file():
         raise MixsteError(f"cannot load {path}", found="no such file", expected="a motion that was saved")
     try:

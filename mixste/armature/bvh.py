@@ -81,4 +81,6 @@ def _assembled(fitted: Fit, scale: float, fps: float) -> Bvh:
             channels.append(())
 
     add(skeleton.root, -1)
-    return Bvh(tuple(names), tuple(parents), np.array(offsets), tuple(channels), 1 / fps, np.concatenate(values, axis=1))
+    return Bvh(
+        tuple(names), tuple(parents), np.array(offsets), tuple(channels), 1 / fps, np.concatenate(values, axis=1)
+    )

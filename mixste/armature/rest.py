@@ -39,7 +39,9 @@ def load_rest(name: str) -> Rest:
     unknown = [joint for joint in skeleton.joints if _left(joint) not in data["joints"]]
     if unknown:
         found = f"{len(unknown)} joints without a place in {FOLDER / 'rest.yaml'}: {', '.join(unknown[:5])}"
-        raise MixsteError(f"no armature can be made of skeleton {name}", found=found, expected="joints named as h36m17's")
+        raise MixsteError(
+            f"no armature can be made of skeleton {name}", found=found, expected="joints named as h36m17's"
+        )
     joints = np.array([_sided(joint, data["joints"][_left(joint)]) for joint in skeleton.joints])
     ends = {}
     for leaf in sorted(set(range(len(joints))) - set(skeleton.parents)):

@@ -12,18 +12,19 @@ import numpy as np
 
 from mixste.errors import MixsteError
 from mixste.refining.legs import reach
-from mixste.refining.smoothing import low_pass
+from mixste.refining.way import LOWEST, way
 from mixste.skeleton import Skeleton, load_skeleton
 
 if TYPE_CHECKING:
     from mixste.motion import Motion
 
 ANKLE = 0.039 / 0.491  # height of the ankle above the floor by the length from hip to ankle
-NEAR, SLOW = 0.04, 0.5  # a standing ankle's height above its lowest, in leg lengths, and its speed, leg lengths a second
-ABOVE = 0.04  # of a rooted motion: a standing ankle's height above the lower of the two, in leg lengths
+NEAR, SLOW = (
+    0.04,
+    0.5,
+)  # a standing ankle's height above its lowest, in leg lengths, and its speed, leg lengths a second
+SLIDES = 0.05  # of an ankle's height, some 4 mm: what is called sliding
 SHORTEST, EASE = 0.1, 0.15  # seconds: of a step's stance, and over which a foot is let go
-WAY_HZ = 6.0  # what a rooted motion's way is smoothed with
-LOWEST = 5.0  # percentile of the lower ankle's height that is taken for standing
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class _Legs:
 
 
 def ground(motion: "Motion") -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return absolute joints (t j 3) of a motion with Z up whose standing feet are still on Z = 0, and what was done."""
+    """Return absolute joints (t j 3) of a motion with Z up whose standing feet are still, and what was done."""
     if motion.frame != "world":
         mend = "turn it upright first: motion.z_up()"
         found = f"frame {motion.frame}"
@@ -48,12 +49,9 @@ def ground(motion: "Motion") -> tuple[np.ndarray, tuple[str, ...]]:
         raise MixsteError("cannot put this motion on a floor", found="legs without length", expected="a person")
     said = []
     if motion.rooted:
-        joints = joints + _way(joints[:, legs.chain[:, 2]], motion.fps, length)[:, None]
+        joints = joints + way(joints[:, legs.chain[:, 2]], motion.fps, length)[:, None]
         said.append("The root's way and height were guessed from the standing feet.")
-    ankles = joints[:, legs.chain[:, 2]]
-    floor = np.percentile(ankles[..., 2].min(axis=1), LOWEST) - ANKLE * length
-    joints = joints - (0.0, 0.0, floor)
-    standing = contacts(joints[:, legs.chain[:, 2]], motion.fps, length)
+    joints, standing = _on_floor(joints, legs, motion.fps, length)
     held, short = _held(joints, standing, legs, ANKLE * length, motion.fps)
     share = 100 * standing.any(axis=1).mean()
     said.append(f"The floor was put at Z = 0; a foot stands in {share:.0f} % of the frames and was held in its place.")
@@ -63,14 +61,14 @@ def ground(motion: "Motion") -> tuple[np.ndarray, tuple[str, ...]]:
 
 
 def contacts(ankles: np.ndarray, fps: float, length: float) -> np.ndarray:
-    """Say when ankles (t 2 3) over a floor at 0 stand (t 2): near the floor and slow, for a tenth of a second or more.
+    """Say when ankles (t 2 3) stand (t 2): near Z = 0, where they stand lowest, and slow, for SHORTEST or longer.
 
     `length` is that of a leg, in the unit of the ankles.
     """
     if len(ankles) < 2:
-        return ankles[..., 2] < (ANKLE + NEAR) * length
+        return ankles[..., 2] < NEAR * length
     speed = np.linalg.norm(np.gradient(ankles, 1 / fps, axis=0), axis=-1)
-    return _lasting((ankles[..., 2] < (ANKLE + NEAR) * length) & (speed < SLOW * length), fps)
+    return _lasting((ankles[..., 2] < NEAR * length) & (speed < SLOW * length), fps)
 
 
 def runs(mask: np.ndarray) -> list[tuple[int, int]]:
@@ -103,45 +101,39 @@ def _lasting(mask: np.ndarray, fps: float) -> np.ndarray:
     shortest = max(1, round(SHORTEST * fps))
     for column in lasting.T:
         for start, stop in runs(~column):
-            column[start:stop] = 0 < start and stop < len(column) and stop - start < shortest
+            column[start:stop] = start > 0 and stop < len(column) and stop - start < shortest
         for start, stop in runs(column):
             column[start:stop] = stop - start >= min(shortest, len(column))
     return lasting
 
 
-def _way(ankles: np.ndarray, fps: float, length: float) -> np.ndarray:
-    """Return the path (t 3) of a rooted motion's root that leaves the lower of its ankles (t 2 3) where it stands.
-
-    The weight passes from foot to foot smoothly; what no foot says (a flight) is not seen.
-    """
-    heights = ankles[..., 2]
-    share = np.exp(-(heights - heights.min(axis=1, keepdims=True)) / (ABOVE * length / 2))
-    share /= share.sum(axis=1, keepdims=True)
-    steps = -((share[1:] + share[:-1])[..., None] / 2 * np.diff(ankles, axis=0)).sum(axis=1)
-    path = np.concatenate([np.zeros((1, 3)), np.cumsum(steps, axis=0)])
-    path[:, 2] = -(share * heights).sum(axis=1)
-    return low_pass(path, fps, WAY_HZ) if fps > 2 * WAY_HZ else path
+def _on_floor(joints: np.ndarray, legs: _Legs, fps: float, length: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return joints (t j 3) with the middle height of standing ankles where it belongs, and when they stand (t 2)."""
+    ankles = joints[:, legs.chain[:, 2]]
+    floor = np.percentile(ankles[..., 2].min(axis=1), LOWEST)
+    standing = contacts(ankles - (0.0, 0.0, floor), fps, length)
+    if standing.any():
+        floor = float(np.median(ankles[..., 2][standing]))
+    return joints - (0.0, 0.0, floor - ANKLE * length), standing
 
 
-def _held(
-    joints: np.ndarray, standing: np.ndarray, legs: _Legs, height: float, fps: float
-) -> tuple[np.ndarray, int]:
-    """Return joints (t j 3) with each standing ankle at its stance's place, and in how many frames one is out of reach."""
+def _held(joints: np.ndarray, standing: np.ndarray, legs: _Legs, height: float, fps: float) -> tuple[np.ndarray, int]:
+    """Return joints (t j 3) with each standing ankle in its place, and in how many frames one is out of reach."""
     held, short = joints.copy(), np.zeros(len(joints), dtype=bool)
     for (hip, knee, ankle), foot, stands in zip(legs.chain, legs.feet, standing.T, strict=True):
         wanted = joints[:, ankle] + _shift(joints[:, ankle], stands, height, fps)
         knees, ankles = reach(joints[:, hip], joints[:, knee], joints[:, ankle], wanted)
         held[:, knee] = knees
         held[:, foot] += (ankles - joints[:, ankle])[:, None]
-        short |= stands & (np.linalg.norm(ankles - wanted, axis=-1) > 0.01 * height)
+        short |= stands & (np.linalg.norm(ankles - wanted, axis=-1) > SLIDES * height)
     return held, int(short.sum())
 
 
 def _shift(ankle: np.ndarray, stands: np.ndarray, height: float, fps: float) -> np.ndarray:
-    """Return how far (t 3) to move one ankle: in a stance to its mean place on the floor, around it less and less."""
+    """Return how far (t 3) to move one ankle: in a stance to its mean place, around it less and less, never below."""
     shift = np.zeros_like(ankle)
     for start, stop in runs(stands):
-        place = np.append(ankle[start:stop, :2].mean(axis=0), height)
+        place = np.maximum(ankle[start:stop].mean(axis=0), (-np.inf, -np.inf, height))
         shift[start:stop] = place - ankle[start:stop]
     frames = np.arange(len(ankle))
     for start, stop in runs(~stands):

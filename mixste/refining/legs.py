@@ -23,9 +23,8 @@ def reach(hip: np.ndarray, knee: np.ndarray, ankle: np.ndarray, wanted: np.ndarr
 def _bend(hip: np.ndarray, knee: np.ndarray, ankle: np.ndarray, along: np.ndarray) -> np.ndarray:
     """Return where knees point to (t 3), square to `along`: the present way, turned as the legs turn."""
     before = _unit(ankle - hip)
-    out = knee - hip
-    turned = out - ((out * (before + along)).sum(axis=-1, keepdims=True) / np.maximum(1 + _dot(before, along), 1e-9)) * (before + along)
-    turned += 2 * _dot(out, before) * along
+    out, both = knee - hip, before + along
+    turned = out - _dot(out, both) / np.maximum(1 + _dot(before, along), 1e-9) * both + 2 * _dot(out, before) * along
     return _unit(turned - _dot(turned, along) * along)
 
 
