@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mixste.motion import Motion
 
 ROUNDS = 5
+FARTHEST = 200.0  # metres: a person is a few pixels there
 SEEN = 2  # joints at least: a place has three unknowns, each joint says two
 LEGS = 0.491  # of stature, from hip to ankle: Drillis and Contini (1966)
 
@@ -36,8 +37,10 @@ def locate(
     joints = motion.joints.astype(np.float64)
     path = solve(joints, (pixels - centre) / focal, confidence, focal)
     known = np.isfinite(path[:, 0])
-    if not known.any():
-        found = f"no frame of {len(path)} with {SEEN} joints that a place before the camera fits"
+    distance = float(np.median(path[known, 2])) if known.any() else 0.0
+    if not 0 < distance < FARTHEST:
+        none = f"no frame of {len(path)} with {SEEN} joints that a place before the camera fits"
+        found = f"the person would be {distance:.0f} m away" if distance else none
         mend = "check that keypoints and intrinsics are pixels of one image, and joints metres in camera axes"
         raise MixsteError("cannot find where the person was", found=found, mend=mend)
     path = _filled(path, known)

@@ -99,6 +99,8 @@ def _smooth(wanted: np.ndarray, weight: np.ndarray, stiffness: float) -> np.ndar
     """Return z (t,) with the least sum of weight |z - wanted / weight|^2 + stiffness |z's step|^2."""
     from scipy.linalg import solveh_banded
 
+    if len(weight) == 1:
+        return wanted
     bands = np.zeros((2, len(weight)))
     bands[1] = weight + 1e-9
     bands[1, :-1] += stiffness
