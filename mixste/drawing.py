@@ -125,13 +125,13 @@ def clip_gif(
 
     step = max(1, round(fps / shown_fps))
     flat = np.asarray(keypoints, dtype=float)[::step, :, :2] * (1, -1)
-    solid = [_turned(np.asarray(pose)[::step], skeleton.root, degrees=40.0) for pose in (predicted, truth)]
+    solid = [turned(np.asarray(pose)[::step], skeleton.root, degrees=40.0) for pose in (predicted, truth)]
     wrong = _centred(predicted, skeleton.root) - _centred(truth, skeleton.root)
     errors = 1000 * np.linalg.norm(wrong, axis=-1).mean(axis=-1)[::step]
     panels = {"2D input": flat, "prediction": solid[0], "ground truth": solid[1]}
     images = [
         Image.fromarray(image).quantize(48, dither=Image.Dither.NONE)
-        for image in _frames(panels, errors, skeleton, title, note)
+        for image in frames(panels, [f"MPJPE {error:.0f} mm" for error in errors], skeleton, title, note)
     ]
     with whole_file(path) as partial:
         images[0].save(
@@ -197,17 +197,17 @@ def _centred(pose: np.ndarray, root: int) -> np.ndarray:
     return np.asarray(pose, dtype=float) - np.asarray(pose, dtype=float)[:, [root]]
 
 
-def _turned(pose: np.ndarray, root: int, degrees: float) -> np.ndarray:
+def turned(pose: np.ndarray, root: int, degrees: float) -> np.ndarray:
     """Return poses (t j 3; X right, Y down, Z forward) seen from the side by `degrees`: right and up (t j 2)."""
     right, down, forward = np.moveaxis(_centred(pose, root), -1, 0)
     angle = np.radians(degrees)
     return np.stack([np.cos(angle) * right + np.sin(angle) * forward, -down], axis=-1)
 
 
-def _frames(
-    panels: Mapping[str, np.ndarray], errors: np.ndarray, skeleton: Skeleton, title: str, note: str
+def frames(
+    panels: Mapping[str, np.ndarray], captions: Sequence[str], skeleton: Skeleton, title: str, note: str
 ) -> Iterator[np.ndarray]:
-    """Yield one RGB image a frame: the panels (t j 2) side by side, each at a scale that stays."""
+    """Yield one RGB image a frame: the panels (t j 2) side by side, each at a scale that stays, one with a caption."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -220,12 +220,12 @@ def _frames(
         _fit(axes, points if name == "2D input" else solid)
         axes.set_xlabel(name, fontsize=9)
         drawn.append((axes, points, _sticks(axes, skeleton)))
-    for frame, error in enumerate(errors):
+    for frame, caption in enumerate(captions):
         for axes, points, sticks in drawn:
             for line, (parent, child) in zip(sticks, skeleton.bones, strict=True):
                 line.set_data(*points[frame, [parent, child]].T)
             if axes is drawn[1][0]:
-                axes.set_title(f"MPJPE {error:.0f} mm", fontsize=8, color="#555555")
+                axes.set_title(caption, fontsize=8, color="#555555")
         canvas.draw()
         figure.set_layout_engine("none")  # laid out once: every frame has the same panels
         yield np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from mixste.drawing import clip_gif, label_efficiency, learning_curves, pareto, per_action, per_joint
+from mixste.drawing import clip_gif, label_efficiency, learning_curves, pareto, per_action, per_joint, turned
 from mixste.skeleton import load_skeleton
 
 HISTORIES = {
@@ -94,8 +94,6 @@ def test_a_clip_is_drawn_around_the_skeletons_own_root(tmp_path):
 
 
 def test_what_is_up_in_the_world_is_up_in_the_clip():
-    from mixste.drawing import _turned
-
     pose = np.zeros((1, 2, 3))
     pose[0, 1] = (0.0, -1.0, 0.0)  # above the root: the camera's Y points down
-    np.testing.assert_allclose(_turned(pose, 0, degrees=40.0)[0, 1], (0.0, 1.0), atol=1e-12)
+    np.testing.assert_allclose(turned(pose, 0, degrees=40.0)[0, 1], (0.0, 1.0), atol=1e-12)
