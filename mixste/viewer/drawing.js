@@ -7,7 +7,8 @@ const SCALE = ["#3b6fd4", "#27a3c4", "#8fc95c", "#f3c23a", "#ee7c2b", "#cf1f2e"]
 let camera = { ...HOME };
 let spots = []; // where each joint is on the 3D canvas: [x, y, depth], or null
 let pointed = -1; // the joint under the pointer
-const ink = {}; // the theme's colours
+const INKS = ["left", "right", "middle", "truth", "grid", "soft", "ink", "panel", "accent"];
+const ink = {}; // the theme's colours, as viewer.css names them
 
 const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
 const near = () => scene.rooted || $("follow").checked; // the camera stays with the person
@@ -80,12 +81,13 @@ function shade(share) {
   return `rgb(${[1, 3, 5].map((i) => Math.round(part(low, i) + (part(low + 1, i) - part(low, i)) * (step - low)))})`;
 }
 
-/** Draw a line in space, cut where it comes too close. */
-function edge(pen, eye, from, to) {
+/** A line in space as a path's next part, cut where it comes too close. */
+function edge(path, eye, from, to) {
   let [a, b] = [seen(eye, from), seen(eye, to)].sort((one, other) => other[2] - one[2]);
   if (a[2] < NEAR) return;
   if (b[2] < NEAR) b = b.map((value, axis) => a[axis] + ((a[2] - NEAR) / (a[2] - b[2])) * (value - a[axis]));
-  line(pen, ink.grid, 1, shown(eye, a), shown(eye, b));
+  path.moveTo(...shown(eye, a));
+  path.lineTo(...shown(eye, b));
 }
 
 /** The grid at the lowest joint. */
@@ -93,11 +95,13 @@ function ground(pen, eye) {
   const cell = nice((extent.high[2] - extent.low[2] || extent.reach) / 3);
   const [x, y] = [0, 1].map((axis) => Math.round(eye.centre[axis] / cell) * cell);
   const cells = Math.min(Math.ceil((near() ? 1.4 * extent.reach : extent.all) / cell), 60);
-  const [half, z] = [cells * cell, extent.low[2]];
+  const [half, z, path] = [cells * cell, extent.low[2], new Path2D()];
   for (let i = -half; i <= half + cell / 2; i += cell) {
-    edge(pen, eye, [x + i, y - half, z], [x + i, y + half, z]);
-    edge(pen, eye, [x - half, y + i, z], [x + half, y + i, z]);
+    edge(path, eye, [x + i, y - half, z], [x + i, y + half, z]);
+    edge(path, eye, [x - half, y + i, z], [x + half, y + i, z]);
   }
+  [pen.strokeStyle, pen.lineWidth] = [ink.grid, 1];
+  pen.stroke(path);
 }
 
 /** Where the joints are on the canvas. */
@@ -160,7 +164,9 @@ function marks(pen, eye, byError) {
   if (!byError) return;
   const wide = Math.min(160, eye.width / 3);
   const left = eye.width - 14 - wide;
-  for (let i = 0; i < wide; i++) line(pen, shade(i / wide), 8, [left + i, 16], [left + i + 1, 16]);
+  const scale = pen.createLinearGradient(left, 0, left + wide, 0);
+  SCALE.forEach((colour, i) => scale.addColorStop(i / (SCALE.length - 1), colour));
+  line(pen, scale, 8, [left + 4, 16], [left + wide - 4, 16]);
   text(pen, "0", left, 36);
   text(pen, `${told(means.top)} or more`, eye.width - 14, 36, "end");
 }
@@ -183,7 +189,7 @@ function drawView() {
 function drawInput() {
   const layout = scene.input;
   const { pen, width, height } = sheet($("input"));
-  const scale = Math.min((width - 40) / layout.size[0], (height - 40) / layout.size[1]);
+  const scale = 0.86 * Math.min(width / layout.size[0], height / layout.size[1]);
   const corner = [width, height].map((side, axis) => (side - scale * layout.size[axis]) / 2);
   const first = place.frame * layout.joints.length;
   const found = layout.joints.map((_, joint) => {
@@ -221,8 +227,7 @@ function drawCurve() {
   if (drawCurve.size !== `${width} ${height}`) {
     [drawCurve.size, drawCurve.path] = [`${width} ${height}`, curve(width, height)];
   }
-  pen.strokeStyle = ink.accent;
-  pen.lineWidth = 1.3;
+  [pen.strokeStyle, pen.lineWidth] = [ink.accent, 1.3];
   pen.stroke(drawCurve.path);
   text(pen, `MPJPE, mean ${told(means.mean)}, at most ${told(means.high)}`, 8, 11);
   line(pen, ink.ink, 1.3, [along(place.frame, width), 14], [along(place.frame, width), height]);

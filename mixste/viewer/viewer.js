@@ -127,8 +127,7 @@ function on(element, listeners) {
 
 function theme() {
   const style = getComputedStyle(document.documentElement);
-  const names = ["left", "right", "middle", "truth", "grid", "soft", "ink", "panel", "accent"];
-  for (const name of names) ink[name] = style.getPropertyValue(`--${name}`).trim();
+  for (const name of INKS) ink[name] = style.getPropertyValue(`--${name}`).trim();
   redraw();
 }
 
