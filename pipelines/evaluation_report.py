@@ -10,9 +10,11 @@ from torch import Tensor
 
 from mixste import drawing
 from mixste.files import whole_file, whole_folder
+from mixste.motion import Motion
 from mixste.protocols import AS_PUBLISHED, PROTOCOLS, Protocol
 from mixste.sequences import Sequences
 from mixste.skeleton import load_skeleton
+from mixste.viewer import write_html
 from pipelines.comparison import lines, page
 from pipelines.evaluated import Evaluated
 from pipelines.params import Params
@@ -43,7 +45,7 @@ def write_report(
         (partial / "table.md").write_text(page(table, title, protocol.headline), encoding="utf-8")
         _figures(partial, models, sequences)
         shown = models.get("finetuned") or next(iter(models.values()))
-        _clip(partial / "clip.gif", shown.predicted, sequences, params.evaluate.clip_seconds)
+        _clip(partial, shown.predicted, sequences, params.evaluate.clip_seconds)
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -116,18 +118,24 @@ def _history(folder: Path) -> dict[str, list[float]]:
     return {column: [float(row[column]) for row in rows] for column in rows[0]}
 
 
-def _clip(path: Path, predicted: Tensor, sequences: Sequences, seconds: float) -> None:
-    """Render the start of the sequence in the middle of the test set: neither the best nor the worst by choice."""
+def _clip(folder: Path, predicted: Tensor, sequences: Sequences, seconds: float) -> None:
+    """Show the start of the sequence in the middle of the test set: neither the best nor the worst by choice."""
     middle = len(sequences) // 2
     low, high = sequences.offsets[middle : middle + 2].tolist()
     shown = slice(low, min(high, low + round(seconds * sequences.fps)))
+    keypoints, joints = sequences.keypoints[shown].numpy(), predicted[shown].numpy()
+    truth = (sequences.joints[shown] - sequences.joints[shown, sequences.root, None]).numpy()
+    title = f"{sequences.clips[middle]}, {sequences.actions[middle]}"
     drawing.clip_gif(
-        sequences.keypoints[shown, :, :2].numpy(),
-        predicted[shown].numpy(),
-        (sequences.joints[shown] - sequences.joints[shown, sequences.root, None]).numpy(),
+        keypoints[..., :2],
+        joints,
+        truth,
         load_skeleton(sequences.skeleton),
-        path,
+        folder / "clip.gif",
         fps=sequences.fps,
-        title=f"{sequences.clips[middle]}, {sequences.actions[middle]}",
+        title=title,
         note=note(sequences),
     )
+    motion = Motion(joints, sequences.skeleton, sequences.fps, unit=sequences.unit)
+    heading = f"{title} ({note(sequences)})"
+    write_html(folder / "clip.html", motion, keypoints=keypoints, truth=truth, title=heading)

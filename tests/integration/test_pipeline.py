@@ -36,7 +36,8 @@ def test_every_model_is_scored_in_finite_numbers(checkout):
 
 def test_the_figures_and_the_clip_are_there(checkout):
     names = {path.name for path in (checkout / "reports/evaluation").iterdir()}
-    assert {"learning_curves.png", "per_action.png", "per_joint.png", "clip.gif", "per_subject.csv"} <= names
+    figures = {"learning_curves.png", "per_action.png", "per_joint.png", "clip.gif", "clip.html"}
+    assert figures | {"per_subject.csv"} <= names
     assert "our rows only" in (checkout / "reports/evaluation/table.md").read_text()
 
 

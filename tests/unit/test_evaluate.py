@@ -257,6 +257,7 @@ def test_only_the_models_that_are_named_are_scored(evaluated, monkeypatch):
     assert found["scratch"] == evaluated.metrics["scratch"]
     assert not {"finetuned", "authors", "pretraining_gain_mpjpe"} & found.keys()
     assert (METRICS.parent / "clip.gif").is_file()
+    assert '"truth":' in (METRICS.parent / "clip.html").read_text()
 
 
 @pytest.mark.parametrize(("names", "message"), [(["scratsh"], "scratsh"), (["pretrained"], "lifts nothing")])
