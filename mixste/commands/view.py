@@ -1,29 +1,36 @@
-"""The command `mixste view`: a motion file as a page for the browser."""
+"""`mixste view`: a motion file as a page for the browser."""
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from mixste.commands.terminal import command, say
 from mixste.errors import MixsteError
 
 if TYPE_CHECKING:
     from mixste.motion import Motion
 
 
-def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `view` to the subcommands of `mixste`."""
-    text = "make a page of a motion that any browser opens, without a network: turn it, play it, compare it"
-    parser = commands.add_parser("view", help=text, description=text[0].upper() + text[1:] + ".")
+def add(commands: Any) -> None:
+    """Describe the subcommand."""
+    parser = command(
+        commands,
+        "view",
+        "make a page of a motion that any browser opens: turn it, play it, compare it",
+        "The page is one file and needs no network.",
+        "mixste view walk.npz --open",
+        "mixste view lifted.parquet -o compared.html --truth measured.parquet",
+    )
     option = parser.add_argument
     option("file", type=Path, metavar="FILE", help="a motion that `mixste lift` wrote: .npz, .parquet or .csv")
     option("-o", "--output", type=Path, metavar="PAGE", help="where to write (default: FILE with the ending .html)")
     option("--truth", type=Path, metavar="FILE", help="a motion of the same frames to lay over it, with the errors")
     option("--title", default="", help="the page's heading (default: the file's name)")
     option("--open", action="store_true", help="open the page in the browser")
-    parser.set_defaults(run=view)
+    parser.set_defaults(run=run)
 
 
-def view(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> None:
     """Write the page; MixsteError for a file that is no motion, or a ground truth that is of another kind."""
     from mixste.motion import Motion
     from mixste.viewer.page import write_html
@@ -35,6 +42,7 @@ def view(options: argparse.Namespace) -> None:
     page = options.output or options.file.with_suffix(".html")
     joints = None if truth is None else truth.joints
     write_html(page, motion, truth=joints, title=options.title or options.file.stem)
+    say(f"written to {page}")
     if options.open:
         import webbrowser
 
