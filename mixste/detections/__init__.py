@@ -1,6 +1,6 @@
 """2D keypoints of any detector: `read_detections(path)`, and `tracks(detections)`, people followed through the frames.
 
-A format is recognised by what is in the file, never by its name; a reader of JSON returns None for a document that is not its own.
+A format is recognised by what is in the file, never by its name; a reader of JSON returns None for another's document.
 """
 
 from collections.abc import Callable
@@ -40,10 +40,10 @@ def read_detections(
     image_size: tuple[int, int] | None = None,
     fps: float | None = None,
 ) -> Detections:
-    """Read a file or folder of 2D keypoints in pixels, in any of FORMATS; `report` says what was recognised and repaired.
+    """Read a file or folder of 2D keypoints in pixels, in any of FORMATS; its `report` says what was recognised.
 
-    `skeleton`, `image_size` (width, height) and `fps` are what they are where the file does not say so or is wrong. MixsteError if
-    the file is none of them or damaged, its joints do not fit the layout, or nobody is in it.
+    `skeleton`, `image_size` (width, height) and `fps` are given where the file does not tell, or is wrong. MixsteError
+    if the file is none of them or damaged, its joints do not fit the layout, or nobody is in it.
     """
     path, given = Path(path), metadata({"skeleton": skeleton, "image_size": image_size, "fps": fps}, Path(path))
     found = _read(path, skeleton)
@@ -65,7 +65,9 @@ def read_detections(
 def _each(numbers: np.ndarray, total: int) -> str:
     counts = np.bincount(numbers, minlength=total)
     least, most = int(counts.min()), int(counts.max())
-    return f"{least} to {most} people in each" if least < most else f"{most} {'person' if most == 1 else 'people'} in each"
+    return (
+        f"{least} to {most} people in each" if least < most else f"{most} {'person' if most == 1 else 'people'} in each"
+    )
 
 
 def _read(path: Path, skeleton: str | None) -> Found:
@@ -75,7 +77,9 @@ def _read(path: Path, skeleton: str | None) -> Found:
         with path.open("rb") as file:
             head = file.read(64)
     except OSError as error:
-        raise MixsteError(f"cannot read {path}", found=error.strerror, expected="a file or folder of keypoints") from error
+        raise MixsteError(
+            f"cannot read {path}", found=error.strerror, expected="a file or folder of keypoints"
+        ) from error
     if head.startswith(b"PK\x03\x04"):
         return arrays.read_archive(path)
     if head.startswith(b"\x93NUMPY"):
@@ -91,6 +95,8 @@ def _read(path: Path, skeleton: str | None) -> Found:
 
 def _read_json(path: Path) -> Found:
     document = read_json(path)
+    if document in ([], {}):
+        raise MixsteError(f"nobody was detected in {path}", found="empty JSON", expected="one person at least")
     found = next((found for read in _JSON if (found := read(document, path)) is not None), None)
     if found is not None:
         return found

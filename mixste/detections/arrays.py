@@ -38,7 +38,7 @@ def read_array(path: Path) -> Found:
 
 
 def read(document: Any, path: Path) -> Found | None:
-    """Return the people of a JSON object of such arrays; None if it is none. Frames may have different numbers of people."""
+    """Return the people of a JSON object of such arrays, of any number of people a frame; None if it is none."""
     if not isinstance(document, dict) or not isinstance(document.get("keypoints"), list):
         return None
     frames = document["keypoints"]
@@ -61,7 +61,10 @@ def _read(kind: str, path: Path, arrays: dict[str, Any]) -> Found:
     if joints.ndim == 3:
         joints = joints[:, None]
     if joints.ndim != 4:
-        found, expected = f"keypoints of shape {joints.shape}", "(frames, joints, 2 or 3) or (frames, people, joints, 2 or 3)"
+        found, expected = (
+            f"keypoints of shape {joints.shape}",
+            "(frames, joints, 2 or 3) or (frames, people, joints, 2 or 3)",
+        )
         raise MixsteError(f"cannot read {path}", found=found, expected=expected)
     frames = np.arange(len(joints))
     people = joints.reshape(-1, *joints.shape[2:])

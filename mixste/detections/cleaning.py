@@ -1,4 +1,4 @@
-"""What a reader found, checked and in order: frames without gaps, missing joints as 0, 0, 0, what is suspicious said."""
+"""What a reader found, checked and in order: frames without gaps, missing joints as 0, 0, 0; suspicions said."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ OUTSIDE = 0.1  # of all keypoints: more outside the image are suspicious
 
 
 def ordered(found: Found, source: str) -> tuple[np.ndarray, np.ndarray, int, list[str]]:
-    """Return people (n j 3) by frame, the frames' indices (n,), how many frames there are, and sentences on their order.
+    """Return people (n j 3) by frame, the frames' indices (n,), how many frames there are, and what is said of them.
 
     Index 0 is the lowest number; a number that is missing is a frame without people.
     """
@@ -24,7 +24,8 @@ def ordered(found: Found, source: str) -> tuple[np.ndarray, np.ndarray, int, lis
     if (np.diff(found.frames) < 0).any():
         said.append("frames stood out of order; they are sorted by their numbers")
     if count < total:
-        said.append(f"{total - count} of the frame numbers {first} to {last} are missing; they are frames without people")
+        gaps = f"{total - count} of the frame numbers {first} to {last} are missing"
+        said.append(f"{gaps}; they are frames without people")
     order = np.argsort(found.numbers, kind="stable")
     return found.people[order], found.numbers[order] - first, total, said
 
@@ -32,13 +33,15 @@ def ordered(found: Found, source: str) -> tuple[np.ndarray, np.ndarray, int, lis
 def cleaned(people: np.ndarray, source: str) -> tuple[np.ndarray, list[str]]:
     """Return people (n j 3) with missing joints as 0, 0, 0 and confidence 0 to 1, in float32, and sentences on repairs.
 
-    MixsteError if nobody is left, or scores are on another scale.
+    Detectors write 0 for what they do not know, some in one coordinate only. MixsteError if nobody is left, or scores
+    are on another scale.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         finite = np.isfinite(people.astype(np.float32)).all(axis=-1)
     place, confidence = people[..., :2], np.where(finite, people[..., 2], 0.0)
     negative, highest = finite & (confidence < 0), confidence.max(initial=0.0)
-    seen = finite & (confidence > 0) & (place != 0).any(axis=-1)
+    edge = finite & (confidence > 0) & (place == 0).any(axis=-1)
+    seen = finite & (confidence > 0) & ~edge
     if not seen.any():
         raise MixsteError(f"nobody was detected in {source}", found=_nobody(people), expected="one person at least")
     if highest > SURE:
@@ -47,6 +50,7 @@ def cleaned(people: np.ndarray, source: str) -> tuple[np.ndarray, list[str]]:
     partly = seen.any(axis=-1)[:, None]
     counts = {"are not numbers; they are read as missing": ~finite & partly}
     counts |= {"have negative confidence; they are read as missing": negative & partly}
+    counts |= {"have an x or y of exactly 0; they are read as missing": edge & (place != 0).any(axis=-1) & partly}
     counts |= {f"have confidence above 1, up to {highest:g}; it is cut to 1": seen & (confidence > 1)}
     said = [f"{int(mask.sum())} of {mask.size} keypoints {what}" for what, mask in counts.items() if mask.any()]
     if (confidence[seen] == 1).all():
@@ -60,7 +64,7 @@ def _nobody(people: np.ndarray) -> str:
 
 
 def suspicions(keypoints: np.ndarray, image_size: tuple[int, int] | None = None) -> tuple[str, ...]:
-    """Return sentences on what looks wrong in keypoints (... 3) promised in pixels: normalised, x and y swapped, outside.
+    """Return sentences on what looks wrong in keypoints (... 3), promised in pixels: normalised, swapped, outside.
 
     The last two can only be told where the image's width and height are known.
     """
@@ -75,10 +79,8 @@ def suspicions(keypoints: np.ndarray, image_size: tuple[int, int] | None = None)
     outside, swapped = (float(_outside(places, size)) for size in (image_size, image_size[::-1]))
     image = f"the image of {image_size[0]} x {image_size[1]}"
     if outside > OUTSIDE and swapped < outside / 2:
-        return (f"{outside:.0%} of the keypoints are outside {image}, {swapped:.0%} with x and y swapped: they look swapped",)
-    if outside > OUTSIDE:
-        return (f"{outside:.0%} of the keypoints are outside {image}: it may be of another size",)
-    return ()
+        return (f"x and y look swapped: {outside:.0%} of the keypoints are outside {image}, {swapped:.0%} if swapped",)
+    return (f"{outside:.0%} of the keypoints are outside {image}: it may be of another size",) * (outside > OUTSIDE)
 
 
 def _outside(places: np.ndarray, size: tuple[int, ...]) -> np.floating:

@@ -1,19 +1,20 @@
 """Everyone who may be seen again, where they are expected in a frame, and who of them is whom there.
 
-A person keeps the place of every joint and the velocity of the body. What it costs to take a detection for a person is the mean
-distance of its joints from the expected ones, weighed by the confidence of both, in sizes of the person, and over the
-distance that is allowed, which grows with the time that the person has not been seen.
+A person keeps the place of every joint and the velocity of the body. What it costs to take a detection for a person is
+the mean distance of its joints from the expected ones, weighed by the confidence of both, in sizes of the person. What is
+allowed grows with the time that the person has not been seen, but what it costs does not shrink.
 """
 
 from dataclasses import dataclass, fields
 
 import numpy as np
 
-NEAR = 0.25  # allowed distance, in sizes of the person, and by how much it grows a second, and up to where
+NEAR = 0.3  # cost that is allowed, by how much it grows a second, and up to where
 GROWTH = 2.0
 FARTHEST = 1.0
 CUT = 1.5  # no joint counts for more, so that one that jumped away does not cost a person
 DOUBT = 0.1  # what no confidence costs
+LOST = 0.05  # what it costs that the person was not there in the frame before
 SETTLING = 0.15  # seconds over which the velocity is averaged
 FADING = 0.8  # how much of its weight a joint keeps a frame that it is not seen in
 SHRINKING = 0.95  # how much of its size a person keeps a frame, at least: arms come down again
@@ -22,7 +23,7 @@ KNOWN = 3  # frames after which a person goes before newcomers
 
 @dataclass
 class Crowd:
-    """One row a person: `ids`, `places` (a j 2) and `weights` (a j) of joints, `velocities` (a 2) in pixels a frame, `sizes`.
+    """One row a person: `places` (a j 2) and `weights` (a j) of joints, `velocities` (a 2) in pixels a frame, `sizes`.
 
     `last` is the frame in which they were last seen, `hits` in how many they were.
     """
@@ -55,7 +56,7 @@ class Crowd:
         return self.places + (self.velocities * (frame - self.last)[:, None])[:, None]
 
     def costs(self, people: np.ndarray, sizes: np.ndarray, frame: int, fps: float) -> np.ndarray:
-        """Return what it costs to take each of people (p j 3) for each person, (a p): 1 is the most that is allowed."""
+        """Return what it costs to take each of people (p j 3) for each person, (a p); inf: it is not allowed."""
         weights = self.weights[:, None] * people[None, ..., 2]
         away = np.linalg.norm(self.expected(frame)[:, None] - people[None, ..., :2], axis=-1)
         away = np.minimum(away / np.maximum(self.sizes[:, None], sizes)[..., None], CUT)
@@ -63,7 +64,10 @@ class Crowd:
         mean = np.where(total > 0, (weights * away).sum(axis=-1) / np.where(total > 0, total, 1), np.inf)
         seen = people[..., 2] > 0
         doubt = DOUBT * (1 - people[..., 2].sum(axis=-1) / np.maximum(seen.sum(axis=-1), 1))
-        return (mean + doubt) / np.minimum(NEAR + GROWTH * (frame - self.last) / fps, FARTHEST)[:, None]
+        passed = frame - self.last
+        costs = mean + doubt + LOST * (passed > 1)[:, None]
+        allowed = np.minimum(NEAR + GROWTH * (passed - 1) / fps, FARTHEST)
+        return np.where(costs < allowed[:, None], costs, np.inf)
 
     def see(self, rows: np.ndarray, people: np.ndarray, sizes: np.ndarray, frame: int, fps: float) -> None:
         """Take people (n j 3) for the persons in `rows`: move them there, and learn how fast they move."""
@@ -104,6 +108,8 @@ def match(crowd: Crowd, costs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _assigned(costs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     from scipy.optimize import linear_sum_assignment
 
-    rows, columns = linear_sum_assignment(np.minimum(costs, 1.0))
-    allowed = costs[rows, columns] < 1.0
+    # of bounded weight, so that nobody gives a near detection up for another to have a far one
+    weighed = np.where(np.isfinite(costs), 1 - NEAR / (NEAR + costs), 1.0)
+    rows, columns = linear_sum_assignment(weighed)
+    allowed = np.isfinite(costs[rows, columns])
     return rows[allowed], columns[allowed]

@@ -15,7 +15,7 @@ RECOPY = "the file may be cut short or damaged: copy or export it again"
 
 @dataclass(frozen=True)
 class Found:
-    """`people` (n j 3) of x, y, confidence, `numbers` (n,) of their frames; `frames`: all frames that the file tells of."""
+    """`people` (n j 3) of x, y, confidence, `numbers` (n,) of their frames; `frames`: the numbers of all frames."""
 
     format: str
     people: np.ndarray
@@ -28,16 +28,16 @@ class Found:
 
 
 def gather(
-    path: Path, format: str, people: Sequence[tuple[int, np.ndarray]], frames: Iterable[int], **more: Any
+    path: Path, kind: str, people: Sequence[tuple[int, np.ndarray]], frames: Iterable[int], **more: Any
 ) -> Found:
     """Put people (frame number, (j 3)) together; MixsteError if they are not all of as many joints."""
     counts = sorted({len(joints) for _, joints in people})
     if len(counts) > 1:
         found = " and ".join(f"{sum(len(joints) == n for _, joints in people)} people with {n}" for n in counts)
-        raise MixsteError(f"cannot read {path} as {format}", found=f"{found} joints", expected="one layout in a file")
+        raise MixsteError(f"cannot read {path} as {kind}", found=f"{found} joints", expected="one layout in a file")
     stacked = np.stack([joints for _, joints in people]) if people else np.empty((0, 0, 3))
     numbers = np.array([number for number, _ in people], dtype=np.int64)
-    return Found(format, stacked, numbers, np.array(list(frames), dtype=np.int64), **more)
+    return Found(kind, stacked, numbers, np.array(list(frames), dtype=np.int64), **more)
 
 
 def triples(values: object, where: str) -> np.ndarray:
@@ -50,7 +50,7 @@ def triples(values: object, where: str) -> np.ndarray:
 
 
 def numbers_in(values: object, where: str) -> np.ndarray:
-    """Return a list of numbers, or of lists of them, as an array, null as NaN; MixsteError names the place if it is none."""
+    """Return lists of numbers as an array, null as NaN; MixsteError names the place if they are of anything else."""
     try:
         return np.array(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -73,5 +73,7 @@ def frame_numbers(path: Path, names: Sequence[str]) -> list[int]:
     videos = sorted({f"{part[1]}#{part[3]}" for part in parts if part})
     if len(videos) > 1:
         found = f"frames of {len(videos)}: {', '.join(videos[:4])}"
-        raise MixsteError(f"there are several videos in {path}", found=found, expected="one", mend="read them one by one")
+        raise MixsteError(
+            f"there are several videos in {path}", found=found, expected="one", mend="read them one by one"
+        )
     return [int(part[2]) for part in parts if part]

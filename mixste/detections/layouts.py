@@ -32,4 +32,6 @@ def layout_of(joints: int, named: str | None, source: str) -> tuple[str, str]:
 
 def _cut(joints: int, name: str) -> str:
     kept = len(load_skeleton(name).joints)
-    return f"the first {kept} of {joints} joints are read, as {name}; face and hands are left out" if joints > kept else ""
+    return (
+        f"the first {kept} of {joints} joints are read, as {name}; face and hands are left out" if joints > kept else ""
+    )

@@ -1,6 +1,6 @@
 """MMPose's predictions: lists of people, `{keypoints (j 2), keypoint_scores (j)}`, one a frame.
 
-Its inferencer writes `[{frame_id, instances}]` of a video; its demos, `{meta_info, instance_info: [{frame_id, instances}]}`.
+Its inferencer writes `[{frame_id, instances}]` of a video; its demos, `{meta_info, instance_info: [...]}` of the same.
 """
 
 from collections.abc import Sequence

@@ -27,7 +27,7 @@ def read(document: Any, path: Path) -> Found | None:
 
 
 def read_folder(path: Path) -> Found:
-    """Return the people of a folder of such documents, in the order of the numbers in their names; others are ignored."""
+    """Return the people of a folder of such documents, by the number in each name; other files are ignored."""
     files = sorted(file for file in path.iterdir() if file.suffix.lower() == ".json" and file.is_file())
     if not files:
         raise MixsteError(f"there are no keypoints in {path}", found="no .json file", expected="one JSON file a frame")
@@ -60,7 +60,7 @@ def _read(documents: dict[str, Any], path: Path) -> Found:
 
 
 def people_of(document: Any, kind: str, where: str) -> list[np.ndarray]:
-    """Return the (j 3) of everyone in a frame's document who has a body; MixsteError names the place if it is damaged."""
+    """Return the (j 3) of everyone in a frame's document who has a body; MixsteError names the place of damage."""
     if kind == "list":
         return mmpose.people_of(document, where)
     people = []

@@ -1,8 +1,8 @@
 """A tidy table of keypoints: a row a joint, with columns frame, person, joint, x, y, confidence.
 
-`joint` is its index or its name in the layout; `person` only tells people of one frame apart, and may be left out where there is
-one; so may `confidence`, which is 1 then. The schema holds JSON under the key `mixste`: kind "detections", skeleton, frames,
-and fps and image_size where they are known.
+`joint` is its index or its name in the layout; `person` only tells people of one frame apart, and may be left out where
+there is one; so may `confidence`, which is 1 then. The schema holds JSON under the key `mixste`: kind "detections",
+skeleton, frames, and fps and image_size where they are known.
 """
 
 import json
@@ -28,11 +28,19 @@ NEEDED = ("frame", "joint", "x", "y")
 def write_detections(path: Path, detections: Detections) -> None:
     """Write such a table, which `read_detections` reads back; joints without confidence are left out of it."""
     counts = [len(people) for people in detections.frames]
-    people = np.concatenate([np.empty((0, 1, 3)), *detections.frames]) if not sum(counts) else np.concatenate(detections.frames)
+    people = (
+        np.concatenate([np.empty((0, 1, 3)), *detections.frames])
+        if not sum(counts)
+        else np.concatenate(detections.frames)
+    )
     row, joint = np.nonzero(people[..., 2] > 0)
     frame = np.repeat(np.arange(len(counts)), counts)
     person = np.concatenate([np.arange(count) for count in counts]) if counts else frame
-    columns = {"frame": frame[row].astype(np.int32), "person": person[row].astype(np.int32), "joint": joint.astype(np.int16)}
+    columns = {
+        "frame": frame[row].astype(np.int32),
+        "person": person[row].astype(np.int32),
+        "joint": joint.astype(np.int16),
+    }
     columns |= {name: people[row, joint, axis].astype(np.float32) for axis, name in enumerate(("x", "y", "confidence"))}
     known = {"kind": "detections", "skeleton": detections.skeleton, "frames": len(counts)}
     known |= {"fps": detections.fps, "image_size": detections.image_size}
@@ -103,7 +111,9 @@ def _named_joints(values: list[str], layout: str | None, path: Path) -> tuple[np
     fitting = [layout] if layout else [each for each in LAYOUTS.values() if names == set(load_skeleton(each).joints)]
     if len(fitting) != 1 or not names <= set(load_skeleton(fitting[0]).joints):
         expected = f"the joints of {layout or ', '.join(LAYOUTS.values())}"
-        raise MixsteError(f"cannot tell the layout of {path}", found=f"joints {', '.join(sorted(names))}", expected=expected)
+        raise MixsteError(
+            f"cannot tell the layout of {path}", found=f"joints {', '.join(sorted(names))}", expected=expected
+        )
     joints = load_skeleton(fitting[0]).joints
     index = {name: number for number, name in enumerate(joints)}
     return np.array([index[value] for value in values], dtype=np.int64), len(joints)
@@ -120,4 +130,6 @@ def _numbers(values: np.ndarray, name: str, path: Path) -> np.ndarray:
     try:
         return values.astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise MixsteError(f"cannot read {path}", found=f"a column {name} of {values.dtype}", expected="numbers") from error
+        raise MixsteError(
+            f"cannot read {path}", found=f"a column {name} of {values.dtype}", expected="numbers"
+        ) from error

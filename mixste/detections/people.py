@@ -7,7 +7,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Detections:
-    """What a file of keypoints holds: of each frame its people (p j 3), in the file's order, which says nothing of who is who.
+    """What a file of keypoints holds: of each frame its people (p j 3), in an order that says nothing of who is who.
 
     x and y are in pixels, confidence is 0 to 1; a joint that was not detected is 0, 0, 0. `report` says in sentences
     what was recognised, repaired and suspected.

@@ -8,7 +8,7 @@ from mixste.errors import MixsteError
 
 FPS = 30.0
 SMALLEST = 0.25  # of the median size: nobody is taken for smaller, so that one joint alone can be followed
-PART = 0.5  # of the cost allowed for a person, for the other part of one found in two parts
+PART = 0.15  # the most it may cost, in sizes of the person, to take someone for the other part of a person
 
 Sightings = list[tuple[int, np.ndarray]]
 
@@ -16,9 +16,9 @@ Sightings = list[tuple[int, np.ndarray]]
 def tracks(detections: Detections, *, fps: float | None = None, bridge: float = 0.5, least: int = 5) -> list[Track]:
     """Follow people through the frames; first comes whom most was seen of: frames times confidence.
 
-    Who is not seen for up to `bridge` seconds is the same person after it, with zeros between. A person who was found in
-    two parts in a frame is put together. Who was seen in fewer frames than `least` is left out, unless all were. `fps` is
-    the detections' own by default, else 30.
+    Who is not seen for up to `bridge` seconds is the same person after it, with zeros between. A person who was found
+    in two parts in a frame is put together. Who was seen in fewer frames than `least` is left out, unless all were.
+    `fps` is the detections' own by default, else 30.
     """
     rate = FPS if fps is None and detections.fps is None else float(fps or detections.fps or 0)
     if not 0 < rate < np.inf or bridge < 0 or least < 1:
@@ -68,14 +68,14 @@ def _continue(
 def _put_together(
     people: np.ndarray, new: np.ndarray, columns: np.ndarray, costs: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Give joints of people who are new to a person who lacks them, where most of theirs are such and fit the person."""
+    """Give newcomers' joints to a person whom they fit and who lacks most of them; the surer of shared joints stay."""
     people, left = people.copy(), []
     for index in new:
         person = int(costs[:, index].argmin())
-        seen, has = people[index, :, 2] > 0, people[columns[person], :, 2] > 0
-        lacking = seen & ~has
-        if costs[person, index] < PART and 2 * lacking.sum() > seen.sum():
-            people[columns[person], lacking] = people[index, lacking]
+        own, other = people[columns[person]], people[index]
+        lacking = (other[:, 2] > 0) & (own[:, 2] == 0)
+        if costs[person, index] < PART and 2 * lacking.sum() > (other[:, 2] > 0).sum():
+            people[columns[person]] = np.where(other[:, 2:] > own[:, 2:], other, own)
         else:
             left.append(index)
     return people, np.array(left, dtype=np.int64)
