@@ -1,8 +1,9 @@
 """Everyone who may be seen again, where they are expected in a frame, and who of them is whom there.
 
 A person keeps the place of every joint and the velocity of the body. What it costs to take a detection for a person is
-the mean distance of its joints from the expected ones, weighed by the confidence of both, in sizes of the person. What is
-allowed grows with the time that the person has not been seen, but what it costs does not shrink.
+the mean distance of its joints from the expected ones, in sizes of the person, weighed by the confidence of both and less
+for joints that stray from the body's motion, as arms and legs do. What is allowed grows with the time that the person has
+not been seen, but what it costs does not shrink.
 """
 
 from dataclasses import dataclass, fields
@@ -16,6 +17,8 @@ CUT = 1.5  # no joint counts for more, so that one that jumped away does not cos
 DOUBT = 0.1  # what no confidence costs
 LOST = 0.05  # what it costs that the person was not there in the frame before
 SETTLING = 0.15  # seconds over which the velocity is averaged
+STEADY = 0.01  # sizes that every joint strays
+STRAYING = 0.2  # how much of what a joint strays a frame is new
 FADING = 0.8  # how much of its weight a joint keeps a frame that it is not seen in
 SHRINKING = 0.95  # how much of its size a person keeps a frame, at least: arms come down again
 KNOWN = 3  # frames after which a person goes before newcomers
@@ -25,7 +28,7 @@ KNOWN = 3  # frames after which a person goes before newcomers
 class Crowd:
     """One row a person: `places` (a j 2) and `weights` (a j) of joints, `velocities` (a 2) in pixels a frame, `sizes`.
 
-    `last` is the frame in which they were last seen, `hits` in how many they were.
+    `strayed` (a j) is how far joints went away from the body's motion in a frame, in sizes, `last` is the frame in which they were last seen, `hits` in how many they were.
     """
 
     ids: np.ndarray
@@ -33,6 +36,7 @@ class Crowd:
     weights: np.ndarray
     velocities: np.ndarray
     sizes: np.ndarray
+    strayed: np.ndarray
     last: np.ndarray
     hits: np.ndarray
 
@@ -40,7 +44,7 @@ class Crowd:
     def of(cls, people: np.ndarray, ids: np.ndarray, sizes: np.ndarray, frame: int) -> "Crowd":
         """Return newcomers (a j 3), seen first in a frame and standing still as far as is known."""
         still, one = np.zeros((len(people), 2)), np.ones(len(people), dtype=np.int64)
-        return cls(ids, people[..., :2].astype(float), people[..., 2].astype(float), still, sizes, frame * one, one)
+        return cls(ids, people[..., :2].astype(float), people[..., 2].astype(float), still, sizes, np.zeros(people.shape[:2]), frame * one, one)
 
     def __add__(self, others: "Crowd") -> "Crowd":
         own = (getattr(self, field.name) for field in fields(self))
@@ -57,14 +61,15 @@ class Crowd:
 
     def costs(self, people: np.ndarray, sizes: np.ndarray, frame: int, fps: float) -> np.ndarray:
         """Return what it costs to take each of people (p j 3) for each person, (a p); inf: it is not allowed."""
-        weights = self.weights[:, None] * people[None, ..., 2]
+        passed = frame - self.last
+        steady = self.weights / (STEADY + self.strayed * passed[:, None])
+        weights = steady[:, None] * people[None, ..., 2]
         away = np.linalg.norm(self.expected(frame)[:, None] - people[None, ..., :2], axis=-1)
         away = np.minimum(away / np.maximum(self.sizes[:, None], sizes)[..., None], CUT)
         total = weights.sum(axis=-1)
         mean = np.where(total > 0, (weights * away).sum(axis=-1) / np.where(total > 0, total, 1), np.inf)
         seen = people[..., 2] > 0
         doubt = DOUBT * (1 - people[..., 2].sum(axis=-1) / np.maximum(seen.sum(axis=-1), 1))
-        passed = frame - self.last
         costs = mean + doubt + LOST * (passed > 1)[:, None]
         allowed = np.minimum(NEAR + GROWTH * (passed - 1) / fps, FARTHEST)
         return np.where(costs < allowed[:, None], costs, np.inf)
@@ -78,6 +83,8 @@ class Crowd:
         velocity = moved / np.where(total > 0, total, 1) / passed
         share = np.where(self.hits[rows] == 1, 1.0, 1 - np.exp(-passed[:, 0] / fps / SETTLING))[:, None]
         self.velocities[rows] += np.where(total > 0, share * (velocity - self.velocities[rows]), 0)
+        away = np.linalg.norm(people[..., :2] - expected, axis=-1) / self.sizes[rows, None] / passed
+        self.strayed[rows] += np.where(confidence > 0, STRAYING * (np.minimum(away, CUT) - self.strayed[rows]), 0)
         self.places[rows] = np.where(confidence[..., None] > 0, people[..., :2], expected)
         self.weights[rows] = np.maximum(confidence, FADING * self.weights[rows])
         self.sizes[rows] = np.maximum(SHRINKING * self.sizes[rows], sizes)
