@@ -1,9 +1,9 @@
 """Everyone who may be seen again, where they are expected in a frame, and who of them is whom there.
 
 A person keeps the place of every joint and the velocity of the body. What it costs to take a detection for a person is
-the mean distance of its joints from the expected ones, in sizes of the person, weighed by the confidence of both and less
-for joints that stray from the body's motion, as arms and legs do. What is allowed grows with the time that the person has
-not been seen, but what it costs does not shrink.
+the mean distance of its joints from the expected ones, in sizes of the person, weighed by the confidence of both and
+less for joints that stray from the body's motion, as arms and legs do. What is allowed grows with the time that the
+person has not been seen, but what it costs does not shrink.
 """
 
 from dataclasses import dataclass, fields
@@ -28,7 +28,8 @@ KNOWN = 3  # frames after which a person goes before newcomers
 class Crowd:
     """One row a person: `places` (a j 2) and `weights` (a j) of joints, `velocities` (a 2) in pixels a frame, `sizes`.
 
-    `strayed` (a j) is how far joints went away from the body's motion in a frame, in sizes, `last` is the frame in which they were last seen, `hits` in how many they were.
+    `strayed` (a j) is how far joints go away from the body's motion in a frame, in sizes, `last` the frame in which
+    they were last seen, `hits` the number of those in which they were.
     """
 
     ids: np.ndarray
@@ -44,7 +45,16 @@ class Crowd:
     def of(cls, people: np.ndarray, ids: np.ndarray, sizes: np.ndarray, frame: int) -> "Crowd":
         """Return newcomers (a j 3), seen first in a frame and standing still as far as is known."""
         still, one = np.zeros((len(people), 2)), np.ones(len(people), dtype=np.int64)
-        return cls(ids, people[..., :2].astype(float), people[..., 2].astype(float), still, sizes, np.zeros(people.shape[:2]), frame * one, one)
+        return cls(
+            ids,
+            people[..., :2].astype(float),
+            people[..., 2].astype(float),
+            still,
+            sizes,
+            np.zeros(people.shape[:2]),
+            frame * one,
+            one,
+        )
 
     def __add__(self, others: "Crowd") -> "Crowd":
         own = (getattr(self, field.name) for field in fields(self))
@@ -102,9 +112,12 @@ def sizes_of(people: np.ndarray) -> np.ndarray:
 
 def match(crowd: Crowd, costs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return persons' rows and detections' columns that belong together; who is known well chooses before newcomers."""
+    known = crowd.hits >= KNOWN
+    if known.all():
+        return _assigned(costs)
     free = np.arange(costs.shape[1])
     rows, columns = [], []
-    for turn in (np.flatnonzero(crowd.hits >= KNOWN), np.flatnonzero(crowd.hits < KNOWN)):
+    for turn in (np.flatnonzero(known), np.flatnonzero(~known)):
         own, taken = _assigned(costs[np.ix_(turn, free)])
         rows.append(turn[own])
         columns.append(free[taken])

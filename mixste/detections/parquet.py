@@ -61,12 +61,12 @@ def read(path: Path, named: str | None) -> Found:
     if len(np.unique(people * count + joint)) < len(joint):
         found, mend = "a joint twice in one frame and person", "number the people of a frame in the column person"
         raise MixsteError(f"cannot read {path}", found=found, mend=mend)
-    found = np.zeros((len(frames), count, 3))
+    seen = np.zeros((len(frames), count, 3))
     for axis, name in enumerate(("x", "y", "confidence")):
-        found[people, joint, axis] = _numbers(columns[name], name, path)
+        seen[people, joint, axis] = _numbers(columns[name], name, path)
     told = np.arange(int(known.pop("frames"))) if known.get("frames") else np.unique(frames)
     known.pop("frames", None)
-    return Found("Parquet", found, frames, told, **known)
+    return Found("Parquet", seen, frames, told, **known)
 
 
 def _read(path: Path) -> pa.Table:

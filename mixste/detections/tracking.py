@@ -20,7 +20,8 @@ def tracks(detections: Detections, *, fps: float | None = None, bridge: float = 
     in two parts in a frame is put together. Who was seen in fewer frames than `least` is left out, unless all were.
     `fps` is the detections' own by default, else 30.
     """
-    rate = FPS if fps is None and detections.fps is None else float(fps or detections.fps or 0)
+    known = detections.fps if fps is None else fps
+    rate = FPS if known is None else float(known)
     if not 0 < rate < np.inf or bridge < 0 or least < 1:
         found, expected = f"fps {fps}, bridge {bridge}, least {least}", "more than 0, 0 or more, 1 or more"
         raise MixsteError("cannot follow people so", found=found, expected=expected)
@@ -56,7 +57,7 @@ def _continue(
     """Find those who are known among people; return people, put together from their parts, and who of them are new."""
     costs = crowd.costs(people, sizes, frame, fps)
     rows, columns = match(crowd, costs)
-    new = np.setdiff1d(np.arange(len(people)), columns)
+    new = np.delete(np.arange(len(people)), columns)
     if len(new) and len(rows):
         people, new = _put_together(people, new, columns, costs[rows])
     crowd.see(rows, people[columns], sizes[columns], frame, fps)

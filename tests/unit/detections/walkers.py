@@ -6,9 +6,11 @@ from mixste.detections import Detections
 
 # x to the front, y down, of a body of height 1 that walks to the right: coco17's order.
 STANDING = np.array(
-    [(0.06, 0.08), (0.05, 0.06), (0.05, 0.06), (0.0, 0.07), (0.0, 0.07), (0.0, 0.19), (0.0, 0.19)]
-    + [(0.0, 0.36), (0.0, 0.36), (0.05, 0.5), (0.05, 0.5), (0.0, 0.5), (0.0, 0.5), (0.02, 0.73), (0.02, 0.73)]
-    + [(0.0, 0.96), (0.0, 0.96)]
+    [
+        *[(0.06, 0.08), (0.05, 0.06), (0.05, 0.06), (0.0, 0.07), (0.0, 0.07), (0.0, 0.19), (0.0, 0.19)],
+        *[(0.0, 0.36), (0.0, 0.36), (0.05, 0.5), (0.05, 0.5), (0.0, 0.5), (0.0, 0.5), (0.02, 0.73), (0.02, 0.73)],
+        *[(0.0, 0.96), (0.0, 0.96)],
+    ]
 )
 SWING = np.array([0, 0, 0, 0, 0, 0, 0, 0.08, -0.08, 0.17, -0.17, 0, 0, -0.1, 0.1, -0.2, 0.2])
 
@@ -28,7 +30,9 @@ def walker(
     return np.concatenate([places + rng.normal(0, height / 150, places.shape), confidence], axis=-1).astype(np.float32)
 
 
-def seen(*people: np.ndarray, fps: float | None = 30, seed: int = 1, missed: dict[int, range] | None = None) -> Detections:
+def seen(
+    *people: np.ndarray, fps: float | None = 30, seed: int = 1, missed: dict[int, range] | None = None
+) -> Detections:
     """Return detections of people (t j 3) in an order that changes every frame, without those who are missed there."""
     rng = np.random.default_rng(seed)
     frames = []
