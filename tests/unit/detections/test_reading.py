@@ -142,7 +142,7 @@ def test_a_ghost_beside_the_person_and_a_frame_with_the_person_in_two_leave_one_
         rng.uniform((300, 300, 0.5), (700, 1200, 0.8), (25, 3)),
         rng.uniform((10, 300, 0.2), (90, 700, 0.5), (25, 3)),
     )
-    moving = [(pose + (4.0 * frame, 2.0 * frame, 0)).round(2) for frame in range(40)]
+    moving = [(pose + np.array([4.0, 2.0, 0.0]) * frame).round(2) for frame in range(40)]
     upper = np.arange(25)[:, None] < 11
     for frame, joints in enumerate(moving):
         people = [joints] if frame != 17 else [joints * upper, joints * ~upper]
