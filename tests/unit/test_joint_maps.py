@@ -7,7 +7,7 @@ from mixste.skeleton import FOLDER, load_skeleton
 
 FAMILY = ("h36m17", "h36m16", "humaneva15", "mpi17")
 LAYOUTS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
-DETECTED = ("coco17", "halpe26", "body25", "blazepose33")
+DETECTED = ("coco17", "coco18", "halpe26", "body25", "blazepose33")
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in MAPS.glob("*.yaml")))

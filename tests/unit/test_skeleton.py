@@ -35,7 +35,16 @@ def test_mpi17_is_the_data_sets_order():
 
 
 def test_a_layout_has_its_number_of_joints():
-    numbers = {"coco17": 17, "halpe26": 26, "body25": 25, "blazepose33": 33, "mpi28": 28, "smpl24": 24, "smplh52": 52}
+    numbers = {
+        "coco17": 17,
+        "coco18": 18,
+        "halpe26": 26,
+        "body25": 25,
+        "blazepose33": 33,
+        "mpi28": 28,
+        "smpl24": 24,
+        "smplh52": 52,
+    }
     numbers |= {"cmu_amc": 31, "cmu_cgspeed": 38, "cmu_daz": 57}
     assert {name: len(load_skeleton(name).joints) for name in numbers} == numbers
 
@@ -44,6 +53,7 @@ def test_a_layout_has_its_number_of_joints():
     ("name", "places"),
     [
         ("coco17", {"nose": 0, "r_ear": 4, "l_shoulder": 5, "r_wrist": 10, "l_hip": 11, "r_ankle": 16}),
+        ("coco18", {"thorax": 1, "r_wrist": 4, "l_shoulder": 5, "l_ankle": 13, "r_eye": 14, "l_ear": 17}),
         ("halpe26", {"head": 17, "thorax": 18, "hip": 19, "l_big_toe": 20, "r_small_toe": 23, "r_heel": 25}),
         ("body25", {"thorax": 1, "r_wrist": 4, "l_wrist": 7, "hip": 8, "l_ankle": 14, "r_eye": 15, "r_heel": 24}),
         ("blazepose33", {"r_eye_outer": 6, "l_mouth": 9, "l_thumb": 21, "l_hip": 23, "r_foot_index": 32}),
