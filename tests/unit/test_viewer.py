@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mixste.commands import view as view_command
 from mixste.errors import MixsteError
 from mixste.motion import Motion
-from mixste.viewer import command, write_html
+from mixste.viewer import write_html
 from mixste.viewer.packing import pack
 
 
@@ -136,7 +137,7 @@ def view(monkeypatch):
 
     def run(*arguments: str) -> None:
         parser = argparse.ArgumentParser()
-        command.add(parser.add_subparsers())
+        view_command.add(parser.add_subparsers())
         options = parser.parse_args(["view", *arguments])
         options.run(options)
 
