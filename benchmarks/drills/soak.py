@@ -182,7 +182,7 @@ def report(tally: Tally) -> None:
 
 def _attempt(checkout: Path, tally: Tally, kills: int, latest: float) -> bool:
     """Start the command and kill until it ends; True if it was killed, and must be started again."""
-    victim, tally.starts = Victim(checkout), tally.starts + 1
+    victim, tally.starts, before = Victim(checkout), tally.starts + 1, tally.kills.total()
     while victim.alive():
         if tally.kills.total() >= kills:
             victim.process.wait()
@@ -199,7 +199,7 @@ def _attempt(checkout: Path, tally: Tally, kills: int, latest: float) -> bool:
     if victim.process.returncode in (0, -signal.SIGKILL):
         return victim.process.returncode != 0
     text = (checkout / "drill.log").read_text(errors="replace")
-    if "Traceback" in text.rpartition("Running stage")[2] or tally.kills.total() >= kills:
+    if "Traceback" in text.rpartition("Running stage")[2] or tally.kills.total() == before:
         tally.problems.append(f"a run ended with {victim.process.returncode}: {text[-400:]!r}")
         return len(tally.problems) < 3
     return True

@@ -36,7 +36,7 @@ def test_a_server_that_is_killed_and_returns_has_every_record_once(
             begun = time.monotonic()
             run.log_metrics({"loss": 0.5}, step=2)
             run.log_figure(Path("params.yaml"))
-            assert time.monotonic() - begun < 1
+            assert time.monotonic() - begun < 5, "a stage does not wait for a server that is away"
         assert "does not answer" in caplog.text
         server.start()
         with tracking.run("finetune", params, parent=Path("conf")):

