@@ -197,11 +197,11 @@ def test_a_title_of_script_is_text(page, tmp_path):
     assert bad in page.text("report")
 
 
-def test_joints_that_are_missing_leave_the_rest(page, tmp_path):
-    joints, keypoints = walk(3), np.zeros((3, 17, 3))
-    joints[1, 5] = joints[2] = np.nan
-    motion = Motion(joints, "h36m17", 50.0, unit="screen", frame="world", rooted=False)
-    page.show(write_html(tmp_path / "page.html", motion, keypoints=keypoints, truth=walk(3)))
+def test_ground_truth_that_is_missing_leaves_the_rest(page, tmp_path):
+    truth, keypoints = walk(3), np.zeros((3, 17, 3))
+    truth[1, 5] = truth[2] = np.nan
+    motion = Motion(walk(3), "h36m17", 50.0, unit="screen", frame="world", rooted=False)
+    page.show(write_html(tmp_path / "page.html", motion, keypoints=keypoints, truth=truth))
     whole = page.pixels()
     page.scrub(1)
     assert page.pixels() != whole
