@@ -11,7 +11,7 @@ from mixste.errors import MixsteError
 CHAMPION = "models:/mixste@champion"
 URI = re.compile(r"models:/([^/@]+)(?:@([^/@]+)|/([0-9]+))")
 ANSWER = 5.0  # seconds that a server has to answer
-_ENVIRONMENT = {  # what MLflow reads when imported, unless the user has set it: quiet, no telemetry, no long waits
+ENVIRONMENT = {  # what MLflow reads when imported, unless the user has set it: quiet, no telemetry, no long waits
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
@@ -35,9 +35,14 @@ def is_registered(model: object) -> bool:
     return str(model).startswith("models:")
 
 
+def default_store() -> str:
+    """Return MLFLOW_TRACKING_URI, or the sqlite file in the current folder, whether it is there or not."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path('mlflow.db').resolve()}"
+
+
 def store_uri(tracking_uri: str | None = None) -> str:
     """Return where to ask: this, MLFLOW_TRACKING_URI, or mlflow.db in the current folder; MixsteError if it is gone."""
-    uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path('mlflow.db').resolve()}"
+    uri = tracking_uri or default_store()
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
         raise MixsteError(
             "there is no model registry",
@@ -84,7 +89,7 @@ def _parts(uri: str) -> tuple[str, str | None, str | None]:
 
 
 def _client(uri: str) -> Any:
-    for name, value in _ENVIRONMENT.items():
+    for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     reach(uri)
     from mlflow import MlflowClient
@@ -94,16 +99,27 @@ def _client(uri: str) -> Any:
 
 def reach(uri: str, seconds: float = ANSWER) -> None:
     """Raise MixsteError if `uri` is a server that does not answer within so many seconds."""
-    if not uri.startswith(("http://", "https://")):
-        return
-    import requests
-
     try:
-        requests.get(f"{uri.rstrip('/')}/health", timeout=seconds)
-    except requests.RequestException as error:
-        found = f"{type(error).__name__} within {seconds:g} seconds"
+        knock(uri, seconds)
+    except ConnectionError as error:
         mend = "start it, or name another in MLFLOW_TRACKING_URI"
-        raise MixsteError(f"the model registry {uri} does not answer", found=found, mend=mend) from error
+        raise MixsteError(f"the model registry {uri} does not answer", found=str(error), mend=mend) from error
+
+
+def knock(uri: str, seconds: float) -> None:
+    """Raise ConnectionError if `uri` is a server that does not answer within so many seconds."""
+    if is_server(uri):
+        import requests
+
+        try:
+            requests.get(f"{uri.rstrip('/')}/health", timeout=seconds)
+        except requests.RequestException as error:
+            raise ConnectionError(f"{type(error).__name__} within {seconds:g} seconds") from error
+
+
+def is_server(uri: str) -> bool:
+    """Say whether a store is a server, which can be away, and not a file."""
+    return uri.startswith(("http://", "https://"))
 
 
 def _explained(uri: str, name: str, store: str, client: Any, error: Exception) -> MixsteError:

@@ -63,6 +63,11 @@ def load_skeleton(name: str) -> Skeleton:
     return Skeleton(name, joints, parents, left, right)
 
 
+def known_skeletons() -> list[str]:
+    """Return the names of all skeletons, layouts of keypoints among them."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
 def read_data(name: str, folder: Path) -> dict[str, Any]:
     """Return what `folder/NAME.yaml` holds; MixsteError if there is none."""
     path = folder / f"{name}.yaml"

@@ -97,7 +97,7 @@ def resources_per_worker(settings: ClusterSettings) -> dict[str, float]:
         keys = " or ".join(f"cluster.{name.lower()}s_per_worker" for name in wanted)
         raise MixsteError(
             "the cluster is too small",
-            found=", ".join(f"{there.get(name, 0):g} {name}s" for name in wanted) + f" on {machines()}",
+            found=", ".join(f"{there.get(name, 0):g} {name}s" for name in wanted) + f" on {machines_alive()}",
             expected=f"{least} workers x {each}",
             mend=f"lower cluster.workers, cluster.min_workers or {keys}",
         )
@@ -115,7 +115,7 @@ def room(resources: Mapping[str, float]) -> int:
     )
 
 
-def machines() -> str:
+def machines_alive() -> str:
     """How many machines are alive, in words."""
     import ray
 

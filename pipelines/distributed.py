@@ -10,7 +10,7 @@ from typing import Any
 from mixste.errors import MixsteError
 from mixste.files import whole_folder
 from pipelines.claims import claimed
-from pipelines.cluster import causes, connect, machines, resources_per_worker, room, user_error
+from pipelines.cluster import causes, connect, machines_alive, resources_per_worker, room, user_error
 from pipelines.params import ClusterSettings
 from pipelines.storage import Storage, open_storage
 
@@ -141,7 +141,7 @@ def _told_of_room(settings: ClusterSettings, resources: Mapping[str, float]) -> 
             if now != before:
                 waits = now < (settings.min_workers or settings.workers)
                 what = "waits for machines" if waits else "goes on from its last epoch"
-                log.warning("%s: room for %d of %d workers; training %s", machines(), now, settings.workers, what)
+                log.warning("%s: room for %d of %d workers; training %s", machines_alive(), now, settings.workers, what)
             before = now
 
     thread = threading.Thread(target=watch, daemon=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 import requests
 
+from mixste import registry
 from pipelines.environment import set_environment
 
 MARK = "outbox"  # the tag by which a run is found again
@@ -21,17 +22,15 @@ _FINAL = {"BAD_REQUEST", "INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"}
 _FINAL_STATUS = {400, 404, 409, 411, 413, 414, 415, 422, 431}
 
 
+tracking_uri, is_server, reach = registry.default_store, registry.is_server, registry.knock
+
+
 @dataclass(frozen=True)
 class Handle:
     """What any process needs to log into a run: the store and the run's id."""
 
     uri: str
     run_id: str
-
-
-def tracking_uri() -> str:
-    """Return MLFLOW_TRACKING_URI, or the sqlite file at the root of this checkout."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path('mlflow.db').resolve()}"
 
 
 @cache
@@ -46,20 +45,6 @@ def client(uri: str) -> Any:
 def wait_at_most(timeout: float) -> None:
     """Let every later request of this process wait `timeout` seconds, unless MLFLOW_HTTP_REQUEST_TIMEOUT is set."""
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(max(1, round(timeout))))
-
-
-def is_server(uri: str) -> bool:
-    """Say whether a store is a server, which can be away, and not a file."""
-    return uri.startswith(("http://", "https://"))
-
-
-def reach(uri: str, timeout: float) -> None:
-    """Raise ConnectionError if `uri` is a server that does not answer within `timeout` seconds."""
-    if is_server(uri):
-        try:
-            requests.get(f"{uri.rstrip('/')}/health", timeout=timeout)
-        except requests.RequestException as error:
-            raise ConnectionError(f"{type(error).__name__} within {timeout:g} seconds") from error
 
 
 def unreachable(error: BaseException | None) -> bool:

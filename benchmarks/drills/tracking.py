@@ -169,7 +169,8 @@ def silent(drill: Drill, row: Row) -> None:
     """In its place something that takes connections and never answers; then the server is back."""
     drill.server.kill()
     with socket.create_server(("127.0.0.1", drill.server.port), backlog=64):
-        _end_without_server(drill, row, drill.begin())
+        row.seconds, row.tail = drill.begin().end()
+    _back(drill, row)
 
 
 def stopped(drill: Drill, row: Row) -> None:
@@ -184,8 +185,13 @@ def stopped(drill: Drill, row: Row) -> None:
 
 
 def _end_without_server(drill: Drill, row: Row, stage: Stage) -> None:
-    """The stage ends, then the server is back and gets what was kept."""
+    """The stage ends while the server is away, which is back then."""
     row.seconds, row.tail = stage.end()
+    _back(drill, row)
+
+
+def _back(drill: Drill, row: Row) -> None:
+    """The server is back and gets what was kept."""
     row.kept = drill.waiting()
     drill.server.start()
     row.later = drill.sync()

@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> None:
     fps = _known(found.fps, options.input, "frame rate", "--fps, as --fps 30")
     image_size = _known(found.image_size, options.input, "image size", "--image-size, as --image-size 1920x1080")
     say(*found.report)
-    people = _read_again(tracks(found, fps=fps), options.skeleton)
+    people = tracks(found, fps=fps)
     chosen = _chosen(people, options.person)
     say(f"{len(people)} people; lifting {', '.join(track.name for track in chosen)}")
     lifter = _lifter(options)
@@ -94,20 +94,6 @@ def _known(value: Any, source: Path, what: str, mend: str) -> Any:
     if value is None:
         raise MixsteError(f"cannot lift {source}", found=f"no {what} in it", mend=f"give {mend}")
     return value
-
-
-def _read_again(people: "list[Track]", named: str | None) -> "list[Track]":
-    """Return the people in the layout that fits them, if none was named and another than the usual fits far better."""
-    from dataclasses import replace
-
-    from mixste.lifting.layouts import likelier
-
-    usual = people[0].skeleton
-    other = None if named else likelier(people[0].keypoints, usual)
-    if other is None:
-        return people
-    say(f"read as {other} and not as {usual}, whose bones would be far longer; --skeleton {usual} reads them as that")
-    return [replace(track, skeleton=other) for track in people]
 
 
 def _chosen(people: "list[Track]", person: str) -> "list[Track]":

@@ -69,6 +69,6 @@ def size(text: str) -> tuple[int, int]:
 
 def layouts(**_: object) -> list[str]:
     """Return the known layouts of keypoints, for completion in a shell."""
-    from mixste.lifting.layouts import known_layouts
+    from mixste.skeleton import known_skeletons
 
-    return known_layouts()
+    return known_skeletons()

@@ -11,16 +11,16 @@ import numpy as np
 
 from mixste.detections import arrays, mmpose, openpose, results
 from mixste.detections.arrays import metadata
-from mixste.detections.cleaning import cleaned, ordered, suspicions
+from mixste.detections.cleaning import cleaned, ordered
 from mixste.detections.found import Found
 from mixste.detections.jsons import read_json
-from mixste.detections.layouts import layout_of
+from mixste.detections.layouts import layout_of, likelier
 from mixste.detections.people import Detections, Track
 from mixste.detections.tracking import tracks
 from mixste.errors import MixsteError
 from mixste.skeleton import load_skeleton
 
-__all__ = ["FORMATS", "Detections", "Track", "read_detections", "suspicions", "tracks"]
+__all__ = ["FORMATS", "Detections", "Track", "read_detections", "tracks"]
 
 FORMATS = (
     "OpenPose (a folder of JSON files, one a frame, or one of them)",
@@ -30,6 +30,7 @@ FORMATS = (
     "JSON or npz with keypoints (t j c) or (t p j c) and scores, as saved around rtmlib; npy",
     "Parquet with columns frame, person, joint, x, y, confidence",
 )
+SOME = 256  # people who tell the layout
 _JSON: tuple[Callable[[Any, Path], Found | None], ...] = (results.read, openpose.read, mmpose.read, arrays.read)
 
 
@@ -55,11 +56,13 @@ def read_detections(
     people, repairs = cleaned(people[:, : len(load_skeleton(layout).joints)], source)
     present = (people[..., 2] > 0).any(axis=1)
     people, numbers = people[present], numbers[present]
+    if skeleton is None and found.skeleton is None and (other := likelier(people[:: -(-len(people) // SOME)], layout)):
+        layout, on_layout = other, f"read as {other} and not as {layout}, whose bones would be far longer"
     size = given["image_size"] or found.image_size
     said = (f"{found.format}: {total} frames, {_each(numbers, total)}", on_layout, *found.report, *on_order, *repairs)
     edges = np.searchsorted(numbers, np.arange(1, total))
     frames = tuple(np.split(people, edges))
-    return Detections(frames, layout, found.format, size, given["fps"] or found.fps, (*said, *suspicions(people, size)))
+    return Detections(frames, layout, found.format, size, given["fps"] or found.fps, said)
 
 
 def _each(numbers: np.ndarray, total: int) -> str:

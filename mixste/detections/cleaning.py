@@ -1,4 +1,4 @@
-"""What a reader found, checked and in order: frames without gaps, missing joints as 0, 0, 0; suspicions said."""
+"""What a reader found, checked and in order: frames without gaps, missing joints as 0, 0, 0."""
 
 import numpy as np
 
@@ -7,7 +7,6 @@ from mixste.errors import MixsteError
 
 SURE = 10.0  # scores of some detectors go up to about here, 1 being sure already; beyond it, they are on another scale
 SPREAD = 100  # frames a detected one: more are no video's
-OUTSIDE = 0.1  # of all keypoints: more outside the image are suspicious
 
 
 def ordered(found: Found, source: str) -> tuple[np.ndarray, np.ndarray, int, list[str]]:
@@ -61,28 +60,3 @@ def cleaned(people: np.ndarray, source: str) -> tuple[np.ndarray, list[str]]:
 
 def _nobody(people: np.ndarray) -> str:
     return f"{len(people)} people without a joint" if len(people) else "frames without people"
-
-
-def suspicions(keypoints: np.ndarray, image_size: tuple[int, int] | None = None) -> tuple[str, ...]:
-    """Return sentences on what looks wrong in keypoints (... 3), promised in pixels: normalised, swapped, outside.
-
-    The last two can only be told where the image's width and height are known.
-    """
-    places = keypoints[keypoints[..., 2] > 0][:, :2]
-    if not len(places):
-        return ()
-    reach = float(np.abs(places).max())
-    if reach <= 2:
-        return (f"x and y are nowhere above {reach:.2g}: they look normalised where pixels were promised",)
-    if image_size is None:
-        return ()
-    outside, swapped = (float(_outside(places, size)) for size in (image_size, image_size[::-1]))
-    image = f"the image of {image_size[0]} x {image_size[1]}"
-    if outside > OUTSIDE and swapped < outside / 2:
-        return (f"x and y look swapped: {outside:.0%} of the keypoints are outside {image}, {swapped:.0%} if swapped",)
-    return (f"{outside:.0%} of the keypoints are outside {image}: it may be of another size",) * (outside > OUTSIDE)
-
-
-def _outside(places: np.ndarray, size: tuple[int, ...]) -> np.floating:
-    width, height = size
-    return ((places < 0) | (places > (width, height))).any(axis=1).mean()

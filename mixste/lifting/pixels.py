@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from mixste.errors import MixsteError
-from mixste.lifting.layouts import known_layouts
-from mixste.skeleton import Skeleton, load_skeleton
+from mixste.skeleton import Skeleton, known_skeletons, load_skeleton
 
 BLOCK = 1024  # frames at a time
 SOME = 256
@@ -72,8 +71,8 @@ def pixels(keypoints: Any, *, skeleton: str, fps: float, image_size: Any, thresh
 
 
 def _layout(name: str) -> Skeleton:
-    if name not in known_layouts():
-        expected = f"one of {', '.join(known_layouts())}"
+    if name not in known_skeletons():
+        expected = f"one of {', '.join(known_skeletons())}"
         raise MixsteError("unknown layout of keypoints", found=repr(name), expected=expected)
     return load_skeleton(name)
 
@@ -104,7 +103,7 @@ def _hint(values: np.ndarray, joints: int) -> str | None:
         return "one frame is keypoints[None]"
     if values.ndim == 4:
         return "lift one person at a time: `mixste.detections.tracks` follows each"
-    layouts = [load_skeleton(name) for name in known_layouts()]
+    layouts = [load_skeleton(name) for name in known_skeletons()]
     fitting = [one.name for one in layouts if values.ndim == 3 and len(one.joints) == values.shape[1] != joints]
     return f"a layout of {values.shape[1]} joints is {' or '.join(fitting)}" if fitting else None
 

@@ -11,9 +11,9 @@ from functools import lru_cache
 
 import numpy as np
 
+from mixste.detections.layouts import likelier
 from mixste.geometry import normalise_screen
 from mixste.joint_maps import map_skeleton
-from mixste.lifting.layouts import likelier
 from mixste.lifting.pixels import BLOCK, Pixels
 from mixste.lifting.survey import Survey
 from mixste.skeleton import Skeleton

@@ -11,7 +11,6 @@ from mixste.cli import main
 from mixste.errors import MixsteError
 from mixste.models.checkpoint import save_model
 from mixste.motion import Motion
-from mixste.skeleton import load_skeleton
 from tests.unit.lifters import SIZE, lifter, person
 
 
@@ -115,19 +114,6 @@ def test_what_becomes_of_the_motion_happens_in_one_order(world, model, monkeypat
     run("-o", "out.npz", "--model", model, *arguments)
     report = world.written["out.npz"].report
     assert [text.removeprefix("step ") for text in report if text.startswith("step ")] == steps
-
-
-def test_a_layout_that_was_not_named_and_does_not_fit_is_read_as_the_one_that_does(world, model, capsys):
-    ours, theirs = load_skeleton("h36m17"), load_skeleton("mpi17")
-    there = [ours.joints.index(name) for name in theirs.joints]
-    world.people[:] = [replace(track, keypoints=track.keypoints[:, there]) for track in world.people]
-    run("-o", "out.npz", "--model", model)
-    assert "read as mpi17 and not as h36m17" in capsys.readouterr().out
-    run("-o", "named.npz", "--model", model, "--skeleton", "h36m17")
-    assert "read as" not in capsys.readouterr().out
-    assert "likely they are mpi17" in " ".join(world.written["named.npz"].report)
-    expected = lifter().lift(person(30), skeleton="h36m17", fps=50, image_size=SIZE)
-    np.testing.assert_allclose(world.written["out.npz"].joints, expected.joints, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from mixste.detections import read_detections, suspicions, tracks
+from mixste.detections import read_detections, tracks
 from mixste.errors import MixsteError
+from mixste.skeleton import load_skeleton
 from tests.unit.detections.walkers import walker
 
 PERSON = walker(8, (200, 300), 5).astype(np.float64)  # (8 17 3)
@@ -205,17 +206,19 @@ def test_arrays_that_cannot_be_keypoints_are_refused(arrays, message, tmp_path):
         read_detections(npz(tmp_path, **arrays))
 
 
-def test_normalised_coordinates_are_suspected(tmp_path):
-    found = read_detections(npz(tmp_path, keypoints=PERSON / (1920, 1080, 1)))
-    assert said(found, "they look normalised where pixels were promised")
-    assert not said(read_detections(npz(tmp_path, keypoints=PERSON)), "look")
+def test_a_layout_that_does_not_fit_gives_way_to_the_one_that_does_unless_it_was_named(tmp_path):
+    skeleton = load_skeleton("mpi17")
+    body, random = np.zeros((17, 2)), np.random.default_rng(0)
+    for joint in sorted(range(17), key=lambda joint: len(ancestors(skeleton, joint))):
+        step = random.normal(0, 1, 2)
+        body[joint] = body[skeleton.parents[joint]] + 20 * step / np.linalg.norm(step)
+    people = np.concatenate([body + 500, np.ones((17, 1))], axis=-1)[None].repeat(6, axis=0)
+    found = read_detections(npz(tmp_path, keypoints=people))
+    assert found.skeleton == "mpi17"
+    assert said(found, "read as mpi17 and not as coco17, whose bones would be far longer")
+    assert read_detections(npz(tmp_path, keypoints=people), skeleton="coco17").skeleton == "coco17"
 
 
-def test_swapped_coordinates_and_another_image_are_suspected_where_the_size_is_known():
-    person = walker(60, (1000, 300), 5)
-    assert suspicions(person, (1920, 1080)) == ()
-    assert suspicions(person) == ()
-    (swapped,) = suspicions(person[..., [1, 0, 2]], (1920, 1080))
-    assert swapped.startswith("x and y look swapped: ")
-    (other,) = suspicions(person * (2, 2, 1), (1920, 1080))
-    assert other.endswith("of the keypoints are outside the image of 1920 x 1080: it may be of another size")
+def ancestors(skeleton, joint):
+    parent = skeleton.parents[joint]
+    return [] if parent < 0 else [parent, *ancestors(skeleton, parent)]
