@@ -2,9 +2,9 @@
 
     python -m benchmarks.accuracy [--precision bf16] [--no-compile] [--json FILE]
 
-Run in a folder with params.yaml (`make params ...`) after `prepare`: recordings are projected here by as many processes as
-there are cores, and the trainings are those of the stages, without Ray, DVC and MLflow, which need not be installed. The
-table has the test MPJPE beside the seconds of training until then, compiling included.
+Run in a folder with params.yaml (`make params ...`) after `prepare`: recordings are projected here by as many processes
+as there are cores, and the trainings are those of the stages, without Ray, DVC and MLflow, which need not be installed.
+The table has the test MPJPE beside the seconds of training until then, compiling included.
 """
 
 import argparse
