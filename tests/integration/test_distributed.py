@@ -52,7 +52,9 @@ def run(loop, config, folder, **settings):
     """Train on the cluster; return the checkpoint's folder and the records in the order of their arrival."""
     records = []
     chosen = cluster_settings(**{"storage": str(folder.parent), **settings})
-    checkpoint = distributed.train(loop, config, folder=folder, settings=chosen, on_record=records.append)
+    checkpoint = distributed.train(
+        loop, config, folder=folder, settings=chosen, on_records=lambda new, trained: records.extend(new)
+    )
     return checkpoint, records
 
 
