@@ -29,7 +29,15 @@ pytestmark = pytest.mark.usefixtures("local_ray")
 
 def cluster_settings(**changes):
     plain = {"address": None, "dashboard": False, "workers": 1, "min_workers": None, "resize_seconds": 60.0}
-    more = {"cpus_per_worker": 1, "gpus_per_worker": 0, "storage": "runs", "precision": "fp32", "accumulate": 1}
+    more = {
+        "cpus_per_worker": 1,
+        "gpus_per_worker": 0,
+        "storage": "runs",
+        "precision": "fp32",
+        "accumulate": 1,
+        "compile": False,
+        "recompute": False,
+    }
     return ClusterSettings(**{**plain, **more, **changes})
 
 
