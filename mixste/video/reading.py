@@ -1,0 +1,116 @@
+"""From a video to people in its frames."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from mixste.detections.formats.found import Found
+from mixste.detections.people import Detections
+from mixste.detections.reading import checked
+from mixste.errors import MixsteError
+from mixste.skeleton import load_skeleton
+from mixste.video.detector import Detector
+from mixste.video.frames import Video, opened
+
+UNEVEN = 0.25  # the share of frames that may be out of step before no frame rate is true
+
+Tell = Callable[[int, int], None]
+
+
+def read_video(
+    path: str | Path,
+    detector: Detector,
+    *,
+    skeleton: str | None = None,
+    fps: float | None = None,
+    tell: Tell | None = None,
+) -> Detections:
+    """Find people in every frame of a video; frame rate and image size are the file's, the layout is the detector's.
+
+    `fps` says how fast it was filmed where that is not how fast it plays. Frames that are not evenly spaced are put at
+    the nearest even time, and the report says so. `tell` is told how many frames are done, and of how many. Memory
+    holds one frame and the keypoints. MixsteError for what is no whole video, has no frame rate or nobody in it, and
+    for a detector that does not give what `Detector` says.
+    """
+    path, joints = Path(path), len(load_skeleton(skeleton or detector.skeleton).joints)
+    if fps is not None and not 0 < fps < math.inf:
+        raise MixsteError(f"cannot read {path} so", found=f"fps {fps}", expected="more than 0")
+    with opened(path) as video:
+        seen = _seen(path, video, detector, joints, tell)
+    if not seen.times:
+        raise MixsteError(f"cannot read the video {path}", found="no frames in it")
+    numbers, said = _even(path, seen.times, video.fps, fps)
+    if not video.square:
+        said.append("the video's pixels are not square: what is in it looks wider or narrower than it was")
+    people = [frame for number, frame in zip(numbers, seen.people, strict=True) if number >= 0]
+    counts, there = [len(frame) for frame in people], numbers[numbers >= 0]
+    found = Found(
+        "video",
+        np.concatenate([np.empty((0, joints, 3)), *people]),
+        np.repeat(there, counts),
+        there,
+        skeleton=detector.skeleton,
+        image_size=seen.size,
+        fps=fps or video.fps,
+        report=tuple(said),
+    )
+    return checked(found, path, skeleton=skeleton)
+
+
+@dataclass
+class _Seen:
+    """What was found: when each frame is shown, and who is in it (p j 3)."""
+
+    size: tuple[int, int] = (0, 0)
+    times: list[float | None] = field(default_factory=list)
+    people: list[np.ndarray] = field(default_factory=list)
+
+
+def _seen(path: Path, video: Video, detector: Detector, joints: int, tell: Tell | None) -> _Seen:
+    seen = _Seen()
+    for number, (time, image) in enumerate(video.frames):
+        size = (image.shape[1], image.shape[0])
+        if number and size != seen.size:
+            found = f"frame {number} of {size[0]} x {size[1]} pixels after {seen.size[0]} x {seen.size[1]}"
+            raise MixsteError(f"{path} changes its size", found=found, expected="one size", mend="cut it there")
+        seen.size = size
+        seen.times.append(time)
+        seen.people.append(_checked(detector(image), joints, detector.skeleton, number))
+        if tell:
+            tell(number + 1, max(video.length, number + 1))
+    return seen
+
+
+def _checked(people: np.ndarray, joints: int, layout: str, number: int) -> np.ndarray:
+    array = np.asarray(people, dtype=np.float64)
+    if array.size == 0:
+        return np.empty((0, joints, 3))
+    if array.ndim != 3 or array.shape[1:] != (joints, 3):
+        expected = f"(people, {joints} joints of {layout}, 3): x, y, confidence"
+        raise MixsteError(f"the detector gave no people in frame {number}", found=array.shape, expected=expected)
+    return array
+
+
+def _even(
+    path: Path, times: list[float | None], own: float | None, stated: float | None
+) -> tuple[np.ndarray, list[str]]:
+    """Return the number of every frame (t,) in even steps of time, -1 for one whose place is taken, and sentences."""
+    numbers = np.arange(len(times))
+    if not own and stated is None:
+        mend = "say how fast it was filmed: --fps, or fps="
+        raise MixsteError(f"{path} says no frame rate", found=f"fps {own or 0:g}", expected="more than 0", mend=mend)
+    if not own or None in times:
+        return numbers, [f"the video does not say when its frames are shown; they are taken for even, {stated or own:g} fps"]
+    shown = np.array(times, dtype=np.float64)
+    places = np.round((shown - shown[0]) * own).astype(np.int64)
+    first = np.diff(places, prepend=-1) > 0
+    double, holes = int((~first).sum()), int(places.max()) + 1 - int(first.sum())
+    if double + holes > UNEVEN * len(times):
+        found = f"at {own:g} fps {double} of {len(times)} frames have no place and {holes} places have no frame"
+        mend = "make its frame rate constant: ffmpeg -i IN -r 30 OUT"
+        raise MixsteError(f"the frame rate of {path} varies", found=found, expected="even steps of time", mend=mend)
+    uneven = f"frames are not evenly spaced: at {own:.5g} fps {double} had no place and are left out, {holes} are empty"
+    return np.where(first, places, -1), [uneven] if double or holes else []
