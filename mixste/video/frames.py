@@ -26,13 +26,13 @@ def is_video(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class Video:
-    """A video that is open: frames a second (None: not known), how many frames it says it has, and its frames.
+    """A video that is open: the frames a second that it may have (none: not known), how many it says they are, and they.
 
     `frames` yields when each is shown, in seconds (None: the file does not say), and the picture (h w 3), uint8, RGB.
     `square`: whether its pixels are.
     """
 
-    fps: float | None
+    rates: tuple[float, ...]
     length: int
     square: bool
     frames: Iterator[tuple[float | None, np.ndarray]]
@@ -51,10 +51,9 @@ def opened(path: Path) -> Iterator[Video]:
                 raise MixsteError(f"{path} is no video", found="no pictures in it", expected="a stream of video")
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
-            rate, aspect = stream.average_rate, stream.sample_aspect_ratio
-            yield Video(
-                float(rate) if rate else None, stream.frames, not aspect or aspect == 1, _frames(container, stream)
-            )
+            rates = tuple(float(rate) for rate in (stream.average_rate, stream.guessed_rate) if rate)
+            square = stream.sample_aspect_ratio in (None, 0, 1)
+            yield Video(rates, stream.frames, square, _frames(container, stream))
     except av.error.FFmpegError as error:
         found = f"{error.strerror or error}"
         raise MixsteError(

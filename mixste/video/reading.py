@@ -42,7 +42,7 @@ def read_video(
         seen = _seen(path, video, detector, joints, tell)
     if not seen.times:
         raise MixsteError(f"cannot read the video {path}", found="no frames in it")
-    numbers, said = _even(path, seen.times, video.fps, fps)
+    rate, numbers, said = _even(path, seen.times, video.rates, fps)
     if not video.square:
         said.append("the video's pixels are not square: what is in it looks wider or narrower than it was")
     people = [frame for number, frame in zip(numbers, seen.people, strict=True) if number >= 0]
@@ -54,7 +54,7 @@ def read_video(
         there,
         skeleton=detector.skeleton,
         image_size=seen.size,
-        fps=fps or video.fps,
+        fps=fps or rate,
         report=tuple(said),
     )
     return checked(found, path, skeleton=skeleton)
@@ -95,22 +95,34 @@ def _checked(people: np.ndarray, joints: int, layout: str, number: int) -> np.nd
 
 
 def _even(
-    path: Path, times: list[float | None], own: float | None, stated: float | None
-) -> tuple[np.ndarray, list[str]]:
-    """Return the number of every frame (t,) in even steps of time, -1 for one whose place is taken, and sentences."""
-    numbers = np.arange(len(times))
-    if not own and stated is None:
+    path: Path, times: list[float | None], rates: tuple[float, ...], stated: float | None
+) -> tuple[float, np.ndarray, list[str]]:
+    """Return frames a second, the number of every frame in even steps (t,), -1 if its place is taken, and sentences."""
+    if not rates and stated is None:
         mend = "say how fast it was filmed: --fps, or fps="
-        raise MixsteError(f"{path} says no frame rate", found=f"fps {own or 0:g}", expected="more than 0", mend=mend)
-    if not own or None in times:
-        return numbers, [f"the video does not say when its frames are shown; they are taken for even, {stated or own:g} fps"]
-    shown = np.array(times, dtype=np.float64)
-    places = np.round((shown - shown[0]) * own).astype(np.int64)
-    first = np.diff(places, prepend=-1) > 0
-    double, holes = int((~first).sum()), int(places.max()) + 1 - int(first.sum())
-    if double + holes > UNEVEN * len(times):
-        found = f"at {own:g} fps {double} of {len(times)} frames have no place and {holes} places have no frame"
+        raise MixsteError(f"{path} says no frame rate", found="fps 0", expected="more than 0", mend=mend)
+    if not rates or None in times:
+        rate = rates[0] if rates else float(stated or 0)
+        said = f"the video does not say when its frames are shown; they are taken for even, {stated or rate:g} fps"
+        return rate, np.arange(len(times)), [said]
+    shown = np.array(times, dtype=np.float64) - (times[0] or 0.0)
+    usual = [1 / float(np.median(np.diff(shown)))] if len(shown) > 2 and np.median(np.diff(shown)) > 0 else []
+    steps = [_Steps(shown, rate) for rate in (*rates, *usual)]
+    best = min(steps, key=lambda each: each.double + each.holes)
+    at = f"at {best.rate:.5g} fps {best.double} of {len(shown)} frames"
+    if best.double + best.holes > UNEVEN * len(shown):
+        found = f"{at} have no place, and {best.holes} places no frame"
         mend = "make its frame rate constant: ffmpeg -i IN -r 30 OUT"
         raise MixsteError(f"the frame rate of {path} varies", found=found, expected="even steps of time", mend=mend)
-    uneven = f"frames are not evenly spaced: at {own:.5g} fps {double} had no place and are left out, {holes} are empty"
-    return np.where(first, places, -1), [uneven] if double or holes else []
+    uneven = f"frames are not evenly spaced: {at} have no place and are left out, {best.holes} places are empty"
+    return best.rate, np.where(best.first, best.places, -1), [uneven] if best.double or best.holes else []
+
+
+class _Steps:
+    """Moments (t,) in even steps: the place of each, whether it is the first there, doubles and holes."""
+
+    def __init__(self, shown: np.ndarray, rate: float) -> None:
+        self.rate, self.places = rate, np.round(shown * rate).astype(np.int64)
+        self.first = np.diff(self.places, prepend=-1) > 0
+        self.double = int((~self.first).sum())
+        self.holes = int(self.places.max()) + 1 - int(self.first.sum())
