@@ -1,4 +1,4 @@
-"""2D keypoints of any detector: `read_detections(path)`, and `tracks(detections)`, people followed through the frames."""
+"""2D keypoints of any detector: `read_detections(path)`, and who is who in them: `tracks(detections)`, `ghosts(tracks)`."""
 
 from mixste.detections.formats import FORMATS
 from mixste.detections.ghosts import ghosts

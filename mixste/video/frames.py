@@ -26,7 +26,7 @@ def is_video(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class Video:
-    """A video that is open: the frames a second that it may have (none: not known), how many it says they are, and they.
+    """A video that is open: the frames a second that it may have, and how many frames it says that it holds.
 
     `frames` yields when each is shown, in seconds (None: the file does not say), and the picture (h w 3), uint8, RGB.
     `square`: whether its pixels are.

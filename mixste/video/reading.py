@@ -13,7 +13,7 @@ from mixste.detections.reading import checked
 from mixste.errors import MixsteError
 from mixste.skeleton import load_skeleton
 from mixste.video.detector import Detector
-from mixste.video.frames import Video, opened
+from mixste.video.frames import opened
 
 UNEVEN = 0.25  # the share of frames that may be out of step before no frame rate is true
 
@@ -26,20 +26,25 @@ def read_video(
     *,
     skeleton: str | None = None,
     fps: float | None = None,
+    image_size: tuple[int, int] | None = None,
     tell: Tell | None = None,
 ) -> Detections:
     """Find people in every frame of a video; frame rate and image size are the file's, the layout is the detector's.
 
-    `fps` says how fast it was filmed where that is not how fast it plays. Frames that are not evenly spaced are put at
-    the nearest even time, and the report says so. `tell` is told how many frames are done, and of how many. Memory
-    holds one frame and the keypoints. MixsteError for what is no whole video, has no frame rate or nobody in it, and
-    for a detector that does not give what `Detector` says.
+    `fps` says how fast it was filmed where that is not how fast it plays; `image_size` is only compared. Frames that
+    are not evenly spaced are put at the nearest even time, and the report says so. `tell` is told how many frames are
+    done, and of how many. Memory holds one frame and the keypoints. MixsteError for what is no whole video, has no
+    frame rate or nobody in it, and for a detector that does not give what `Detector` says.
     """
     path, joints = Path(path), len(load_skeleton(skeleton or detector.skeleton).joints)
     if fps is not None and not 0 < fps < math.inf:
         raise MixsteError(f"cannot read {path} so", found=f"fps {fps}", expected="more than 0")
     with opened(path) as video:
-        seen = _seen(path, video, detector, joints, tell)
+        seen = _Seen(image_size)
+        for number, (time, image) in enumerate(video.frames):
+            seen.add(path, time, image, _checked(detector(image), joints, detector.skeleton, number))
+            if tell:
+                tell(number + 1, max(video.length, number + 1))
     if not seen.times:
         raise MixsteError(f"cannot read the video {path}", found="no frames in it")
     rate, numbers, said = _even(path, seen.times, video.rates, fps)
@@ -64,24 +69,19 @@ def read_video(
 class _Seen:
     """What was found: when each frame is shown, and who is in it (p j 3)."""
 
-    size: tuple[int, int] = (0, 0)
+    size: tuple[int, int] | None
     times: list[float | None] = field(default_factory=list)
     people: list[np.ndarray] = field(default_factory=list)
 
-
-def _seen(path: Path, video: Video, detector: Detector, joints: int, tell: Tell | None) -> _Seen:
-    seen = _Seen()
-    for number, (time, image) in enumerate(video.frames):
-        size = (image.shape[1], image.shape[0])
-        if number and size != seen.size:
-            found = f"frame {number} of {size[0]} x {size[1]} pixels after {seen.size[0]} x {seen.size[1]}"
-            raise MixsteError(f"{path} changes its size", found=found, expected="one size", mend="cut it there")
-        seen.size = size
-        seen.times.append(time)
-        seen.people.append(_checked(detector(image), joints, detector.skeleton, number))
-        if tell:
-            tell(number + 1, max(video.length, number + 1))
-    return seen
+    def add(self, path: Path, time: float | None, image: np.ndarray, people: np.ndarray) -> None:
+        """Take a frame in; MixsteError if it is not of the size of those before, or of the one that was given."""
+        height, width = image.shape[:2]
+        if self.size not in (None, (width, height)):
+            found, expected = f"{width} x {height} pixels in frame {len(self.times)}", "{} x {}".format(*self.size)
+            raise MixsteError(f"{path} is not of the size expected", found=found, expected=expected)
+        self.size = (width, height)
+        self.times.append(time)
+        self.people.append(people)
 
 
 def _checked(people: np.ndarray, joints: int, layout: str, number: int) -> np.ndarray:

@@ -91,7 +91,9 @@ def _made(kind: Any, path: Path, **options: Any) -> Any:
             return kind(str(path), **options)
     except Exception as error:  # onnxruntime's have no family of their own
         found = str(error).splitlines()[0]
-        raise MixsteError(f"cannot load {path}", found=found, expected="weights in ONNX", mend="fetch it again") from error
+        raise MixsteError(
+            f"cannot load {path}", found=found, expected="weights in ONNX", mend="fetch it again"
+        ) from error
 
 
 def _device(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The readers, one a format, which is recognised by what is in the file; one of JSON returns None for another's document."""
+"""The readers, one a format. What is in a file tells which; one of JSON returns None for another's document."""
 
 from collections.abc import Callable
 from pathlib import Path

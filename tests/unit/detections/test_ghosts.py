@@ -14,11 +14,10 @@ def left_out(*people, fps=30):
     assert len(found) == len(people)
     why = ghosts(found, fps)
     named = {track.name: track for track in found}
-    indices = {
+    return {
         next(n for n, person in enumerate(people) if _is(named[name], person)): sentence
         for name, sentence in why.items()
     }
-    return indices
 
 
 def _is(track, person):

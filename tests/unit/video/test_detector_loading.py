@@ -13,14 +13,18 @@ from mixste.video import Detector, load_detector, read_video
 from mixste.video.rtm import folder
 from tests.unit.video.clips import write_clip
 
-NAMES = ["yolox_tiny_8xb8-300e_humanart-6f3252f9", "rtmpose-s_simcc-body7_pt-body7-halpe26_700e-256x192-7f134165_20230605"]
+NAMES = [
+    "yolox_tiny_8xb8-300e_humanart-6f3252f9",
+    "rtmpose-s_simcc-body7_pt-body7-halpe26_700e-256x192-7f134165_20230605",
+]
 BOX = (40.0, 30.0, 100.0, 110.0)
 
 
 def constant(outputs: dict[str, np.ndarray], shape: tuple[int, ...]) -> bytes:
     """A network that gives the same for any picture."""
     nodes = [
-        helper.make_node("Constant", [], [name], value=numpy_helper.from_array(value)) for name, value in outputs.items()
+        helper.make_node("Constant", [], [name], value=numpy_helper.from_array(value))
+        for name, value in outputs.items()
     ]
     given = helper.make_tensor_value_info("input", TensorProto.FLOAT, shape)
     results = [helper.make_tensor_value_info(name, TensorProto.FLOAT, value.shape) for name, value in outputs.items()]
@@ -125,7 +129,10 @@ def test_a_detector_of_ones_own_is_found_in_the_current_folder(tmp_path, monkeyp
         ("my_own:other", "cannot load the detector my_own:other"),
         ("no_such:Mine", "found: No module named 'no_such'"),
         ("my_own:bare", "my_own:bare is no detector; found: a function; expected: something to call, with the name"),
-        ("yolo", "there is no such detector; found: yolo; expected: rtmlib-light, rtmlib, rtmlib-large, or MODULE:NAME"),
+        (
+            "yolo",
+            "there is no such detector; found: yolo; expected: rtmlib-light, rtmlib, rtmlib-large, or MODULE:NAME",
+        ),
     ]:
         with pytest.raises(MixsteError, match=message):
             load_detector(name)
