@@ -1,4 +1,4 @@
-"""2D keypoints of any detector: `read_detections(path)`, and who is who in them: `tracks(detections)`, `ghosts(tracks)`."""
+"""2D keypoints of any detector: `read_detections(path)`, and who is who in them: `tracks`, `ghosts`."""
 
 from mixste.detections.formats import FORMATS
 from mixste.detections.ghosts import ghosts
