@@ -23,10 +23,12 @@ def read(path: Path, named: str | None) -> Found:
     """Return the people of such a file; MixsteError if movement is missing, cannot read it, or names tell no layout."""
     try:
         from movement.io import load_dataset
+        from movement.utils.logging import logger
     except ImportError as error:
         found, expected = "no library movement", "the extra movement, which reads DeepLabCut, SLEAP and others"
         raise MixsteError(f"cannot read {path}", found=found, expected=expected, mend=NEEDS) from error
     kind = _kind(path)
+    logger.disable("movement")  # it would say what is wrong a second time
     try:
         dataset = load_dataset(path, source_software=kind)
     except Exception as error:  # whatever its readers raise

@@ -1,7 +1,7 @@
 """Poses of the library movement, in the schema that it documents: the layout is told by the keypoints' names."""
 
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def poses(people=PEOPLE, names=SPELLED, *, confidence=True, space=("x", "y"), **
 @pytest.fixture
 def library(monkeypatch):
     """A stand-in for movement that gives the poses it is told to, and keeps what it was asked for."""
-    package, module = ModuleType("movement"), ModuleType("movement.io")
+    package, module, logging = (ModuleType(f"movement{part}") for part in ("", ".io", ".utils.logging"))
     module.given, module.asked = poses(), []
 
     def load_dataset(path, source_software):
@@ -47,6 +47,9 @@ def library(monkeypatch):
         return module.given
 
     module.load_dataset = load_dataset
+    logging.logger = SimpleNamespace(disable=lambda name: None)
+    monkeypatch.setitem(sys.modules, "movement.utils.logging", logging)
+    monkeypatch.setitem(sys.modules, "movement.utils", ModuleType("movement.utils"))
     monkeypatch.setitem(sys.modules, "movement", package)
     monkeypatch.setitem(sys.modules, "movement.io", module)
     return module
