@@ -26,6 +26,7 @@ class Markers:
 
 
 model, folder = sys.argv[1], Path(sys.argv[2])
+folder.mkdir(parents=True, exist_ok=True)
 with av.open(folder / "markers.mkv", "w") as video:  # someone with coloured markers on black
     stream = video.add_stream("ffv1", rate=60, width=480, height=270, pix_fmt="bgr0")
     for x, y, _ in (walk(frames=40)[1] / 4).astype(int).transpose(0, 2, 1):
@@ -33,7 +34,6 @@ with av.open(folder / "markers.mkv", "w") as video:  # someone with coloured mar
         image[y, x] = MARKS
         video.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
     video.mux(stream.encode())
-
-found = read_video(folder / "markers.mkv", Markers())  # fps and image size are the file's
-seen = {"skeleton": found.skeleton, "fps": found.fps, "image_size": found.image_size}
-print(Lifter.load(model).lift(tracks(found)[0].keypoints, **seen).save(folder / "markers.bvh"))
+found = read_video(folder / "markers.mkv", Markers())
+known = {name: getattr(found, name) for name in ("skeleton", "fps", "image_size")}  # the last two are the file's
+print(Lifter.load(model).lift(tracks(found)[0].keypoints, **known).save(folder / "markers.bvh"))

@@ -13,6 +13,7 @@ from mixste.detections import ghosts, read_detections, tracks
 from mixste.lifter import Lifter
 
 model, folder = sys.argv[1], Path(sys.argv[2])
+folder.mkdir(parents=True, exist_ok=True)
 
 # A detector's output, whose people change places from frame to frame.
 both = np.stack([walk("S1", x=-0.8)[1], walk("S2", x=0.8)[1]], axis=1)  # (t p 17 3)
