@@ -48,8 +48,14 @@ def run(options: argparse.Namespace) -> None:
     page = options.output or options.file.with_suffix(".html")
     joints = None if truth is None else truth.joints
     track = None if options.keypoints is None else _track(options, motion)
-    seen = {} if track is None else {"keypoints": track.keypoints, "keypoint_skeleton": track.skeleton}
-    write_html(page, motion, truth=joints, title=options.title or options.file.stem, **seen)
+    write_html(
+        page,
+        motion,
+        keypoints=None if track is None else track.keypoints,
+        keypoint_skeleton=None if track is None else track.skeleton,
+        truth=joints,
+        title=options.title or options.file.stem,
+    )
     say(f"written to {page}")
     if options.open:
         import webbrowser

@@ -34,7 +34,7 @@ def ghosts(tracks: Sequence[Track], fps: float) -> dict[str, str]:
 
 
 def _seen(track: Track) -> np.ndarray:
-    return (track.keypoints[..., 2] > 0).any(axis=1)
+    return np.asarray((track.keypoints[..., 2] > 0).any(axis=1))
 
 
 def _double(track: Track, people: Sequence[Track]) -> str:
