@@ -38,22 +38,21 @@ def _seen(track: Track) -> np.ndarray:
 
 
 def _double(track: Track, people: Sequence[Track]) -> str:
-    shares = {other.name: _together(track, other) for other in people}
-    nearest = max(shares, key=shares.__getitem__)
-    if shares[nearest] < MOST:
-        return ""
-    return f"in {shares[nearest]:.0%} of its frames it has the place and pose of {nearest}"
+    beside = [other for other in people if other.first < _end(track) and track.first < _end(other)]
+    share, nearest = max(((_together(track, other), other.name) for other in beside), default=(0.0, ""))
+    return f"in {share:.0%} of its frames it has the place and pose of {nearest}" if share >= MOST else ""
 
 
 def _together(track: Track, other: Track) -> float:
     """Return in which share of a track's frames its joints are where the other's are."""
     first, last = max(track.first, other.first), min(_end(track), _end(other))
-    own, others = (one.keypoints[first - one.first : max(first, last) - one.first] for one in (track, other))
+    own, others = (one.keypoints[first - one.first : last - one.first] for one in (track, other))
     both = (own[..., 2] > 0) & (others[..., 2] > 0)
+    shared = both.any(axis=1)
+    own, others, both = own[shared], others[shared], both[shared]
     away = np.linalg.norm(own[..., :2] - others[..., :2], axis=-1) * both
-    size = np.maximum(sizes_of(own), sizes_of(others)) if len(own) else np.empty(0)
-    near = both.any(axis=1) & (away.sum(axis=1) < SAME * size * both.sum(axis=1))
-    return float(near.sum() / _seen(track).sum())
+    size = np.maximum(sizes_of(own), sizes_of(others))
+    return float((away.sum(axis=1) < SAME * size * both.sum(axis=1)).sum() / _seen(track).sum())
 
 
 def _end(track: Track) -> int:

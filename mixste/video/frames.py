@@ -11,7 +11,7 @@ import numpy as np
 from mixste.detections.formats import first_bytes
 from mixste.errors import MixsteError
 
-NEEDS = "pip install 'mixste[video]'"
+NEEDS = "in mixste's checkout: pip install -e '.[video]'"
 _BEGINNINGS = (b"\x1aE\xdf\xa3", b"FLV", b"\x00\x00\x01\xba", b"G@")  # Matroska and WebM, Flash, MPEG's two
 
 

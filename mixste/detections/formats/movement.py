@@ -14,7 +14,7 @@ from mixste.detections.layouts import LAYOUTS
 from mixste.errors import MixsteError
 from mixste.skeleton import known_skeletons, load_skeleton
 
-NEEDS = "pip install 'mixste[movement]'"
+NEEDS = "in mixste's checkout: pip install -e '.[movement]'"
 DIMENSIONS = ("time", "individuals", "keypoints")
 _SIDES = {"left": "l", "l": "l", "right": "r", "r": "r"}
 
