@@ -1,6 +1,7 @@
 """From a video to people in its frames."""
 
 import math
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,13 +51,12 @@ def read_video(
     rate, numbers, said = _even(path, seen.times, video.rates, fps)
     if not video.square:
         said.append("the video's pixels are not square: what is in it looks wider or narrower than it was")
-    people = [frame for number, frame in zip(numbers, seen.people, strict=True) if number >= 0]
-    counts, there = [len(frame) for frame in people], numbers[numbers >= 0]
+    of_people = np.repeat(numbers, seen.counts)
     found = Found(
         "video",
-        np.concatenate([np.empty((0, joints, 3)), *people]),
-        np.repeat(there, counts),
-        there,
+        np.frombuffer(seen.values).reshape(-1, joints, 3)[of_people >= 0],
+        of_people[of_people >= 0],
+        numbers[numbers >= 0],
         skeleton=detector.skeleton,
         image_size=seen.size,
         fps=fps or rate,
@@ -67,11 +67,15 @@ def read_video(
 
 @dataclass
 class _Seen:
-    """What was found: when each frame is shown, and who is in it (p j 3)."""
+    """What was found: when each frame is shown, how many are in it, and all of their numbers in one place.
+
+    An array a frame would break the memory up that the pictures come and go in, and it would grow without bound.
+    """
 
     size: tuple[int, int] | None
     times: list[float | None] = field(default_factory=list)
-    people: list[np.ndarray] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
+    values: array = field(default_factory=lambda: array("d"))
 
     def add(self, path: Path, time: float | None, image: np.ndarray, people: np.ndarray) -> None:
         """Take a frame in; MixsteError if it is not of the size of those before, or of the one that was given."""
@@ -81,17 +85,18 @@ class _Seen:
             raise MixsteError(f"{path} is not of the size expected", found=found, expected=expected)
         self.size = (width, height)
         self.times.append(time)
-        self.people.append(people)
+        self.counts.append(len(people))
+        self.values.frombytes(people.tobytes())
 
 
 def _checked(people: np.ndarray, joints: int, layout: str, number: int) -> np.ndarray:
-    array = np.asarray(people, dtype=np.float64)
-    if array.size == 0:
+    values = np.asarray(people, dtype=np.float64)
+    if values.size == 0:
         return np.empty((0, joints, 3))
-    if array.ndim != 3 or array.shape[1:] != (joints, 3):
+    if values.ndim != 3 or values.shape[1:] != (joints, 3):
         expected = f"(people, {joints} joints of {layout}, 3): x, y, confidence"
-        raise MixsteError(f"the detector gave no people in frame {number}", found=array.shape, expected=expected)
-    return array
+        raise MixsteError(f"the detector gave no people in frame {number}", found=values.shape, expected=expected)
+    return values
 
 
 def _even(

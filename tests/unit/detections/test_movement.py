@@ -149,6 +149,7 @@ def test_without_movement_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "movement", None)
     monkeypatch.setitem(sys.modules, "movement.io", None)
     with pytest.raises(
-        MixsteError, match=r"expected: the extra movement.*; to mend it: in mixste's checkout: pip install -e '.\[movement\]'"
+        MixsteError,
+        match=r"expected: the extra movement.*; to mend it: in mixste's checkout: pip install -e '.\[movement\]'",
     ):
         read_detections(csv(tmp_path / "a.csv"))

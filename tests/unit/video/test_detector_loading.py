@@ -107,7 +107,9 @@ def test_damaged_weights_are_named(weights, content):
 
 def test_without_rtmlib_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "rtmlib", None)
-    with pytest.raises(MixsteError, match=r"expected: the extra video; to mend it: in mixste's checkout: pip install -e '.\[video\]'"):
+    with pytest.raises(
+        MixsteError, match=r"expected: the extra video; to mend it: in mixste's checkout: pip install -e '.\[video\]'"
+    ):
         load_detector("rtmlib")
 
 

@@ -1,8 +1,13 @@
 """Real small videos through a stand-in detector: what is read, what is said, what is refused."""
 
 import itertools
+import resource
+import subprocess
+import sys
 from contextlib import contextmanager
+from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -86,6 +91,39 @@ def test_frames_come_one_at_a_time(tmp_path):
         for number, (_, image) in enumerate(itertools.islice(video.frames, 3)):
             finder(image)
             assert finder.pictures == number + 1
+
+
+HELD = """
+import sys
+from pathlib import Path
+import numpy as np
+from mixste.video import read_video
+
+class Two:
+    skeleton, held = "coco17", []
+
+    def __call__(self, image):
+        self.held.append(int(Path("/proc/self/statm").read_text().split()[1]))
+        return np.full((2, 17, 3), 0.5) + np.arange(17)[:, None] * (1, 1, 0)
+
+read_video(sys.argv[1], Two())
+sys.stdout.write(f"{len(Two.held)} {Two.held[-1] - Two.held[50]}")
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="tells no memory")
+def test_memory_does_not_grow_with_the_length(tmp_path):
+    path = tmp_path / "a.mp4"
+    with av.open(path, "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 1280, 720, "yuv420p"
+        for _ in range(300):
+            container.mux(stream.encode(av.VideoFrame(1280, 720, "yuv420p")))
+        container.mux(stream.encode())
+    done = subprocess.run([sys.executable, "-c", HELD, path], capture_output=True, text=True, check=True)
+    frames, pages = map(int, done.stdout.split())
+    assert frames == 300
+    assert pages * resource.getpagesize() < 60e6  # the pictures are 829e6
 
 
 def test_a_video_without_anybody_is_one_error(tmp_path):
