@@ -100,11 +100,15 @@ def run(options: argparse.Namespace) -> None:
     """Lift the people asked for and write every file; what will not work is refused before the lifting."""
     from mixste.detections import tracks
     from mixste.motion_files import writer_of
+    from mixste.video import is_video
 
     for path in options.output:
         writer_of(path)
+    video = is_video(options.input)
     lifter = _lifter(options)
-    found = _found(options)
+    found = _watched(options) if video else _read(options)
+    if options.save_keypoints:
+        _keep(found, options.save_keypoints)
     fps = _known(found.fps, options.input, "frame rate", "--fps, as --fps 30")
     image_size = _known(found.image_size, options.input, "image size", "--image-size, as --image-size 1920x1080")
     camera = _camera(options, image_size)
@@ -134,23 +138,30 @@ def _lifter(options: argparse.Namespace) -> "Lifter":
     return lifter
 
 
-def _found(options: argparse.Namespace) -> "Detections":
+def _read(options: argparse.Namespace) -> "Detections":
     from mixste.detections import read_detections
-    from mixste.video import is_video, load_detector, read_video
 
-    if is_video(options.input):
-        detector = load_detector(options.detector, weights=options.weights, device=options.device)
-        known = {"skeleton": options.skeleton, "fps": options.fps, "image_size": options.image_size}
-        found = read_video(options.input, detector, tell=progress("detecting"), **known)
-    else:
-        known = {"skeleton": options.skeleton, "image_size": options.image_size, "fps": options.fps}
-        found = read_detections(options.input, **known)
-    if options.save_keypoints:
-        from mixste.detections.formats.parquet import write_detections
+    return read_detections(options.input, skeleton=options.skeleton, image_size=options.image_size, fps=options.fps)
 
-        write_detections(options.save_keypoints, found)
-        say(f"keypoints -> {options.save_keypoints}")
-    return found
+
+def _watched(options: argparse.Namespace) -> "Detections":
+    from mixste.video import load_detector, read_video
+
+    return read_video(
+        options.input,
+        load_detector(options.detector, weights=options.weights, device=options.device),
+        skeleton=options.skeleton,
+        image_size=options.image_size,
+        fps=options.fps,
+        tell=progress("detecting"),
+    )
+
+
+def _keep(found: "Detections", path: Path) -> None:
+    from mixste.detections.formats.parquet import write_detections
+
+    write_detections(path, found)
+    say(f"keypoints -> {path}")
 
 
 def _known(value: Any, source: Path, what: str, mend: str) -> Any:
