@@ -41,6 +41,9 @@ def read_video(
     if fps is not None and not 0 < fps < math.inf:
         raise MixsteError(f"cannot read {path} so", found=f"fps {fps}", expected="more than 0")
     with opened(path) as video:
+        if not video.rates and fps is None:
+            mend = "say how fast it was filmed: --fps, or fps="
+            raise MixsteError(f"{path} says no frame rate", found="fps 0", expected="more than 0", mend=mend)
         seen = _Seen(image_size)
         for number, (time, image) in enumerate(video.frames):
             seen.add(path, time, image, _checked(detector(image), joints, detector.skeleton, number))
@@ -103,9 +106,6 @@ def _even(
     path: Path, times: list[float | None], rates: tuple[float, ...], stated: float | None
 ) -> tuple[float, np.ndarray, list[str]]:
     """Return frames a second, the number of every frame in even steps (t,), -1 if its place is taken, and sentences."""
-    if not rates and stated is None:
-        mend = "say how fast it was filmed: --fps, or fps="
-        raise MixsteError(f"{path} says no frame rate", found="fps 0", expected="more than 0", mend=mend)
     if not rates or None in times:
         rate = rates[0] if rates else float(stated or 0)
         said = f"the video does not say when its frames are shown; they are taken for even, {stated or rate:g} fps"

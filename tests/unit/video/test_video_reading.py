@@ -78,8 +78,10 @@ def test_a_file_without_a_frame_rate_is_refused_unless_one_is_stated(tmp_path, m
             yield Video((), video.length, video.square, ((None, image) for _, image in video.frames))
 
     monkeypatch.setattr(reading_module, "opened", without_rate)
+    finder = Finder()
     with pytest.raises(MixsteError, match=r"a\.mp4 says no frame rate; found: fps 0; expected: more than 0; to mend"):
-        read_video(path, Finder())
+        read_video(path, finder)
+    assert finder.pictures == 0
     found = read_video(path, Finder(), fps=30)
     assert (found.fps, len(found.frames)) == (30, 8)
     assert any("taken for even, 30 fps" in sentence for sentence in found.report)
