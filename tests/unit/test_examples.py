@@ -106,5 +106,5 @@ def test_what_the_examples_leave_is_the_walk(model, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_an_example_is_short_and_says_how_to_run_it(name):
     text = (ROOT / "examples" / name).read_text()
-    assert len(text.splitlines()) < 40
+    assert len(text.splitlines()) <= 42  # a screen
     assert f"python examples/{name} " in text.split('"""')[1]
