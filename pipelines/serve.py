@@ -1,0 +1,107 @@
+"""Serve a model with Ray Serve until Ctrl-C: `python -m pipelines.serve [KEY=VALUE ...]`, keys of conf/serve.
+
+The model is read once here, so that what is wrong with it is said before anything starts, and an alias is resolved: all
+replicas serve one version, those that Ray starts later, too.
+"""
+
+import logging
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mixste import registry
+from mixste.errors import MixsteError
+from mixste.lifting.source import model_folder
+from mixste.models.checkpoint import load_model
+from mixste.typed import build
+from pipelines import cluster
+from pipelines.params import PARAMS, Params, read
+from pipelines.serving.http import INVOCATIONS
+from pipelines.serving.replica import Replica
+from pipelines.settings import ServeSettings
+from pipelines.stage import run
+
+NAME = "mixste"
+log = logging.getLogger(__name__)
+
+
+def chosen(overrides: Sequence[str], path: Path = PARAMS) -> Params:
+    """Return params.yaml with some keys of its section `serve` set; MixsteError names what is wrong."""
+    from omegaconf import OmegaConf
+
+    tree: Any = read(path)
+    if strange := [text for text in overrides if "=" not in text]:
+        raise MixsteError("these choices cannot be read", found=" ".join(strange), expected="KEY=VALUE, as port=8001")
+    if isinstance(tree, dict) and isinstance(tree.get("serve"), dict):
+        tree["serve"] |= OmegaConf.to_container(OmegaConf.from_dotlist(list(overrides)), resolve=True)
+    return build(Params, tree, " with serve.".join([str(path), *overrides]))
+
+
+def resolved(model: str) -> tuple[str, str | None]:
+    """Return a model's name that any process on this cluster can use, and its store; MixsteError if it cannot serve."""
+    name, store = str(Path(model).absolute()), None
+    if registry.is_registered(model):
+        found = registry.find(model)
+        name, store = f"models:/{found.name}/{found.version}", found.store
+    with model_folder(name, store) as folder:
+        load_model(folder)
+    return name, store
+
+
+@contextmanager
+def serving(settings: ServeSettings, model: str, store: str | None) -> Iterator[str]:
+    """Run the application on the cluster that this process is connected to and yield its address."""
+    _refuse_taken(settings.host, settings.port)
+    from ray import serve
+
+    options = {"host": settings.host, "port": settings.port}
+    deployment = serve.deployment(Replica).options(
+        name="lifter",
+        num_replicas=settings.replicas,
+        ray_actor_options=_resources(settings),
+        max_ongoing_requests=10 * (settings.at_once + settings.waiting),  # it is the replica that refuses, as JSON
+        graceful_shutdown_timeout_s=settings.seconds,
+    )
+    try:
+        serve.start(http_options=options, proxy_location="HeadOnly")
+        serve.run(deployment.bind(model, store, settings), name=NAME, route_prefix="/")
+        yield f"http://{settings.host}:{settings.port}"
+    finally:
+        serve.delete(NAME)
+
+
+def _resources(settings: ServeSettings) -> dict[str, float]:
+    import ray
+
+    cpus = settings.cpus_per_replica or max(1, int(ray.cluster_resources().get("CPU", 1)) // settings.replicas)
+    return {"num_cpus": cpus, "num_gpus": settings.gpus_per_replica}
+
+
+def _refuse_taken(host: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            mend = f"another one: `python -m pipelines.serve port={port + 1}`"
+            raise MixsteError(f"cannot serve at {host}:{port}", found=error.strerror, mend=mend) from error
+
+
+def main() -> None:
+    """Serve until Ctrl-C or SIGTERM."""
+    params = chosen(sys.argv[1:])
+    model, store = resolved(params.serve.model)
+    cluster.connect(params.cluster.address)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with serving(params.serve, model, store) as address:
+        log.info("serving %s at %s%s (stop with Ctrl-C)", model, address, INVOCATIONS)
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    run(main)
