@@ -17,7 +17,7 @@ from mixste.lifter import THRESHOLD, Lifter, Tell
 from mixste.models import PoseModel
 from mixste.models.checkpoint import ModelConfig
 from mixste.motion import Motion
-from mixste.settings import Rule, Settings, Share
+from mixste.settings import Rule, Settings, SettingsError, Share
 from mixste.skeleton import load_skeleton
 from mixste.typed import build
 
@@ -91,9 +91,15 @@ def read_request(body: bytes) -> tuple[Any, Any]:
 
 def read_params(tree: Any) -> Asked:
     """Return what a request's params say; MixsteError names everything that is missing, wrong or unknown."""
-    if isinstance(tree, Mapping):
-        tree = {name: value for name, value in tree.items() if value is not None and value != []}
-    return build(Asked, {} if tree is None else tree, "params")
+    if not isinstance(tree, Mapping | None):
+        raise MixsteError("params cannot be used", found=_short(repr(tree)), expected=f"an object, as in {FORM}")
+    given = {name: value for name, value in (tree or {}).items() if value is not None and value != []}
+    try:
+        return build(Asked, given, "params")
+    except SettingsError as error:
+        found = "; ".join(f"{one.key}: {_short(repr(one.found))}" for one in error.problems)
+        expected = "; ".join(f"{one.key}: {one.expected}" for one in error.problems)
+        raise MixsteError("params cannot be used", found=found, expected=expected) from error
 
 
 def read_keypoints(inputs: Any) -> np.ndarray:
@@ -104,7 +110,7 @@ def read_keypoints(inputs: Any) -> np.ndarray:
             values = values.astype(np.float64)
         if values.dtype.kind in "fiu":
             return values
-        found = f"{values.dtype.name} values"
+        found = "text" if values.dtype.kind == "U" else f"{values.dtype.name} values"
     except (ValueError, TypeError, OverflowError) as error:
         found = str(error)
     raise MixsteError(

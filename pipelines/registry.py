@@ -37,7 +37,7 @@ def requirements() -> list[str]:
 
 @dataclass(frozen=True)
 class Storable:
-    """A model folder, pixels `t j c` and their params as an example, a folder of what it was made of, all parameters."""
+    """A model folder, an example (pixels `t j c`, params), a folder of what it was made of, and all parameters."""
 
     folder: Path
     example: np.ndarray

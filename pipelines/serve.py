@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,7 @@ def serving(settings: ServeSettings, model: str, store: str | None) -> Iterator[
     _refuse_taken(settings.host, settings.port)
     from ray import serve
 
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     options = {"host": settings.host, "port": settings.port}
     deployment = serve.deployment(Replica).options(
         name="lifter",
@@ -98,7 +99,7 @@ def main() -> None:
     model, store = resolved(params.serve.model)
     cluster.connect(params.cluster.address)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with serving(params.serve, model, store) as address:
+    with suppress(KeyboardInterrupt), serving(params.serve, model, store) as address:
         log.info("serving %s at %s%s (stop with Ctrl-C)", model, address, INVOCATIONS)
         threading.Event().wait()
 

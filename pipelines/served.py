@@ -5,8 +5,10 @@ Keypoints in pixels and params in, a motion out, as `mixste.payload` describes t
 
 import json
 import os
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.protos.databricks_pb2 import BAD_REQUEST
@@ -36,11 +38,11 @@ class ServedLifter(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Read the model folder."""
-        model, config = load_model(context.artifacts["model"])
+        model, config = load_model(Path(context.artifacts["model"]))
         self._answering = Answering(model, config, device="auto")
 
     def predict(
-        self, context: PythonModelContext, model_input: Any, params: dict[str, Any] | None = None
+        self, context: PythonModelContext, model_input: np.ndarray, params: dict[str, Any] | None = None
     ) -> dict[str, Any]:
         """Lift keypoints `t j 2|3`, an array or nested lists; RefusedError if they or the params are wrong."""
         tell = Deadline(float(os.environ[_SECONDS])) if _SECONDS in os.environ else None

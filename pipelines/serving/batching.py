@@ -1,8 +1,8 @@
 """Dynamic batching: windows of all requests in progress go through the network together.
 
-Ray's @serve.batch closes a batch while the one before still runs, so that what comes meanwhile is left out, or everybody
-pays a waiting time. Here a batch is closed when the network is free: it holds all that came meanwhile, and a request
-that is alone waits for nobody. Requests of any length mix, because what is batched is their windows.
+Ray's @serve.batch closes a batch while the one before still runs: what comes meanwhile is left out, or everybody pays a
+waiting time. Here a batch is closed when the network is free: it holds all that came meanwhile, and a request that is
+alone waits for nobody. Requests of any length mix, because what is batched is their windows.
 """
 
 import threading

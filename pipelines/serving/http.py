@@ -115,9 +115,7 @@ def _length(request: Request) -> int:
 
 def _too_large(size: int, most: int) -> RefusedError:
     found, expected = f"{size / 2**20:.1f} MiB or more", f"at most {most / 2**20:g} MiB"
-    return RefusedError(
-        413, "the request's body is too large", found=found, expected=expected, mend="send a part of it"
-    )
+    return RefusedError(413, "the request's body is too large", found=found, expected=expected, mend="send parts of it")
 
 
 def _allow(method: str, *methods: str) -> None:
