@@ -57,8 +57,10 @@ def resolved(model: str) -> tuple[str, str | None]:
 def serving(settings: ServeSettings, model: str, store: str | None) -> Iterator[str]:
     """Run the application on the cluster that this process is connected to and yield its address."""
     _refuse_taken(settings.host, settings.port)
-    from ray import serve
-
+    try:
+        from ray import serve
+    except ImportError as error:
+        raise MixsteError("Ray Serve is not installed", found=error, mend="pip install 'mixste[serve]'") from error
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     options = {"host": settings.host, "port": settings.port}
     deployment = serve.deployment(Replica).options(
@@ -67,6 +69,7 @@ def serving(settings: ServeSettings, model: str, store: str | None) -> Iterator[
         ray_actor_options=_resources(settings),
         max_ongoing_requests=10 * (settings.at_once + settings.waiting),  # it is the replica that refuses, as JSON
         graceful_shutdown_timeout_s=settings.seconds,
+        graceful_shutdown_wait_loop_s=0.2,
     )
     try:
         serve.start(http_options=options, proxy_location="HeadOnly")

@@ -89,7 +89,7 @@ class Door:
 
     async def _body(self, request: Request, deadline: Deadline) -> bytes:
         try:
-            return await asyncio.wait_for(_read(request, self._settings.megabytes * 2**20), deadline.left)
+            return await asyncio.wait_for(_read(request, int(self._settings.megabytes * 2**20)), deadline.left)
         except TimeoutError:
             expected = f"all of it within {self._settings.seconds:g} seconds"
             raise RefusedError(408, "the request's body did not come", expected=expected) from None

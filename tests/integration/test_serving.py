@@ -1,15 +1,10 @@
 """Servers: what is posted comes back as `Lifter.lift` gives it, what is wrong as a 4xx that says why, side by side."""
 
 import json
-import os
-import signal
 import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +12,15 @@ import pytest
 import requests
 
 from benchmarks.drills.registry.folders import write_evaluation, write_model, write_rig
+from benchmarks.servers import started
 from mixste.lifter import Lifter
+from mixste.registry import CHAMPION
 from pipelines import register
 from pipelines.params import write
 from tests.unit.lifters import SIZE, person
 
 PARAMS = {"skeleton": "coco17", "fps": 30, "image_size": SIZE}
-SERVERS = {
-    "mlflow": ("mlflow", "models", "serve", "-m", "models:/mixste@champion", "--env-manager", "local", "--port"),
-    "ray": ("pipelines.serve", "megabytes=1", "at_once=4"),
-}
+SERVERS = {"mlflow": (), "ray": ("megabytes=1", "at_once=4")}
 BAD = {
     "no JSON": (b'{"inputs": [[[1, 2', {}, "JSON"),
     "another layout": (None, {"skeleton": "body25"}, "25 joints of body25"),
@@ -64,39 +58,8 @@ def servers(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iter
         write_model(params, seed=1)
         write_evaluation(np.linspace(49, 51, 8))
         register.main()
-        started = {name: running.enter_context(server(*command)) for name, command in SERVERS.items()}
-        yield {name: answering(*one) for name, one in started.items()}
-
-
-@contextmanager
-def server(module: str, *options: str) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    command = [sys.executable, "-m", module, *options, port if options[-1] == "--port" else f"port={port}"]
-    paths = {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "PYTHONPATH": str(Path(__file__).parents[2]),
-    }
-    process = subprocess.Popen(command, env={**os.environ, **paths}, start_new_session=True)
-    try:
-        yield process, f"http://127.0.0.1:{port}"
-    finally:
-        process.send_signal(signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=30)
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-def answering(process: "subprocess.Popen[bytes]", address: str) -> str:
-    until = time.monotonic() + 120
-    while time.monotonic() < until and process.poll() is None:
-        with suppress(requests.RequestException):
-            if requests.get(f"{address}/health", timeout=5).ok:
-                return address
-        time.sleep(0.2)
-    raise AssertionError(f"no server at {address}")
+        begun = [running.enter_context(started(kind, CHAMPION, *options)) for kind, options in SERVERS.items()]
+        yield {server.kind: server.ready() for server in begun}
 
 
 @pytest.fixture(params=SERVERS)
