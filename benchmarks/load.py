@@ -8,6 +8,7 @@ status 1 if a good request was not answered rightly, a malformed one not by its 
 """
 
 import argparse
+import itertools
 import json
 import socket
 import sys
@@ -15,9 +16,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
-from itertools import cycle
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -115,10 +115,10 @@ class Client:
 
     @staticmethod
     def _mixed(number: int, right: Sequence[Sent], wrong: Sequence[Sent]) -> Iterator[Sent]:
-        fine = cycle([*right[number % len(right) :], *right[: number % len(right)]])
-        bad = cycle([*wrong[number % len(wrong) :], *wrong[: number % len(wrong)]])
-        for count in cycle(range(EVERY)):
-            yield next(bad) if count == EVERY - 1 else next(fine)
+        fine = itertools.cycle([*right[number % len(right) :], *right[: number % len(right)]])
+        bad = itertools.cycle([*wrong[number % len(wrong) :], *wrong[: number % len(wrong)]])
+        for count in itertools.count(number):
+            yield next(bad) if count % EVERY == 0 else next(fine)
 
     def run(self, until: float) -> None:
         """Send until then; what is not as it must be is noted."""
@@ -219,7 +219,10 @@ def main() -> None:
         print(f"\n{sum((level.refused for level in levels), Counter())!r}; replica {grown}")
         found += [f"{kind}: {text}" for text in complaints(levels)]
     if options.output:
-        results = {kind: [asdict(level) for level in levels] for kind, levels in every.items()}
+        results = {
+            kind: [{**vars(level), "refused": dict(level.refused)} for level in levels]
+            for kind, levels in every.items()
+        }
         options.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     sys.stderr.write("".join(f"DOES NOT HOLD: {text}\n" for text in found[:20]))
     raise SystemExit(1 if found else 0)
