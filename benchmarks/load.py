@@ -219,10 +219,7 @@ def main() -> None:
         print(f"\n{sum((level.refused for level in levels), Counter())!r}; replica {grown}")
         found += [f"{kind}: {text}" for text in complaints(levels)]
     if options.output:
-        results = {
-            kind: [{**vars(level), "refused": dict(level.refused)} for level in levels]
-            for kind, levels in every.items()
-        }
+        results = {kind: [vars(level) for level in levels] for kind, levels in every.items()}
         options.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     sys.stderr.write("".join(f"DOES NOT HOLD: {text}\n" for text in found[:20]))
     raise SystemExit(1 if found else 0)

@@ -71,8 +71,8 @@ def serving(settings: ServeSettings, model: str, store: str | None) -> Iterator[
         graceful_shutdown_timeout_s=settings.seconds,
         graceful_shutdown_wait_loop_s=0.2,
     )
+    serve.start(http_options=options, proxy_location="HeadOnly")
     try:
-        serve.start(http_options=options, proxy_location="HeadOnly")
         serve.run(deployment.bind(model, store, settings), name=NAME, route_prefix="/")
         yield f"http://{settings.host}:{settings.port}"
     finally:
@@ -80,10 +80,21 @@ def serving(settings: ServeSettings, model: str, store: str | None) -> Iterator[
 
 
 def _resources(settings: ServeSettings) -> dict[str, float]:
+    """What a replica takes of the cluster; MixsteError if it has not as much for all, for which Ray would wait."""
     import ray
 
-    cpus = settings.cpus_per_replica or max(1, int(ray.cluster_resources().get("CPU", 1)) // settings.replicas)
-    return {"num_cpus": cpus, "num_gpus": settings.gpus_per_replica}
+    there = ray.cluster_resources()
+    cpus = settings.cpus_per_replica or max(1, int(there.get("CPU", 1)) // settings.replicas)
+    wanted = {"CPU": float(cpus)} | ({"GPU": settings.gpus_per_replica} if settings.gpus_per_replica else {})
+    each = ", ".join(f"{amount:g} {name}s" for name, amount in wanted.items())
+    if cluster.room(wanted) < settings.replicas:
+        raise MixsteError(
+            "the cluster is too small",
+            found=", ".join(f"{there.get(name, 0):g} {name}s" for name in wanted) + f" on {cluster.machines_alive()}",
+            expected=f"{settings.replicas} replicas x {each}",
+            mend="lower serve.replicas, serve.cpus_per_replica or serve.gpus_per_replica",
+        )
+    return {"num_cpus": wanted["CPU"], "num_gpus": settings.gpus_per_replica}
 
 
 def _refuse_taken(host: str, port: int) -> None:

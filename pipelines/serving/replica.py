@@ -22,7 +22,8 @@ class Replica:
             network, config = load_model(folder)
         most, precision = settings.batch or fitting_batch(network), settings.precision
         self._network = Together(network, most=most, precision=precision)
-        self._answering = Answering(self._network, config, device="auto", precision=precision, batch_size=most)
+        device = "cuda" if settings.gpus_per_replica else "cpu"
+        self._answering = Answering(self._network, config, device=device, precision=precision, batch_size=most)
         self._threads = ThreadPoolExecutor(settings.at_once, thread_name_prefix="lift")
         about = {"model": model, "skeleton": config.skeleton, "fps": config.fps, "unit": config.unit}
         self._door = Door(self._lift, about, settings)

@@ -57,6 +57,26 @@ def test_without_ray_serve_it_is_said_how_to_install_it(workplace, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray.serve", None)
     with (
         pytest.raises(MixsteError, match=r"mixste\[serve\]"),
-        serve.serving(chosen(["port=65535"]).serve, "model", None),
+        serve.serving(chosen([f"port={free_port()}"]).serve, "model", None),
     ):
         pytest.fail("it was served")
+
+
+def test_a_cluster_without_room_for_all_replicas_is_said_and_not_waited_for(workplace, monkeypatch):
+    import ray
+
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
+    monkeypatch.setattr(ray, "nodes", lambda: [{"Resources": {"CPU": 2.0}, "Alive": True}])
+    settings = chosen([f"port={free_port()}", "gpus_per_replica=1", "replicas=2"]).serve
+    refused = pytest.raises(
+        MixsteError, match="too small; found: 2 CPUs, 0 GPUs on 1 machine; expected: 2 replicas x 1 CPUs, 1 GPUs"
+    )
+    with refused, serve.serving(settings, "model", None):
+        pytest.fail("it was served")
+    assert serve._resources(chosen(["replicas=2"]).serve) == {"num_cpus": 1.0, "num_gpus": 0.0}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
