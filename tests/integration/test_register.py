@@ -136,7 +136,7 @@ def test_the_registered_model_takes_any_length_and_refuses_what_does_not_fit(par
     write_model(params, seed=1, mpjpe=50.0)
     run()
     model = mlflow.pyfunc.load_model("models:/mixste@champion")
-    given = {"skeleton": "h36m17", "fps": 50, "image_size": SIZE}
+    given = {"skeleton": "h36m17", "fps": 50, "image_size": list(SIZE)}
     clip = person(40)
     motion = model.predict(clip, params=given)
     assert np.shape(motion["joints"]) == (40, JOINTS, 3)
