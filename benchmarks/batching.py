@@ -2,11 +2,13 @@
 
     python -m benchmarks.batching [--model models/finetuned] [--frames 9 30 100] [--seconds 10] [--device cpu]
 
-No server is between. Prints a Markdown table of clips/s: the mean of three turns each, the smallest and the largest.
+No server is between. Prints a Markdown table of clips/s, which other jobs disturb, and of the
+process's own time for a clip, which they hardly do: the mean of three turns each, the smallest and the largest.
 """
 
 import argparse
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -27,8 +29,8 @@ def answering(folder: Path, device: str, *, together: bool) -> Answering:
     return Answering(shared, config, device=device, batch_size=most)
 
 
-def rate(ask: Answering, frames: int, seconds: float) -> float:
-    """Clips a second of so many frames that the threads get lifted."""
+def rate(ask: Answering, frames: int, seconds: float) -> tuple[float, float]:
+    """Clips a second of so many frames that the threads get lifted, and ms of CPU time for each."""
     keypoints, until = clip(frames, 0), time.monotonic() + seconds
 
     def lift(_: int) -> int:
@@ -38,10 +40,15 @@ def rate(ask: Answering, frames: int, seconds: float) -> float:
             count += 1
         return count
 
-    begun = time.monotonic()
+    begun, used = time.monotonic(), time.process_time()
     with ThreadPoolExecutor(THREADS) as threads:
         done = sum(threads.map(lift, range(THREADS)))
-    return done / (time.monotonic() - begun)
+    return done / (time.monotonic() - begun), 1000 * (time.process_time() - used) / done
+
+
+def spread(values: Sequence[float]) -> str:
+    """The mean, the smallest and the largest."""
+    return f"{sum(values) / len(values):.1f} ({min(values):.1f} to {max(values):.1f})"
 
 
 def main() -> None:
@@ -54,10 +61,12 @@ def main() -> None:
     option("--device", default="cpu")
     options = parser.parse_args()
     both = [answering(options.model, options.device, together=together) for together in (False, True)]
-    print("| frames | each by itself, clips/s | together, clips/s |\n|---|---|---|")
+    print("| frames | clips/s: each by itself | together | ms of CPU a clip: each by itself | together |")
+    print("|---|---|---|---|---|")
     for frames in options.frames:
-        rates = [[rate(ask, frames, options.seconds) for ask in both] for _ in range(TURNS)]
-        cells = [f"{sum(own) / TURNS:.1f} ({min(own):.1f} to {max(own):.1f})" for own in zip(*rates, strict=True)]
+        turns = [[rate(ask, frames, options.seconds) for ask in both] for _ in range(TURNS)]
+        (alone, alone_cpu), (together, together_cpu) = (zip(*own, strict=True) for own in zip(*turns, strict=True))
+        cells = map(spread, (alone, together, alone_cpu, together_cpu))
         print(f"| {frames} | {' | '.join(cells)} |", flush=True)
 
 

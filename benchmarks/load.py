@@ -1,6 +1,6 @@
 """How fast the servers answer, and whether they stay whole: good requests from many clients, malformed ones mixed in.
 
-    python -m benchmarks.load [--server ray mlflow] [--model models:/mixste@champion] [--clients 1 4 16 64]
+    python -m benchmarks.load [--server ray mlflow] [--model models:/mixste@champion] [--clients 1 4 16 64] [--ray replicas=2]
 
 Run it where the model is known. Each client waits for an answer before it sends again. Latencies are those of good
 requests, whose answers are compared with `Lifter.lift`'s. Prints a Markdown table, writes JSON with --output. Exit
@@ -178,7 +178,7 @@ def measure(server: Server, clients: int, seconds: float, right: Sequence[Sent],
 def measured(kind: str, options: argparse.Namespace, right: Sequence[Sent]) -> list[Level]:
     """Start a server, warm it up with the most clients, and measure it with each number of clients."""
     wrong, most = malformed(kind, options.frames), max(options.clients)
-    with started(kind, options.model) as server:
+    with started(kind, options.model, *(options.ray if kind == "ray" else ())) as server:
         server.ready()
         levels = []
         for clients in (most, *options.clients):
@@ -206,6 +206,7 @@ def main() -> None:
     option("--model", default="models:/mixste@champion")
     option("--clients", type=int, nargs="+", default=[1, 4, 16, 64])
     option("--seconds", type=float, default=20)
+    option("--ray", nargs="*", default=[], metavar="KEY=VALUE", help="keys of conf/serve, as replicas=2")
     option("--frames", type=int, default=100, help="of a clip, on average")
     option("--output", type=Path, help="a JSON file")
     options = parser.parse_args()
