@@ -1,6 +1,6 @@
 """How fast the servers answer, and whether they stay whole: good requests from many clients, malformed ones mixed in.
 
-    python -m benchmarks.load [--server ray mlflow] [--model models:/NAME@ALIAS] [--clients 1 4 16 64] [--ray replicas=2]
+    python -m benchmarks.load [--server ray mlflow] [--model models:/NAME@ALIAS] [--clients 1 4] [--ray replicas=2]
 
 Run it where the model is known. Each client waits for an answer before it sends again. Latencies are those of good
 requests, whose answers are compared with `Lifter.lift`'s. Prints a Markdown table, writes JSON with --output. Exit

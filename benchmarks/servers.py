@@ -40,9 +40,23 @@ class Server:
 
     def memory(self) -> float:
         """Resident memory of the processes that lift, MiB."""
-        whole = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
-        own = [process for process in whole if _REPLICA[self.kind] in " ".join(process.cmdline())]
-        return sum(process.memory_info().rss for process in own) / 2**20
+        return sum(process.memory_info().rss for process in self._whole() if self._lifts(process)) / 2**20
+
+    def exposed(self) -> tuple[list[str], int]:
+        """Processes that other machines can reach, but those that lift, and how many ports of those they can."""
+        open_, lifting = [], 0
+        for process in self._whole():
+            ports = [one for one in process.net_connections("tcp") if one.status == psutil.CONN_LISTEN]
+            ports = [one for one in ports if one.laddr.ip.rpartition(":")[2] != "127.0.0.1"]
+            lifting += len(ports) * self._lifts(process)
+            open_ += [process.name()] * (len(ports) * (not self._lifts(process)))
+        return open_, lifting
+
+    def _whole(self) -> list[psutil.Process]:
+        return [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
+
+    def _lifts(self, process: psutil.Process) -> bool:
+        return _REPLICA[self.kind] in " ".join(process.cmdline())
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from benchmarks.drills.registry.folders import write_evaluation, write_model, write_rig
-from benchmarks.servers import started
+from benchmarks.servers import Server, started
 from mixste.lifter import Lifter
 from mixste.registry import CHAMPION
 from pipelines import register
@@ -45,7 +45,7 @@ def post(address: str, sent: bytes) -> requests.Response:
 
 
 @pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[dict[str, str]]:
+def servers(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[dict[str, Server]]:
     """Both servers of one registered champion, started beside each other."""
     place = tmp_path_factory.mktemp("served")
     with pytest.MonkeyPatch.context() as patched, ExitStack() as running:
@@ -59,16 +59,18 @@ def servers(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iter
         write_evaluation(np.linspace(49, 51, 8))
         register.main()
         begun = [running.enter_context(started(kind, CHAMPION, *options)) for kind, options in SERVERS.items()]
-        yield {server.kind: server.ready() for server in begun}
+        for server in begun:
+            server.ready()
+        yield {server.kind: server for server in begun}
 
 
 @pytest.fixture(params=SERVERS)
-def address(request: pytest.FixtureRequest, servers: dict[str, str]) -> str:
-    return servers[request.param]
+def address(request: pytest.FixtureRequest, servers: dict[str, Server]) -> str:
+    return servers[request.param].address
 
 
 @pytest.fixture(scope="module")
-def lifter(servers: dict[str, str]) -> Lifter:
+def lifter(servers: dict[str, Server]) -> Lifter:
     return Lifter.load("models/finetuned")
 
 
@@ -112,8 +114,8 @@ def test_flip_and_threshold_are_the_requests_own(address: str, lifter: Lifter):
 
 
 @pytest.mark.slow
-def test_ray_refuses_what_is_too_large_or_not_asked_for_and_says_who_it_is(servers: dict[str, str]):
-    address = servers["ray"]
+def test_ray_refuses_what_is_too_large_or_not_asked_for_and_says_who_it_is(servers: dict[str, Server]):
+    address = servers["ray"].address
     assert requests.get(f"{address}/health", timeout=5).json() == {
         "model": "models:/mixste/1", "skeleton": "h36m17", "fps": 50.0, "unit": "m"
     }  # fmt: skip
@@ -126,3 +128,10 @@ def test_ray_refuses_what_is_too_large_or_not_asked_for_and_says_who_it_is(serve
             b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"
         )
     assert post(address, body(person(4, fps=30, skeleton="coco17"))).ok
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "unkept"), [("mlflow", 0), ("ray", 1)])
+def test_no_other_machine_reaches_them(servers: dict[str, Server], kind: str, unkept: int):
+    """Ray Serve opens a port of each replica, for other parts of an application, on every interface."""
+    assert servers[kind].exposed() == ([], unkept)
