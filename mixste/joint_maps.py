@@ -6,6 +6,7 @@ averaged, synthesised or missing.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,7 @@ class JointMap:
         return {joint: str(source) for joint, source in zip(self.skeleton.joints, self.sources, strict=True)}
 
 
+@cache
 def map_skeleton(source: str, target: str) -> JointMap:
     """Return the map between any two layouts `skeletons/NAME.yaml`; what the source has nothing for is missing.
 
