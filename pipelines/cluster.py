@@ -22,12 +22,14 @@ log = logging.getLogger(__name__)
 def connect(address: str | None = None, *, dashboard: bool = False) -> None:
     """Join the cluster at `RAY_ADDRESS` or `address`, or start one in this machine; once a process."""
     set_environment()
+    address = os.environ.get("RAY_ADDRESS") or address or LOCAL
+    here = address == LOCAL
+    if here:  # on 127.0.0.1 alone, as Ray does by itself on Windows and macOS; read when ray is imported
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     import ray
 
     if ray.is_initialized():
         return
-    address = os.environ.get("RAY_ADDRESS") or address or LOCAL
-    here = address == LOCAL
     try:
         _knock(address)
         context = ray.init(

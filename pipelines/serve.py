@@ -5,7 +5,6 @@ replicas serve one version, those that Ray starts later, too.
 """
 
 import logging
-import os
 import signal
 import socket
 import sys
@@ -108,17 +107,10 @@ def _refuse_taken(host: str, port: int) -> None:
             raise MixsteError(f"cannot serve at {host}:{port}", found=error.strerror, mend=mend) from error
 
 
-def _keep_to_this_machine(address: str | None) -> None:
-    """Let a Ray of our own listen on loopback alone; call before the first import of ray."""
-    if (os.environ.get("RAY_ADDRESS") or address or cluster.LOCAL) == cluster.LOCAL:
-        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # what Ray does by itself on these two
-
-
 def main() -> None:
     """Serve until Ctrl-C or SIGTERM."""
     params = chosen(sys.argv[1:])
     model, store = resolved(params.serve.model)
-    _keep_to_this_machine(params.cluster.address)
     cluster.connect(params.cluster.address)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt), serving(params.serve, model, store) as address:

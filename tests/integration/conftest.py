@@ -4,12 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from pipelines import cluster
+
 
 @pytest.fixture(scope="session")
 def local_ray() -> Iterator[None]:
-    """Start Ray on two CPUs; `pipelines.cluster` finds it and starts none of its own."""
+    """Start Ray on two CPUs or what the machine has, as stages do, which find it and start none of their own."""
+    cluster.connect(cluster.LOCAL)
     import ray
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
     yield
     ray.shutdown()

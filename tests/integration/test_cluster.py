@@ -1,6 +1,7 @@
 import time
 from itertools import pairwise
 
+import psutil
 import pytest
 
 from mixste.errors import MixsteError
@@ -8,6 +9,14 @@ from mixste.settings import Problem, SettingsError
 from pipelines import cluster
 
 pytestmark = pytest.mark.usefixtures("local_ray")
+
+
+def test_a_ray_of_our_own_listens_on_this_machine_alone():
+    cluster.fan_out(str, range(2), "workers that listen, too")
+    family = psutil.Process().children(recursive=True)
+    ports = [port for one in family for port in one.net_connections("tcp") if port.status == psutil.CONN_LISTEN]
+    assert len(ports) > 3
+    assert {port.laddr.ip.removeprefix("::ffff:") for port in ports} == {"127.0.0.1"}
 
 
 def test_fanned_out_results_come_in_the_order_of_the_items():
