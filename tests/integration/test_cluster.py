@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("local_ray")
 
 
 def test_a_ray_of_our_own_listens_on_this_machine_alone():
-    cluster.fan_out(str, range(2), "workers that listen, too")
+    cluster.fan_out(lambda number: number, range(2), "workers that listen, too")
     family = psutil.Process().children(recursive=True)
     ports = [port for one in family for port in one.net_connections("tcp") if port.status == psutil.CONN_LISTEN]
     assert len(ports) > 3
