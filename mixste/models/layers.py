@@ -26,6 +26,9 @@ def attend(query: Tensor, key: Tensor, value: Tensor, scale: float, dropout: flo
     The fused kernel wins on a GPU and on long fp32 sequences. Elsewhere explicit products do: over few tokens in fp32
     whatever the precision, because a CPU's bf16 softmax costs more than its products save.
     """
+    if torch.compiler.is_exporting():  # one way for any length, in the four axes that ONNX has it for
+        rows = (each.flatten(0, -4) for each in (query, key, value))
+        return functional.scaled_dot_product_attention(*rows, scale=scale).reshape(query.shape)
     tokens = query.shape[-2]
     if query.device.type != "cpu" or (tokens > LONG and query.dtype == torch.float32):
         return functional.scaled_dot_product_attention(query, key, value, scale=scale, dropout_p=dropout)

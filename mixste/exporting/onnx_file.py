@@ -1,0 +1,92 @@
+"""The `.onnx` file, in one piece, by torch's exporter that goes by torch.export; run by onnxruntime.
+
+bf16 is how weights are stored: onnxruntime multiplies no bf16 on a CPU, and makes them float32 when it loads them. int8
+is onnxruntime's dynamic quantisation: int8 weights, activations made int8 as they come.
+"""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import onnx
+import onnxruntime
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor
+
+from mixste.exporting.facts import INPUT, KEY, OUTPUT, packed
+from mixste.exporting.program import axes, trace
+from mixste.models import PoseModel
+
+PRECISIONS = ("fp32", "bf16", "int8")
+_PRODUCTS = ("MatMul", "Gemm")
+
+
+def write(model: PoseModel, facts: dict[str, Any], path: Path) -> None:
+    """Write a model of the precision that its facts say."""
+    with _quiet():
+        made = torch.onnx.export(
+            trace(model), dynamo=True, verbose=False, output_names=[OUTPUT], dynamic_shapes={INPUT: axes(model)}
+        )
+        proto = made.model_proto  # type: ignore[union-attr]
+        for node in proto.graph.node:  # where in the code each comes from
+            del node.metadata_props[:]
+        if facts["precision"] == "bf16":
+            _store_bf16(proto)
+        elif facts["precision"] == "int8":
+            proto = _quantised(proto)
+    helper.set_model_props(proto, {KEY: packed(facts)})
+    path.write_bytes(proto.SerializeToString(deterministic=True))
+
+
+class Runner:
+    """The file's program: windows `b t j c` to joints."""
+
+    def __init__(self, path: Path) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    def __call__(self, keypoints: Tensor) -> Tensor:
+        """`b t j c -> b t j 3`, or `b 1 j 3`."""
+        return torch.from_numpy(self._session.run([OUTPUT], {INPUT: keypoints.numpy()})[0])
+
+
+def _store_bf16(proto: onnx.ModelProto) -> None:
+    """Replace the weights of matrix products by bf16 ones that are cast to float32 before they are used."""
+    graph = proto.graph
+    used = {node.input[1] for node in graph.node if node.op_type in _PRODUCTS}
+    for tensor in [each for each in graph.initializer if each.name in used]:
+        rounded = torch.from_numpy(numpy_helper.to_array(tensor).copy()).bfloat16()
+        name, raw = tensor.name, rounded.view(torch.int16).numpy().tobytes()
+        stored = helper.make_tensor(f"{name}_bf16", TensorProto.BFLOAT16, tensor.dims, raw, raw=True)
+        graph.initializer.remove(tensor)
+        graph.initializer.append(stored)
+        graph.node.insert(0, helper.make_node("Cast", [stored.name], [name], to=TensorProto.FLOAT))
+
+
+def _quantised(proto: onnx.ModelProto) -> onnx.ModelProto:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with TemporaryDirectory(prefix="mixste-") as place:
+        out = Path(place) / "int8.onnx"
+        quantize_dynamic(
+            proto, out, op_types_to_quantize=list(_PRODUCTS), per_channel=True, weight_type=QuantType.QInt8
+        )
+        return onnx.load(out)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep to themselves what the exporters tell their own developers."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    finally:
+        logging.disable(before)
