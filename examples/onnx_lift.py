@@ -3,8 +3,8 @@
     mixste export models:/mixste@champion -o mixste.onnx
     python examples/onnx_lift.py mixste.onnx keypoints.npy 1920 1080 joints.npy
 
-keypoints.npy holds one person's joints in the model's order and at its fps: (t j 3), x and y in pixels and confidence, 0
-where a joint was not seen.
+keypoints.npy holds one person's joints in the model's order and at its fps, (t j 3): x and y in pixels, and confidence,
+which is 0 where a joint was not seen.
 """
 
 import json

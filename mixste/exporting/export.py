@@ -24,11 +24,18 @@ PRECISIONS = ("fp32", "bf16", "int8")
 RANDOM = 16  # windows, where there are no data
 
 
+class Writer(Protocol):
+    """A model's files, of any precision."""
+
+    def write(self, path: Path, facts: dict[str, Any]) -> None:
+        """Write the file of the precision that its facts say."""
+
+
 class Format(Protocol):
     """A module that writes a kind of file, and runs it."""
 
     PRECISIONS: tuple[str, ...]
-    write: Callable[[PoseModel, dict[str, Any], Path], None]
+    Writer: Callable[[PoseModel], Writer]
     Runner: Callable[[Path], Run]
 
 
@@ -60,17 +67,18 @@ def export(
     far off, if the ending or precision is none that can be written, or a package is missing.
     """
     form = format_of(path, precision)
-    facts = describe(config, precision)
     windows = random_windows(model, RANDOM, config.model.frames) if data is None else read_windows(config, data)
     with whole_file(path) as file:
-        form.write(model, facts, file)
+        writer = form.Writer(model)
+        writer.write(file, describe(config, precision))
         run = form.Runner(file)
         parity = _within(LIMITS[precision], run, model, [*every_size(model)], f"{precision} in {path}")
         error = _within(LIMITS[precision], run, model, [*windows.split(8)], f"{precision} in {path}")
-        speeds = _speeds(form, model, config, {precision: run})
+        plain = run if precision == "fp32" else _plain(form, writer, config)
+        speeds = frames_per_second({"model": partial(lift, model), "fp32": plain, precision: run}, batch(model))
     return Report(
         path=path,
-        facts=facts,
+        facts=describe(config, precision),
         parity=parity,
         error=error,
         allowed=str(LIMITS[precision]),
@@ -121,12 +129,9 @@ def _within(limit: Limit, run: Run, model: PoseModel, batches: list[Tensor], wha
     return apart
 
 
-def _speeds(form: Format, model: PoseModel, config: ModelConfig, own: dict[str, Run]) -> dict[str, float]:
-    """Return frames a second of the model, of its float32 file and of its own file, measured in turns."""
-    runs: dict[str, Run] = {"model": partial(lift, model)}
+def _plain(form: Format, writer: Writer, config: ModelConfig) -> Run:
+    """Return the float32 file's program, which a variant's speed is measured beside."""
     with TemporaryDirectory(prefix="mixste-") as place:
-        if "fp32" not in own:
-            plain = Path(place) / "fp32"
-            form.write(model, describe(config, "fp32"), plain)
-            runs["fp32"] = form.Runner(plain)
-        return frames_per_second(runs | own, batch(model))
+        path = Path(place) / "fp32"
+        writer.write(path, describe(config, "fp32"))
+        return form.Runner(path)

@@ -13,8 +13,8 @@ CHANNELS = ("x", "y", "confidence")
 
 
 def lengths(settings: ModelSettings) -> tuple[int, int]:
-    """Return the fewest and the most frames of a window that a model takes."""
-    return (settings.frames if settings.architecture == "pstmo" else 1), settings.frames
+    """Return the fewest and the most frames of a window; one whose centre is kept is always whole."""
+    return (settings.frames if settings.output == "centre" else 1), settings.frames
 
 
 def describe(config: ModelConfig, precision: str) -> dict[str, Any]:

@@ -26,21 +26,28 @@ from mixste.models import PoseModel
 PRECISIONS = ("fp32", "bf16", "int8")
 
 
-def write(model: PoseModel, facts: dict[str, Any], path: Path) -> None:
-    """Write a model of the precision that its facts say."""
-    with _quiet():
-        made = torch.onnx.export(
-            trace(model), dynamo=True, verbose=False, output_names=[OUTPUT], dynamic_shapes={INPUT: axes(model)}
-        )
-        proto = made.model_proto  # type: ignore[union-attr]
-        for node in proto.graph.node:  # where in the code each comes from
+class Writer:
+    """A model's files, of any precision."""
+
+    def __init__(self, model: PoseModel) -> None:
+        with _quiet():
+            made = torch.onnx.export(
+                trace(model), dynamo=True, verbose=False, output_names=[OUTPUT], dynamic_shapes={INPUT: axes(model)}
+            )
+        self._plain: onnx.ModelProto = made.model_proto  # type: ignore[union-attr]
+        for node in self._plain.graph.node:  # where in the code each comes from
             del node.metadata_props[:]
+
+    def write(self, path: Path, facts: dict[str, Any]) -> None:
+        """Write the file of the precision that its facts say."""
+        proto = onnx.ModelProto()
+        proto.CopyFrom(self._plain)
         if facts["precision"] == "bf16":
-            _store_bf16(proto)
+            _store_bf16(proto.graph)
         elif facts["precision"] == "int8":
             proto = _quantised(proto)
-    helper.set_model_props(proto, {KEY: packed(facts)})
-    path.write_bytes(proto.SerializeToString(deterministic=True))
+        helper.set_model_props(proto, {KEY: packed(facts)})
+        path.write_bytes(proto.SerializeToString(deterministic=True))
 
 
 class Runner:
@@ -56,16 +63,15 @@ class Runner:
         return torch.from_numpy(self._session.run([OUTPUT], {INPUT: keypoints.numpy()})[0])
 
 
-def _products(proto: onnx.ModelProto) -> list[onnx.NodeProto]:
+def _products(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     """Return the matrix products with weights, from input to output."""
-    weights = {tensor.name for tensor in proto.graph.initializer}
-    return [node for node in proto.graph.node if node.op_type in ("MatMul", "Gemm") and node.input[1] in weights]
+    weights = {tensor.name for tensor in graph.initializer}
+    return [node for node in graph.node if node.op_type in ("MatMul", "Gemm") and node.input[1] in weights]
 
 
-def _store_bf16(proto: onnx.ModelProto) -> None:
+def _store_bf16(graph: onnx.GraphProto) -> None:
     """Replace the weights of matrix products by bf16 ones that are cast to float32 before they are used."""
-    graph = proto.graph
-    used = {node.input[1] for node in _products(proto)}
+    used = {node.input[1] for node in _products(graph)}
     for tensor in [each for each in graph.initializer if each.name in used]:
         rounded = torch.from_numpy(numpy_helper.to_array(tensor).copy()).bfloat16()
         name, raw = tensor.name, rounded.view(torch.int16).numpy().tobytes()
@@ -79,8 +85,8 @@ def _quantised(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Return the model with weights and activations of 8 bits, both unsigned: CPUs without VNNI overflow otherwise."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    _, *inner, _ = (node.name for node in _products(proto))
-    with TemporaryDirectory(prefix="mixste-") as place:
+    _, *inner, _ = (node.name for node in _products(proto.graph))
+    with TemporaryDirectory(prefix="mixste-") as place, _quiet():
         out = Path(place) / "int8.onnx"
         quantize_dynamic(proto, out, nodes_to_quantize=inner, per_channel=True, weight_type=QuantType.QUInt8)
         return onnx.load(out)

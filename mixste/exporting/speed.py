@@ -4,7 +4,6 @@ import statistics
 import time
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 from mixste.exporting.parity import Run, random_windows
@@ -35,4 +34,3 @@ def frames_per_second(runs: Mapping[str, Run], keypoints: Tensor, *, rounds: int
 
 def _frames(joints: Tensor) -> int:
     return joints.shape[0] * joints.shape[1]
-

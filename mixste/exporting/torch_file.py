@@ -15,12 +15,18 @@ NAME = f"{KEY}.json"  # of the extra file
 PRECISIONS = ("fp32", "bf16")
 
 
-def write(model: PoseModel, facts: dict[str, Any], path: Path) -> None:
-    """Write a model of the precision that its facts say."""
-    program = trace(in_bf16(model) if facts["precision"] == "bf16" else model)
-    held = BytesIO()  # given a path, torch would write the path's name into the file
-    torch.export.save(program, held, extra_files={NAME: packed(facts)})
-    path.write_bytes(held.getvalue())
+class Writer:
+    """A model's files, of any precision."""
+
+    def __init__(self, model: PoseModel) -> None:
+        self._model = model
+
+    def write(self, path: Path, facts: dict[str, Any]) -> None:
+        """Write the file of the precision that its facts say."""
+        program = trace(in_bf16(self._model) if facts["precision"] == "bf16" else self._model)
+        held = BytesIO()  # given a path, torch would write the path's name into the file
+        torch.export.save(program, held, extra_files={NAME: packed(facts)})
+        path.write_bytes(held.getvalue())
 
 
 class Runner:
