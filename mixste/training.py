@@ -21,7 +21,7 @@ from mixste.batches import Batches, Validation, View
 from mixste.errors import MixsteError
 from mixste.hardware import memory_peak, peak_flops
 from mixste.inference import autocast
-from mixste.models import MaskedModel, PoseModel
+from mixste.models import MaskedModel, PoseModel, recompute_blocks
 from mixste.objectives import Objective
 from mixste.optimisation import build_optimiser, learning_rate
 from mixste.recipe import TrainingSettings
@@ -57,6 +57,9 @@ class Trainer:
     In a process group each process reads only the sequences of the windows that it owns; `accumulate` cuts its share of
     a batch into so many parts, one after the other. The result depends on neither beyond rounding, what the network
     draws, and batch norm: its statistics are of one such part, and the running ones the mean over processes.
+    `compiled` makes fused kernels of a lifter and its loss, with other rounding and other draws of the network's own
+    (masked networks, whose loss draws, stay as they are); `recompute` computes a block's inside again in the backward
+    pass, to the same numbers in less memory.
     Raises MixsteError for data or settings that cannot train.
     """
 
@@ -75,6 +78,8 @@ class Trainer:
         rank: int = 0,
         world: int = 1,
         accumulate: int = 1,
+        compiled: bool = False,
+        recompute: bool = False,
     ) -> None:
         self._least = 2 if any(isinstance(module, _BatchNorm) for module in model.modules()) else 1
         _refuse_small_parts(self._least, settings.batch_size, world, accumulate)
@@ -88,9 +93,13 @@ class Trainer:
         self.optimiser = build_optimiser(self.model, settings.optimiser)
         self.state = State()
         self.kept = _copy(self.model)
+        self._waited, self._operations = 0.0, self._count_operations()
+        if recompute:
+            recompute_blocks(self.model)
         charge = _Charge(self.model, objective, precision)
+        if compiled and isinstance(self.model, PoseModel):
+            charge.compile(dynamic=False)
         self._charge = DistributedDataParallel(charge, broadcast_buffers=False) if world > 1 else charge
-        self._waited, self._flops = 0.0, 0
 
     @property
     def steps_per_epoch(self) -> int:
@@ -150,11 +159,7 @@ class Trainer:
         self._waited += time.perf_counter() - started
         self.optimiser.zero_grad(set_to_none=True)
         torch.manual_seed(mixed(self.seed, step, self.view.rank))
-        uncounted = not self._flops and peak_flops(self.device, self.precision) is not None
-        with FlopCounterMode(display=False) if uncounted else nullcontext() as counter:
-            parts = self._charged(inputs, target, weight, step)
-        if counter is not None:
-            self._flops = counter.get_total_flops()
+        parts = self._charged(inputs, target, weight, step)
         self._update(torch.stack(list(parts.values())).sum(), step)
         return parts
 
@@ -202,7 +207,20 @@ class Trainer:
             "memory_peak_gib": memory_peak(self.device),
         }
         peak = peak_flops(self.device, self.precision)
-        return speed if peak is None else {**speed, "mfu": self._flops * steps / trained / peak}
+        if peak is None:
+            return speed
+        windows = steps * self.settings.batch_size / self.view.world
+        return {**speed, "mfu": windows * self._operations / trained / peak}
+
+    def _count_operations(self) -> int:
+        """Of a window, forward and backward, on a GPU whose peak is known: three times those of the forward pass."""
+        if peak_flops(self.device, self.precision) is None:
+            return 0
+        blank = torch.zeros(1, self.model.settings.frames, self.model.joints, 3, device=self.device)
+        self.model.eval()
+        with torch.no_grad(), autocast(self.device, self.precision), FlopCounterMode(display=False) as counter:
+            self.objective.loss(self.model, blank, blank, self.view.generator("operations"))
+        return 3 * counter.get_total_flops()
 
     def _refuse_divergence(self, parts: dict[str, float]) -> None:
         if not all(math.isfinite(value) for value in parts.values()):

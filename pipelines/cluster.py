@@ -15,7 +15,7 @@ Item = TypeVar("Item")
 Output = TypeVar("Output")
 LOCAL = "local"  # a Ray of our own, also where someone else's runs on this machine
 ANSWER_S = 5.0
-FEWEST_CPUS = 2  # of a local cluster, so that the two workers of cluster=local run on one core, too
+FEWEST_CPUS = 2  # of a local cluster, so that two workers run on one core, too
 log = logging.getLogger(__name__)
 
 

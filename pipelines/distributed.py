@@ -64,7 +64,7 @@ def _fit(
     start = path and Checkpoint(path, filesystem=new.files)
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)  # not lost with another
     mailbox = ray.remote(num_cpus=0, scheduling_strategy=here)(_Mailbox).remote()
-    more = {"mailbox": mailbox, "threads": int(resources["CPU"]), "start": start, "accumulate": settings.accumulate}
+    more = {"mailbox": mailbox, "cores": int(resources["CPU"]), "start": start, "execution": settings.execution}
     trainer = _trainer(loop, {**config, **more}, new, settings, resources)
     with _delivered(mailbox, on_record), _told_of_room(settings, resources):
         try:

@@ -77,7 +77,8 @@ class EvaluateSettings(Settings):
 class ClusterSettings(Settings):
     """Where Ray runs, with how many workers (with `min_workers`: from so many on), and where checkpoints live.
 
-    Each worker does its share of a batch in `accumulate` parts.
+    Each worker does its share of a batch in `accumulate` parts, with kernels fused for the model if `compile`, and
+    computes the inside of blocks twice if `recompute`.
     """
 
     address: str | None
@@ -90,11 +91,18 @@ class ClusterSettings(Settings):
     storage: Annotated[str, NOT_EMPTY]
     precision: Annotated[str, one_of("fp32", "bf16")]
     accumulate: Count
+    compile: bool
+    recompute: bool
 
     def problems(self) -> Iterator[Problem]:
         """No more workers are waited for than there can be."""
         if self.min_workers is not None and self.min_workers > self.workers:
             yield Problem("min_workers", self.min_workers, f"at most workers, which is {self.workers}")
+
+    @property
+    def execution(self) -> dict[str, int | bool]:
+        """How a worker carries out its steps: what `mixste.training.Trainer` calls these settings."""
+        return {"accumulate": self.accumulate, "compiled": self.compile, "recompute": self.recompute}
 
     @property
     def folder(self) -> Path:

@@ -43,9 +43,9 @@ def _train(config: dict[str, Any]) -> None:
 
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
-    torch.set_num_threads(config["threads"])
     job: TrainingJob = config["job"]
-    trainer = job.trainer(device=ray.train.torch.get_device(), rank=rank, world=world, accumulate=config["accumulate"])
+    torch.set_num_threads(job.threads(config["cores"], world))
+    trainer = job.trainer(device=ray.train.torch.get_device(), rank=rank, world=world, **config["execution"])
     checkpoint = ray.train.get_checkpoint() or config["start"]
     if checkpoint is not None:
         with checkpoint.as_directory() as folder:

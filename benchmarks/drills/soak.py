@@ -32,6 +32,7 @@ from benchmarks.drills.checkout import environment, make_checkout, run
 SETTINGS = [
     *(f"{stage}.{key}" for stage in ("pretrain", "finetune") for key in ("epochs=4", "validation_windows=64")),
     *("pretrain.windows_per_epoch=128", "finetune.windows_per_epoch=128", "evaluate.as_published=false"),
+    *("cluster.workers=2", "cluster.cpus_per_worker=1"),
 ]
 TRAININGS = ("pretrain", "scratch", "finetune")
 TIMINGS = ("frames_per_second", "step_seconds", "data_seconds", "memory_peak_gib", "seconds", "mfu")

@@ -1,13 +1,17 @@
 """The lifters: every architecture by name."""
 
+from functools import partial
+
 from torch import nn
+from torch.utils.checkpoint import checkpoint as recomputed
 
 from mixste.models.base import PoseModel
+from mixste.models.layers import Block
 from mixste.models.masked import MaskedPose
 from mixste.models.mixste import MixSTE
-from mixste.models.pstmo import PSTMO
+from mixste.models.pstmo import PSTMO, PoseBlock
 from mixste.models.pstmo_masked import MaskedPSTMO
-from mixste.models.stcformer import STCFormer, STCFormer3DHP
+from mixste.models.stcformer import STCBlock, STCFormer, STCFormer3DHP
 from mixste.recipe import ModelSettings
 
 __all__ = [
@@ -19,6 +23,7 @@ __all__ = [
     "build_model",
     "count_parameters",
     "masked_class",
+    "recompute_blocks",
 ]
 
 CLASSES: dict[str, type[PoseModel]] = {
@@ -51,3 +56,10 @@ def build_masked(settings: ModelSettings, *, joints: int) -> MaskedModel:
 def count_parameters(model: nn.Module) -> int:
     """Numbers in a model's parameters as the field counts them: bare ones, norms, and what is there but never used."""
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+def recompute_blocks(model: nn.Module) -> None:
+    """Let blocks keep only their input for the backward pass, which computes the rest again: less memory, more work."""
+    for block in model.modules():
+        if isinstance(block, Block | PoseBlock | STCBlock):
+            block.forward = partial(recomputed, block.forward, use_reentrant=False)  # type: ignore[method-assign]

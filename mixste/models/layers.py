@@ -4,6 +4,7 @@ Norms and MLPs work on tokens and do not see the layout; only attention does. So
 end, and an attention layer takes the axis it mixes: joints within a frame (`space`) or frames of a joint (`time`).
 """
 
+from importlib.util import find_spec
 from typing import Literal
 
 import torch
@@ -11,26 +12,48 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
+if torch.version.cuda and find_spec("triton"):
+    from mixste.models import few_tokens
+else:
+    few_tokens = None  # type: ignore[assignment]
+
 Axis = Literal["space", "time"]
-SHORT, LONG = 64, 128
-SPLIT = {
-    "space": "b t j (n h d) -> n b t h j d",
-    "time": "b t j (n h d) -> n b j h t d",
-}
-JOIN = {"space": "b t h j d -> b t j (h d)", "time": "b j h t d -> b t j (h d)"}
+FEW, SHORT, LONG = 32, 64, 128  # tokens
+WIDEST = 128  # head, for few tokens
+SPLIT = "b r n (three h d) -> three (b r) h n d"
+JOIN = "(b r) h n d -> b r n (h d)"
+
+
+def rows(x: Tensor, axis: Axis) -> Tensor:
+    """`b t j c` so that the second last axis is the one that is mixed, `b t j c` or `b j t c`; and back again."""
+    return x if axis == "space" else x.transpose(1, 2)
+
+
+def mix(qkv: Tensor, heads: int, scale: float, dropout: float = 0.0) -> Tensor:
+    """Softmax attention among the n tokens of every row: `b r n (3 h d) -> b r n (h d)`.
+
+    `dropout` is the share of the softmax's weights that is dropped.
+    """
+    if few_tokens and qkv.is_cuda and not dropout and _few(qkv, heads):
+        return few_tokens.mix(qkv.flatten(0, 1), heads, scale).unflatten(0, qkv.shape[:2])
+    query, key, value = rearrange(qkv, SPLIT, three=3, h=heads)
+    return rearrange(attend(query, key, value, scale, dropout), JOIN, b=qkv.shape[0])
+
+
+def _few(qkv: Tensor, heads: int) -> bool:
+    tokens, triple = qkv.shape[-2:]
+    return tokens <= FEW and triple <= 3 * heads * WIDEST and qkv.dtype != torch.float64
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, scale: float, dropout: float = 0.0) -> Tensor:
-    """Softmax attention over the second last axis of `... n d`; `dropout` is the share of its weights that is dropped.
+    """Softmax attention over the third axis of `r h n d`; `dropout` is the share of its weights that is dropped.
 
     The fused kernel wins on a GPU and on long fp32 sequences. Elsewhere explicit products do: over few tokens in fp32
     whatever the precision, because a CPU's bf16 softmax costs more than its products save.
     """
-    if torch.compiler.is_exporting():  # one way for any length, in the four axes that ONNX has it for
-        rows = (each.flatten(0, -4) for each in (query, key, value))
-        return functional.scaled_dot_product_attention(*rows, scale=scale).reshape(query.shape)
     tokens = query.shape[-2]
-    if query.device.type != "cpu" or (tokens > LONG and query.dtype == torch.float32):
+    fused = query.device.type != "cpu" or torch.compiler.is_exporting()  # an exported program has one way for all lengths
+    if fused or (tokens > LONG and query.dtype == torch.float32):
         return functional.scaled_dot_product_attention(query, key, value, scale=scale, dropout_p=dropout)
     with torch.autocast("cpu", enabled=False):
         if tokens <= SHORT:
@@ -55,9 +78,9 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Mix `b t j c` along the layer's axis."""
-        query, key, value = rearrange(self.qkv(x), SPLIT[self.axis], n=3, h=self.heads)
-        mixed = attend(query, key, value, self.scale, self.dropout if self.training else 0.0)
-        return self.proj(rearrange(mixed, JOIN[self.axis]))
+        qkv = self.qkv(rows(x, self.axis))
+        mixed = mix(qkv, self.heads, self.scale, self.dropout if self.training else 0.0)
+        return rows(self.proj(mixed), self.axis)
 
 
 class Mlp(nn.Module):

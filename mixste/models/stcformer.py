@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mixste.models.base import PoseModel
-from mixste.models.layers import JOIN, SPLIT, Axis, attend
+from mixste.models.layers import Axis, mix, rows
 from mixste.recipe import ModelSettings
 
 # As released; in space it was 0.001 once (issue 2 of the authors' repository).
@@ -62,8 +62,7 @@ class Half(nn.Module):
 
     def forward(self, qkv: Tensor) -> Tensor:
         """Attention plus the convolution of the values over frames and joints."""
-        query, key, value = rearrange(qkv, SPLIT[self.axis], n=3, h=self.heads)
-        mixed = rearrange(attend(query, key, value, self.scale), JOIN[self.axis])
+        mixed = rows(mix(rows(qkv, self.axis), self.heads, self.scale), self.axis)
         around = self.grid(rearrange(qkv[..., -mixed.shape[-1] :], "b t j c -> b c t j"))
         return rearrange(mixed + rearrange(around, "b c t j -> b t j c"), "b t j (h d) -> b t j h d", h=self.heads)
 

@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from einops import rearrange
 
 from mixste.corruption import corrupt
+from mixste.hardware import peak_flops
 from mixste.inference import lift_sequences
 from mixste.models import build_model
 from mixste.recipe import CorruptionSettings
@@ -30,6 +32,58 @@ def test_gradients_on_the_gpu_are_those_of_the_cpu():
         model(torch.ones(2, 27, 17, 3, device=device)).square().mean().backward()
         gradients[device] = model.head.weight.grad.cpu()
     torch.testing.assert_close(gradients["cuda"], gradients["cpu"], atol=1e-4, rtol=1e-3)
+
+
+def explicit(qkv, heads, scale):
+    query, key, value = rearrange(qkv, "r n (three h d) -> three r h n d", three=3, h=heads)
+    return rearrange(((query @ key.mT) * scale).softmax(-1) @ value, "r h n d -> r n (h d)")
+
+
+@pytest.mark.parametrize(("dtype", "close"), [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)])
+@pytest.mark.parametrize(
+    ("rows", "tokens", "heads", "width"), [(5, 17, 8, 64), (3, 17, 2, 16), (7, 9, 3, 12), (2, 32, 1, 128)]
+)
+@pytest.mark.parametrize("half", [False, True])
+def test_few_tokens_are_mixed_as_written_out(rows, tokens, heads, width, dtype, close, half):
+    from mixste.models import few_tokens
+
+    generator = torch.Generator("cuda").manual_seed(0)
+    whole = torch.randn(rows, tokens, 6 * heads * width, device="cuda", generator=generator).to(dtype)
+    qkv = (whole.chunk(2, dim=-1)[1] if half else whole[..., : 3 * heads * width].contiguous()).detach()
+    exact, found = (qkv.double() if dtype == torch.float32 else qkv.float(), qkv)
+    exact, found = exact.clone().requires_grad_(), found.requires_grad_()
+    given = torch.randn(rows, tokens, heads * width, device="cuda", generator=generator).to(dtype)
+    expected, mixed = explicit(exact, heads, 0.2), few_tokens.mix(found, heads, 0.2)
+    expected.backward(given.to(exact.dtype))
+    mixed.backward(given)
+    torch.testing.assert_close(mixed.to(exact.dtype), expected, atol=close, rtol=close)
+    torch.testing.assert_close(found.grad.to(exact.dtype), exact.grad, atol=2 * close, rtol=2 * close)
+
+
+@pytest.mark.parametrize("architecture", ["mixste", "stcformer", "pstmo"])
+@pytest.mark.parametrize("make", [factories.pretrain_settings, factories.finetune_settings])
+def test_fused_kernels_give_the_losses_of_the_plain_ones_without_compiling_again(architecture, make):
+    losses = {}
+    for compiled in (False, True):
+        model = factories.model_settings(architecture=architecture, drop_path=0.0)
+        run = factories.trainer(make(), model=model, device=torch.device("cuda"), compiled=compiled)
+        torch._dynamo.reset()
+        torch._dynamo.utils.counters.clear()
+        losses[compiled] = [record["loss"] for record in run.epochs()]
+    assert losses[True] == pytest.approx(losses[False], rel=5e-3)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
+    assert not torch._dynamo.utils.counters["graph_break"]
+
+
+def test_operations_are_counted_as_by_hand():
+    run = factories.trainer(factories.finetune_settings(epochs=1), device=torch.device("cuda"), precision="bf16")
+    record = next(run.epochs())
+    if "mfu" not in record:
+        pytest.skip("a GPU whose peak is not known")
+    windows = run.steps_per_epoch * run.settings.batch_size
+    peak = peak_flops(torch.device("cuda"), "bf16")
+    flops = record["mfu"] * peak * record["step_seconds"] * run.steps_per_epoch / windows
+    assert flops == pytest.approx(6 * run.model.all_macs(run.model.settings.frames), rel=0.01)
 
 
 def test_keypoints_are_corrupted_where_they_are():

@@ -40,6 +40,20 @@ def child(job, tmp_path):
     return replace(job, parent=tmp_path / "parent")
 
 
+@pytest.mark.parametrize(
+    ("frames", "width", "world", "expected"),
+    [(9, 32, 1, 1), (27, 512, 1, 8), (27, 64, 1, 2), (27, 64, 2, 1)],
+)
+def test_a_step_takes_as_many_cores_as_it_is_worth(job, frames, width, world, expected):
+    job = replace(
+        job,
+        model=model_settings(frames=frames, width=width, depth=3, heads=4, mlp_ratio=2.0),
+        training=finetune_settings(batch_size=8),
+    )
+    assert job.threads(8, world) == expected
+    assert job.threads(1, world) == 1
+
+
 def test_equal_jobs_have_equal_fingerprints(job):
     assert replace(job).fingerprint() == job.fingerprint()
 

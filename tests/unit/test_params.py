@@ -118,7 +118,7 @@ def test_split_of_cmu_shares_no_subject(workplace: Path):
         ("evaluate.overlap", 10_000, "less than model.frames"),
         ("cluster.precision", "fp8", "one of fp32, bf16"),
         ("cluster.workers", None, "a whole number"),
-        ("cluster.min_workers", 3, "at most workers, which is 2"),
+        ("cluster.min_workers", 2, "at most workers, which is 1"),
         ("cluster.resize_seconds", 0, "above 0"),
         ("seed", True, "a whole number"),
         ("study.labels.0.name", "", "not empty"),

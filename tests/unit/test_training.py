@@ -1,8 +1,11 @@
 import math
 from dataclasses import replace
+from functools import partialmethod
 
 import pytest
 import torch
+import torch._dynamo.utils
+from torch import nn
 
 from mixste.batches import windows_of
 from mixste.errors import MixsteError
@@ -70,6 +73,28 @@ def test_every_architecture_resumes_to_the_numbers_of_an_undisturbed_run(tmp_pat
     assert curve(resumed.epochs()) == curve(records)[1:]
     assert same(weights(resumed), weights(undisturbed))
     assert same(resumed.kept, undisturbed.kept)
+
+
+@pytest.mark.parametrize(("settings", "changes"), EVERYTHING)
+def test_recomputed_blocks_change_no_number(settings, changes):
+    settings, model = settings(windows_per_epoch=8, flip="half"), model_settings(**changes)
+    (kept, records), (recomputed, again) = (trained(settings, model=model, recompute=flag) for flag in (False, True))
+    assert curve(records) == curve(again)
+    assert same(weights(kept), weights(recomputed))
+
+
+@pytest.mark.parametrize("architecture", ["mixste", "stcformer", "pstmo"])
+@pytest.mark.parametrize("settings", [finetune_settings, pretrain_settings])
+def test_a_lifter_and_its_loss_compile_to_one_graph_once(monkeypatch, settings, architecture):
+    monkeypatch.setattr(nn.Module, "compile", partialmethod(nn.Module.compile, backend="eager"))
+    torch._dynamo.reset()
+    counters = torch._dynamo.utils.counters
+    counters.clear()
+    model = model_settings(architecture=architecture)
+    (_, records), (_, again) = (trained(settings(), model=model, compiled=flag) for flag in (False, True))
+    assert curve(records) == curve(again)
+    assert counters["stats"]["unique_graphs"] == 1
+    assert not counters["graph_break"]
 
 
 @pytest.mark.parametrize(("settings", "changes"), EVERYTHING)
