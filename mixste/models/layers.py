@@ -52,7 +52,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, scale: float, dropout: flo
     whatever the precision, because a CPU's bf16 softmax costs more than its products save.
     """
     tokens = query.shape[-2]
-    fused = query.device.type != "cpu" or torch.compiler.is_exporting()  # an exported program has one way for all lengths
+    fused = query.device.type != "cpu" or torch.compiler.is_exporting()  # exported: one way for all lengths
     if fused or (tokens > LONG and query.dtype == torch.float32):
         return functional.scaled_dot_product_attention(query, key, value, scale=scale, dropout_p=dropout)
     with torch.autocast("cpu", enabled=False):
