@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
@@ -20,7 +20,6 @@ from mixste.models import PoseModel
 from mixste.models.checkpoint import ModelConfig
 
 ENDINGS = (".onnx", ".pt2")
-PRECISIONS = ("fp32", "bf16", "int8")
 RANDOM = 16  # windows, where there are no data
 
 
@@ -31,12 +30,12 @@ class Writer(Protocol):
         """Write the file of the precision that its facts say."""
 
 
-class Format(Protocol):
-    """A module that writes a kind of file, and runs it."""
+class Format(NamedTuple):
+    """What writes a kind of file, in which precisions, and what reads one to run it."""
 
-    PRECISIONS: tuple[str, ...]
-    Writer: Callable[[PoseModel], Writer]
-    Runner: Callable[[Path], Run]
+    precisions: tuple[str, ...]
+    writer: Callable[[PoseModel], Writer]
+    runner: Callable[[Path], Run]
 
 
 @dataclass(frozen=True)
@@ -69,9 +68,9 @@ def export(
     form = format_of(path, precision)
     windows = random_windows(model, RANDOM, config.model.frames) if data is None else read_windows(config, data)
     with whole_file(path) as file:
-        writer = form.Writer(model)
+        writer = form.writer(model)
         writer.write(file, describe(config, precision))
-        run = form.Runner(file)
+        run = form.runner(file)
         parity = _within(LIMITS[precision], run, model, [*every_size(model)], f"{precision} in {path}")
         error = _within(LIMITS[precision], run, model, [*windows.split(8)], f"{precision} in {path}")
         plain = run if precision == "fp32" else _plain(form, writer, config)
@@ -93,9 +92,9 @@ def format_of(path: Path, precision: str) -> Format:
     if ending not in ENDINGS:
         raise MixsteError(f"cannot export to {path}", found=ending or "no ending", expected=" or ".join(ENDINGS))
     form = _torch_file() if ending == ".pt2" else _onnx_file()
-    if precision not in form.PRECISIONS:
+    if precision not in form.precisions:
         mend = "export int8 to .onnx: torch's own quantisation cannot be exported" if precision == "int8" else None
-        expected = ", ".join(form.PRECISIONS)
+        expected = ", ".join(form.precisions)
         raise MixsteError(f"no such precision in {ending} files", found=precision, expected=expected, mend=mend)
     return form
 
@@ -103,7 +102,7 @@ def format_of(path: Path, precision: str) -> Format:
 def _torch_file() -> Format:
     from mixste.exporting import torch_file
 
-    return torch_file
+    return Format(torch_file.PRECISIONS, torch_file.Writer, torch_file.Runner)
 
 
 def _onnx_file() -> Format:
@@ -115,7 +114,7 @@ def _onnx_file() -> Format:
         raise MixsteError(
             "cannot export to ONNX", found=f"no package {error.name}", mend="pip install 'mixste[export]'"
         ) from None
-    return onnx_file
+    return Format(onnx_file.PRECISIONS, onnx_file.Writer, onnx_file.Runner)
 
 
 def _within(limit: Limit, run: Run, model: PoseModel, batches: list[Tensor], what: str) -> Distance:
@@ -134,4 +133,4 @@ def _plain(form: Format, writer: Writer, config: ModelConfig) -> Run:
     with TemporaryDirectory(prefix="mixste-") as place:
         path = Path(place) / "fp32"
         writer.write(path, describe(config, "fp32"))
-        return form.Runner(path)
+        return form.runner(path)

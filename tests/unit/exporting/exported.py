@@ -10,7 +10,7 @@ LICENCE = "free for all"
 
 def made(**settings):
     """A model and its config; the smallest there is unless said otherwise."""
-    network = model(**{"depth": 1, "width": 8, **settings})
+    network = model(**{"depth": 1, "width": 32, **settings})
     origin = {"licence": LICENCE, "stage": "finetune"}
     return network, ModelConfig(model=network.settings, skeleton=SKELETON, fps=FPS, provenance=origin)
 

@@ -7,7 +7,7 @@ import torch
 
 from mixste.errors import MixsteError
 from mixste.exporting import export as exporting
-from mixste.exporting.export import LIMITS, Limit, export
+from mixste.exporting.export import LIMITS, Format, Limit, export
 from mixste.exporting.facts import describe
 from mixste.exporting.parity import Distance
 from mixste.inference import lift
@@ -35,7 +35,7 @@ def off(monkeypatch):
         precision = path.read_text()
         return lambda windows: lift(NETWORK, windows) + by[precision] * MILLIMETRE
 
-    form = SimpleNamespace(PRECISIONS=tuple(by), Writer=Writer, Runner=runner)
+    form = Format(tuple(by), Writer, runner)
     monkeypatch.setattr(exporting, "_torch_file", lambda: form)
     return SimpleNamespace(by=by, facts=facts)
 

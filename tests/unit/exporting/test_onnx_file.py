@@ -112,6 +112,6 @@ def test_the_example_lifts_pixels_as_the_lifter_does(tmp_path, root, monkeypatch
     monkeypatch.setattr(sys, "argv", ["onnx_lift.py", *map(str, arguments)])
     runpy.run_path(str(root / "examples/onnx_lift.py"), run_name="__main__")
     given = np.concatenate([screen(pixels[..., :2]), pixels[..., 2:]], axis=-1) * (pixels[..., 2:] > 0)
-    own = lifter(flip=False, architecture=architecture, depth=1, width=8)
+    own = lifter(flip=False, architecture=architecture, depth=1, width=32)
     expected = rooted(own.predict(given[None], overlap=0)[0])
     np.testing.assert_allclose(np.load(tmp_path / "joints.npy"), expected, atol=1e-5)
