@@ -44,7 +44,7 @@ def model_of(name: str) -> tuple[PoseModel, ModelConfig]:
 def windows_of(config: ModelConfig, model: PoseModel, data: Path | None, most: int) -> tuple[Tensor, Tensor | None]:
     """Return windows of keypoints, and the joints that belong to what is kept of them; without data random ones."""
     if data is None:
-        return random_windows(model, 16, config.model.frames), None
+        return random_windows(model, min(most, 16), config.model.frames), None
     sequences = read_sequences([data], skeleton=config.skeleton, fps=config.fps)
     cut = cut_for(config.model, sequences.offsets, stride=config.model.span)
     index = cut.index(torch.linspace(0, len(cut) - 1, min(most, len(cut))).long())
@@ -75,14 +75,17 @@ def files(model: PoseModel, config: ModelConfig, place: Path) -> dict[str, Path]
 def measure(model: PoseModel, config: ModelConfig, data: Path | None, windows: int, rounds: int) -> list[Row]:
     """Return a row for the model and one for every file."""
     keypoints, joints = windows_of(config, model, data, windows)
-    many, one = batch(model), random_windows(model, 1, config.model.frames)
+    batches = {len(each): each for each in (batch(model), random_windows(model, 1, config.model.frames))}
     with TemporaryDirectory() as folder:
         paths = files(model, config, Path(folder))
         sizes = {name: path.stat().st_size / 2**20 for name, path in paths.items()}
         runs: dict[str, Run] = {"model": partial(lift, model)}
         runs |= {name: FORMATS[name.split()[0]].Runner(path) for name, path in paths.items()}
     apart = {name: distance(run, model, keypoints.split(16)) for name, run in runs.items()}
-    speeds = [frames_per_second(runs, each, rounds=rounds) for each in (many, one)]
+    speeds = {
+        f"frames/s, {count} window{'s' * (count > 1)}": frames_per_second(runs, each, rounds=rounds)
+        for count, each in batches.items()
+    }
     return [
         {
             "file": name,
@@ -90,8 +93,7 @@ def measure(model: PoseModel, config: ModelConfig, data: Path | None, windows: i
             "off, mean mm": f"{apart[name].mean:.2g}",
             "off, most mm": f"{apart[name].most:.2g}",
             "MPJPE mm": mpjpe(run, keypoints, joints) or "",
-            f"frames/s, {len(many)} windows": round(speeds[0][name]),
-            "frames/s, 1 window": round(speeds[1][name]),
+            **{what: round(found[name], 1) for what, found in speeds.items()},
         }
         for name, run in runs.items()
     ]
@@ -102,7 +104,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", metavar="MODEL")
     parser.add_argument("--data", type=Path, help="a table of projections (default: random keypoints)")
-    parser.add_argument("--windows", type=int, default=256, help="of the data, at most (default: %(default)s)")
+    parser.add_argument(
+        "--windows", type=int, default=256, help="that joints are compared on, at most (default: %(default)s)"
+    )
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
