@@ -15,7 +15,7 @@ PORT ?= 5000
 export WHY
 INSTALLED := $(VENV)/installed
 .DEFAULT_GOAL := help
-.PHONY: help install data repro job study sweep test lint format params sync ui rollback clean
+.PHONY: help install data repro job study sweep test lint format params serve sync ui rollback clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do \
@@ -51,6 +51,9 @@ sweep: data ## accuracy against cost (conf/sweep): many settings side by side; m
 
 params: $(INSTALLED) ## compose params.yaml from conf/: make params data=cmu model=small finetune.epochs=5
 	@python -m pipelines.params $(filter-out PYTHON=% TORCH_INDEX=% PORT=% TARGET=%,$(MAKEOVERRIDES))
+
+serve: $(INSTALLED) ## the champion as a server of this machine (docs/deploy.md): make serve model=models/finetuned port=8001
+	@python -m pipelines.serve $(filter-out PYTHON=% TORCH_INDEX=% PORT=% TARGET=%,$(MAKEOVERRIDES))
 
 lint: $(INSTALLED) ## ruff and mypy
 	@ruff check .

@@ -12,6 +12,7 @@ import argparse
 import json
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -114,6 +115,7 @@ def repeated(measured: Measured, epochs: Iterator[object], device: torch.device)
     if measured.first:
         measured.seconds.append(took)
     measured.first = measured.first or took
+    print(f"{measured.name}: {measured.batch * measured.steps} windows in {took:.2f} s", file=sys.stderr, flush=True)
 
 
 def report(all_measured: list[Measured], device: torch.device, macs: int) -> list[dict[str, object]]:

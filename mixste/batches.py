@@ -36,6 +36,10 @@ class View:
         """Draws that are the same in every process."""
         return torch.Generator(self.device).manual_seed(mixed(self.seed, *of))
 
+    def sent(self, values: Tensor) -> Tensor:
+        """The values on the device, without waiting for what it still has to do."""
+        return values.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else values
+
     def inputs(self, keypoints: Tensor, places: Tensor, size: int, generator: Generator) -> Tensor:
         """Keypoints at some places of a batch of `size` windows as the model shall see them."""
         if self.world == 1:
@@ -77,7 +81,7 @@ class Batches:
         places = places if len(places) else torch.zeros(1, dtype=torch.long)
         if len(own) < self.least:
             own, places = own.repeat(self.least), places.repeat(self.least)
-        own, places = own.to(view.device), places.to(view.device)
+        own, places = view.sent(own), view.sent(places)
         generator = view.generator(step)
         halves = torch.rand(len(numbers), device=view.device, generator=generator) < 0.5
         keypoints, target = windows_of(self.shard.data, self.shard.windows.index(own // self.copies))

@@ -5,6 +5,8 @@ noise and hidden frames for a batch; and there is a key frame for every 9 frames
 first frame to the last (the original has 27 in 243 frames).
 """
 
+from functools import cache
+
 import torch
 from einops import rearrange
 from torch import Generator, Tensor
@@ -143,8 +145,12 @@ def _drift(b: int, t: int, j: int, device: torch.device, generator: Generator) -
     return rearrange(smooth, "b (j c) t -> b t j c", j=j)
 
 
+@cache
 def _detector(j: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean (j 2), std (j 2) and share of Gaussian tracks (j 1); the average joint where there are not 17."""
+    """Mean (j 2), std (j 2) and share of Gaussian tracks (j 1); the average joint where there are not 17.
+
+    Kept: to send them to a GPU anew would wait for all that it has to do.
+    """
     mean = torch.tensor([_MEAN_X, _MEAN_Y], device=device).T * 1e-3
     std = torch.tensor([_STD_X, _STD_Y], device=device).T * 1e-3
     share = torch.tensor(_GAUSSIAN_SHARE, device=device)[:, None]

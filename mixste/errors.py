@@ -2,22 +2,19 @@
 
 from typing import Any
 
+_SAYS = {"what": "", "found": "found: ", "expected": "expected: ", "mend": "to mend it: "}
+
 
 class MixsteError(Exception):
     """What was tried, what was found, what was expected and how to mend it.
 
-    Every part but the first is optional; the message is one sentence a part.
+    Every part but the first is optional; the message is one sentence a part. `parts` has those given by name, as text.
     """
 
     def __init__(self, what: str, *, found: object = None, expected: object = None, mend: str | None = None) -> None:
-        parts = [what.rstrip(".")]
-        if found is not None:
-            parts.append(f"found: {found}")
-        if expected is not None:
-            parts.append(f"expected: {expected}")
-        if mend is not None:
-            parts.append(f"to mend it: {mend}")
-        super().__init__("; ".join(parts))
+        given = {"what": what.rstrip("."), "found": found, "expected": expected, "mend": mend}
+        self.parts = {name: str(part) for name, part in given.items() if part is not None}
+        super().__init__("; ".join(_SAYS[name] + part for name, part in self.parts.items()))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Another process would hand the finished message to __init__, which makes messages from parts.

@@ -66,7 +66,7 @@ class TrainingJob:
         data = open_sequences(self.train, skeleton=self.skeleton, fps=self.fps)
         return Trainer(
             self._model(len(skeleton.joints)),
-            self._objective(len(skeleton.joints)),
+            self._objective(len(skeleton.joints), device),
             data.only(choose_fraction(data, self.fraction, self.seed)),
             open_sequences(self.validation, skeleton=self.skeleton, fps=self.fps),
             self.training,
@@ -160,10 +160,10 @@ class TrainingJob:
             transfer(model, self.parent, skeleton=self.skeleton, unit=self.about.unit)
         return model
 
-    def _objective(self, joints: int) -> Objective:
+    def _objective(self, joints: int, device: torch.device) -> Objective:
         training = self.training
         if isinstance(training, FinetuneSettings):
-            return Supervised(training.loss, skeleton=self.skeleton, joints=joints)
+            return Supervised(training.loss, skeleton=self.skeleton, joints=joints, device=device)
         if training.corruption is not None and training.loss is not None:
             return Lift(training.corruption, training.loss)
         return Masked(cast(MaskSettings, training.masks), joints=joints)

@@ -6,15 +6,17 @@ averaged, synthesised or missing.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mixste.errors import MixsteError
-from mixste.skeleton import FOLDER, Skeleton, load_skeleton, read_data, read_yaml
+from mixste.skeleton import FOLDER, Skeleton, is_own, load_skeleton, read_data, read_yaml
 
 MAPS = FOLDER / "maps"
+OWN = "h36m17"  # what a layout of one's own is mapped to
 
 Names = tuple[str, ...]
 
@@ -152,24 +154,35 @@ class JointMap:
         return {joint: str(source) for joint, source in zip(self.skeleton.joints, self.sources, strict=True)}
 
 
+@cache
 def map_skeleton(source: str, target: str) -> JointMap:
     """Return the map between any two layouts `skeletons/NAME.yaml`; what the source has nothing for is missing.
 
-    A joint comes from the source's own map where that has it, else from the joint of the same name.
+    A joint comes from the source's own map where that has it, else from the joint of the same name. A layout of one's
+    own, a YAML file, has its map in itself, under `h36m17`, or none.
     """
     start, end = load_skeleton(source), load_skeleton(target)
     known = {joint: JointSource((joint,)) for joint in start.joints}
-    if source != target and (MAPS / f"{source}.yaml").is_file():
-        own = load_joint_map(source)
+    own = _own_map(source) if source != target else None
+    if own is not None:
         known |= dict(zip(own.skeleton.joints, own.sources, strict=True))
     return JointMap(f"{source} to {target}", end, tuple(known.get(joint, JointSource(())) for joint in end.joints))
 
 
+def _own_map(source: str) -> JointMap | None:
+    if not is_own(source):
+        return load_joint_map(source) if (MAPS / f"{source}.yaml").is_file() else None
+    joints = read_yaml(Path(source)).get(OWN)
+    return None if joints is None else _joint_map(source, source, {"skeleton": OWN, "joints": joints})
+
+
 def load_joint_map(name: str | Path) -> JointMap:
     """Return `mixste/skeletons/maps/NAME.yaml`, or the map in a YAML file; MixsteError if it is missing or wrong."""
-    own = str(name).endswith((".yaml", ".yml"))
-    tree = read_yaml(Path(name)) if own else read_data(str(name), MAPS)
-    short = Path(name).stem if own else str(name)
+    tree = read_yaml(Path(name)) if is_own(name) else read_data(str(name), MAPS)
+    return _joint_map(name, Path(name).stem if is_own(name) else str(name), tree)
+
+
+def _joint_map(name: str | Path, short: str, tree: dict[str, Any]) -> JointMap:
     if set(tree) != {"skeleton", "joints"} or not isinstance(tree["joints"], dict):
         raise MixsteError(f"joint map {name} is wrong", found=", ".join(tree), expected="the keys skeleton and joints")
     skeleton = load_skeleton(tree["skeleton"])

@@ -57,7 +57,7 @@ class Lifter:
         self.config = config
         self.skeleton = load_skeleton(config.skeleton)
         self.precision = precision
-        self.batch_size = batch_size or _batch_size(model)
+        self.batch_size = batch_size or fitting_batch(model)
         self._flip = torch.tensor(self.skeleton.flip, device=self.device) if flip else None
 
     @classmethod
@@ -222,6 +222,7 @@ def _device(name: str) -> torch.device:
         raise MixsteError("unknown device", found=name, expected="cpu, cuda or auto") from None
 
 
-def _batch_size(model: PoseModel) -> int:
+def fitting_batch(model: PoseModel) -> int:
+    """Return how many windows a model of this size gets at once, so that memory stays within some GiB."""
     settings = model.settings
     return max(1, min(64, _ACTIVATIONS // (settings.frames * model.joints * settings.width)))

@@ -94,10 +94,13 @@ class Lift(Lifting):
 class Supervised(Lifting):
     """Fine-tuning: MixSTE's weighted MPJPE, temporal consistency and velocity error on detections as they are."""
 
-    def __init__(self, settings: SupervisedLoss, *, skeleton: str, joints: int) -> None:
+    def __init__(
+        self, settings: SupervisedLoss, *, skeleton: str, joints: int, device: torch.device | None = None
+    ) -> None:
         self.settings = settings
         self.squared = settings.squared
-        self.weights = losses.joint_weights(skeleton, joints) if settings.weighted else torch.ones(joints)
+        weights = losses.joint_weights(skeleton, joints) if settings.weighted else torch.ones(joints)
+        self.weights = weights.to(device)
 
     def inputs(self, keypoints: Tensor, generator: Generator) -> Tensor:
         """Detections are used as they are."""
@@ -105,10 +108,9 @@ class Supervised(Lifting):
 
     def parts(self, predicted: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Weighted MPJPE, TC-loss and velocity error."""
-        weights = self.weights.to(predicted.device)
         return {
-            "w_mpjpe": losses.mpjpe(predicted, target, weights),
-            "temporal": self.settings.temporal * losses.temporal_consistency(predicted, weights),
+            "w_mpjpe": losses.mpjpe(predicted, target, self.weights),
+            "temporal": self.settings.temporal * losses.temporal_consistency(predicted, self.weights),
             "velocity": self.settings.velocity * losses.velocity_error(predicted, target),
         }
 

@@ -1,4 +1,4 @@
-"""Skeletons, which are data: `skeletons/NAME.yaml`.
+"""Skeletons, which are data: `skeletons/NAME.yaml`, or a YAML file of one's own.
 
 A joint's name says where it is: the same name is the same place in all of them, but for CMU's, which have their files'
 names. `mixste.joint_maps` rests on that.
@@ -55,12 +55,27 @@ class Skeleton:
 
 @cache
 def load_skeleton(name: str) -> Skeleton:
-    """Return `mixste/skeletons/NAME.yaml`; MixsteError if there is none."""
-    tree = read_data(name, FOLDER)
-    joints = tuple(tree["joints"])
-    parents = tuple(joints.index(parent) if parent else -1 for parent in tree["joints"].values())
-    left, right = (tuple(joints.index(joint) for joint in tree[side]) for side in ("left", "right"))
+    """Return `mixste/skeletons/NAME.yaml`, or what a file NAME ending in .yaml describes; MixsteError if it cannot be.
+
+    `joints` is each joint's parent (null: the root), `left` and `right` pair up one by one.
+    """
+    tree = read_yaml(Path(name)) if is_own(name) else read_data(name, FOLDER)
+    try:
+        joints = tuple(tree["joints"])
+        parents = tuple(joints.index(parent) if parent else -1 for parent in tree["joints"].values())
+        left, right = (tuple(joints.index(joint) for joint in tree[side]) for side in ("left", "right"))
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        expected = "joints: {NAME: its parent or null, ...}, left: [NAME, ...], right: [NAME, ...]"
+        raise MixsteError(f"{name} describes no skeleton", found=error, expected=expected) from error
+    if parents.count(-1) != 1 or len(left) != len(right):
+        found = f"{parents.count(-1)} joints without a parent, {len(left)} left and {len(right)} right"
+        raise MixsteError(f"{name} describes no skeleton", found=found, expected="one root, as many left as right")
     return Skeleton(name, joints, parents, left, right)
+
+
+def is_own(name: str | Path) -> bool:
+    """Whether a name is that of a YAML file of one's own."""
+    return str(name).endswith((".yaml", ".yml"))
 
 
 def known_skeletons() -> list[str]:

@@ -13,6 +13,7 @@ import numpy as np
 
 import mixste
 from mixste.errors import MixsteError
+from mixste.geometry import denormalise_screen
 from mixste.models.checkpoint import WEIGHTS, ModelConfig, read_config
 from mixste.paired import read_clip_errors
 from mixste.protocols import PROTOCOLS
@@ -24,12 +25,16 @@ from pipelines.places import EVALUATION, METRICS, MODELS, PER_CLIP, RIG, tables
 from pipelines.provenance import data_hash, git_state
 from pipelines.succession import HEADLINE, SURE, TEST_DATA
 
+EXAMPLE_SIZE = (1000, 1000)
 _ROUNDING = 0.002  # mm: errors by clip are written with three decimals
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model folder with what is known of it; `headline` is the metric that it is compared by."""
+    """A model folder with what is known of it; `headline` is the metric that it is compared by.
+
+    `example` is keypoints `t j c` of the test data, in pixels of an image of EXAMPLE_SIZE.
+    """
 
     folder: Path
     config: ModelConfig
@@ -37,6 +42,11 @@ class Candidate:
     scores: dict[str, float]
     test_hash: str
     example: np.ndarray
+
+    @property
+    def example_params(self) -> dict[str, object]:
+        """What the example is, as a server is told it (`mixste.payload`)."""
+        return {"skeleton": self.config.skeleton, "fps": self.config.fps, "image_size": list(map(float, EXAMPLE_SIZE))}
 
     @property
     def error(self) -> float:
@@ -68,10 +78,11 @@ def candidate(params: Params) -> Candidate:
             mend="set register.model to finetuned or scratch",
         )
     sequences = read_sequences(test[:1], skeleton=config.skeleton, fps=config.fps)
-    example = sequences.keypoints[: config.model.frames, :, : config.model.channels].numpy()[None]
+    example = sequences.keypoints[: config.model.frames, :, : config.model.channels].numpy()
     scores, test_hash = read_scores(METRICS, name)
     headline = PROTOCOLS[params.data.protocol].headline
     _refuse_other_mean(read_clip_errors(PER_CLIP, name, headline).mean, scores[headline])
+    example[..., :2] = denormalise_screen(example[..., :2], *EXAMPLE_SIZE)
     return Candidate(folder, config, headline, scores, test_hash, example)
 
 

@@ -14,6 +14,8 @@ from pipelines.cluster import causes, connect, machines_alive, resources_per_wor
 from pipelines.params import ClusterSettings
 from pipelines.storage import Storage, open_storage
 
+Records = list[dict[str, float]]
+OnRecords = Callable[[Records, bool], None]
 ATTEMPTS = 3  # that fail without a new epoch between them, before training is given up
 ROOM_S = 5.0
 log = logging.getLogger(__name__)
@@ -25,11 +27,13 @@ def train(
     *,
     folder: Path,
     settings: ClusterSettings,
-    on_record: Callable[[dict[str, float]], None],
+    on_records: OnRecords,
 ) -> Path:
     """Run a training loop on Ray Train and return the folder of its last checkpoint, fetched into `folder`.
 
-    The loop runs on every worker and reports through `config["mailbox"]`; `on_record` sees each epoch's record here.
+    The loop runs on every worker and reports through `config["mailbox"]`; `on_records` sees the epochs' records here,
+    and whether they were trained now or come from the checkpoint that training goes on from.
+
     Checkpoints live in `settings.storage`, below the folder's name. A run that was killed goes on from the last of
     them when it is started again, on any machine.
     """
@@ -39,7 +43,7 @@ def train(
     try:
         with nullcontext() if Path(place.path) == folder.absolute() else claimed(place, folder):
             connect(settings.address, dashboard=settings.dashboard)
-            checkpoint = _fit(loop, config, place, settings, on_record)
+            checkpoint = _fit(loop, config, place, settings, on_records)
             with whole_folder(folder / "last") as partial:
                 checkpoint.to_directory(partial)
     except OSError as error:
@@ -52,7 +56,7 @@ def _fit(
     config: dict[str, Any],
     place: Storage,
     settings: ClusterSettings,
-    on_record: Callable[[dict[str, float]], None],
+    on_records: OnRecords,
 ) -> Any:
     """Return the last checkpoint of a training; what failed is raised as the user is told it."""
     import ray
@@ -66,7 +70,7 @@ def _fit(
     mailbox = ray.remote(num_cpus=0, scheduling_strategy=here)(_Mailbox).remote()
     more = {"mailbox": mailbox, "cores": int(resources["CPU"]), "start": start, "execution": settings.execution}
     trainer = _trainer(loop, {**config, **more}, new, settings, resources)
-    with _delivered(mailbox, on_record), _told_of_room(settings, resources):
+    with _delivered(mailbox, on_records), _told_of_room(settings, resources):
         try:
             result = trainer.fit()
         except ray.train.TrainingFailedError as error:
@@ -168,16 +172,16 @@ def _failure(mailbox: Any) -> MixsteError | None:
 
 
 class _Mailbox:
-    """Records on their way from the workers to the driver, wherever they run."""
+    """Records on their way from the workers to the driver, wherever they run, with whether they were trained now."""
 
     def __init__(self) -> None:
-        self.records: list[dict[str, float]] = []
+        self.batches: list[tuple[Records, bool]] = []
         self.epoch = 0.0
         self.error: str | None = None
 
-    def put(self, records: list[dict[str, float]]) -> None:
+    def put(self, records: Records, trained: bool) -> None:
         new = [record for record in records if record["epoch"] > self.epoch]
-        self.records += new
+        self.batches.append((new, trained))
         self.epoch = max([self.epoch, *(record["epoch"] for record in new)])
 
     def fail(self, error: str) -> None:
@@ -186,13 +190,13 @@ class _Mailbox:
     def failure(self) -> str | None:
         return self.error
 
-    def take(self) -> list[dict[str, float]]:
-        taken, self.records = self.records, []
+    def take(self) -> list[tuple[Records, bool]]:
+        taken, self.batches = self.batches, []
         return taken
 
 
 @contextmanager
-def _delivered(mailbox: Any, on_record: Callable[[dict[str, float]], None]) -> Iterator[None]:
+def _delivered(mailbox: Any, on_records: OnRecords) -> Iterator[None]:
     import ray
 
     ended = threading.Event()
@@ -200,8 +204,8 @@ def _delivered(mailbox: Any, on_record: Callable[[dict[str, float]], None]) -> I
     def deliver() -> None:
         while True:
             last = ended.wait(0.3)
-            for record in ray.get(mailbox.take.remote()):
-                on_record(record)
+            for records, trained in ray.get(mailbox.take.remote()):
+                on_records(records, trained)
             if last:
                 return
 

@@ -17,6 +17,7 @@ from pipelines.settings import (
     EvaluateSettings,
     ProjectSettings,
     RegisterSettings,
+    ServeSettings,
     StudySettings,
     SweepSettings,
     TrackingSettings,
@@ -42,6 +43,7 @@ class Params(Settings):
     cluster: ClusterSettings
     tracking: TrackingSettings
     register: RegisterSettings
+    serve: ServeSettings
     sweep: SweepSettings
     study: StudySettings | None = None
 

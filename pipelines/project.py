@@ -63,7 +63,7 @@ def main() -> None:
             for kind in DETECTIONS:
                 (folder / kind).mkdir()
             started = time.perf_counter()
-            done = fan_out(project_file, _tasks(params, folder), "project", address=address)
+            done = fan_out(project_file, tasks(params, folder), "project", address=address)
             taken = watching.figures([watch for _, watch in done], time.perf_counter() - started)
             labelled = clip_tasks(params.data, folder / "rig")
             about = fan_out(write_clips, labelled, "project", address=address, at_once=AT_ONCE) if labelled else []
@@ -128,7 +128,8 @@ def _project(task: Task, kind: str, watch: Watch) -> int:
     return write_table(task.folder / kind / task.path.name, pieces, Metadata(**{**vars(metadata), **described}))
 
 
-def _tasks(params: Params, folder: Path) -> list[Task]:
+def tasks(params: Params, folder: Path) -> list[Task]:
+    """What there is to do: a task a recordings file, whose tables go below `folder`."""
     paths = sorted(RECORDINGS.absolute().glob("*.parquet"))
     kinds = plan(paths, params.data.split, labelled=params.data.labelled is not None)
     rig = load_rig(params.project.rig.cameras)

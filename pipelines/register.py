@@ -73,7 +73,7 @@ def _registered(params: Params, model: Candidate, shelf: registry.Shelf, handle:
     if shelf.same(model.identity) is None:
         with beside(lineage) as folder:
             settings = {key: str(value)[:_SHOWN] for key, value in tracking.flatten(params).items()}
-            whole = registry.Storable(model.folder, model.config, model.example, folder, settings)
+            whole = registry.Storable(model.folder, model.example, model.example_params, folder, settings)
             stored = registry.log_model(handle, whole)
     with registry.in_turn(shelf.uri, shelf.name):
         number = shelf.same(model.identity)

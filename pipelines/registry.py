@@ -17,7 +17,6 @@ import numpy as np
 
 import mixste
 from mixste.errors import MixsteError
-from mixste.models.checkpoint import ModelConfig
 from mixste.paired import ClipErrors, read_clip_errors
 from pipelines import store
 from pipelines.places import PER_CLIP
@@ -38,11 +37,11 @@ def requirements() -> list[str]:
 
 @dataclass(frozen=True)
 class Storable:
-    """A model folder, keypoints `b t j c` as an example, a folder of what it was made of, and all parameters."""
+    """A model folder, an example (pixels `t j c`, params), a folder of what it was made of, and all parameters."""
 
     folder: Path
-    config: ModelConfig
     example: np.ndarray
+    example_params: Mapping[str, Any]
     beside: Path
     params: Mapping[str, str]
 
@@ -51,6 +50,8 @@ def log_model(handle: store.Handle, model: Storable) -> str:
     """Store a model and its code with a run and return the model's id; it keeps everything if the run is deleted."""
     import mlflow
 
+    from pipelines.signature import signature
+
     mlflow.set_tracking_uri(handle.uri)
     with mlflow.start_run(run_id=handle.run_id):
         logged = mlflow.pyfunc.log_model(
@@ -58,25 +59,12 @@ def log_model(handle: store.Handle, model: Storable) -> str:
             python_model=str(Path(__file__).with_name("served.py")),
             artifacts={"model": str(model.folder.resolve()), AS_REGISTERED: str(model.beside.resolve())},
             code_paths=[str(Path(mixste.__file__).parent)],
-            signature=signature(model.config),
-            input_example=model.example,
+            signature=signature(),
+            input_example=(model.example, model.example_params),
             pip_requirements=requirements(),
             params=dict(model.params),
         )
     return str(logged.model_id)
-
-
-def signature(config: ModelConfig) -> Any:
-    """Return the MLflow signature: keypoints `b t j c` to joints `b t j 3`, float32, and the parameter `flip`."""
-    from mlflow.models import ModelSignature
-    from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
-
-    joints, single = config.joints, np.dtype(np.float32)
-    return ModelSignature(
-        Schema([TensorSpec(single, (-1, -1, joints, config.model.channels))]),
-        Schema([TensorSpec(single, (-1, -1, joints, 3))]),
-        ParamSchema([ParamSpec("flip", "boolean", True)]),
-    )
 
 
 @dataclass(frozen=True)

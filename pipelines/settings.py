@@ -139,6 +139,24 @@ class RegisterSettings(Settings):
 
 
 @dataclass(frozen=True)
+class ServeSettings(Settings):
+    """Who serves which model where, and what a replica takes: windows and requests at once, bytes, seconds."""
+
+    model: Annotated[str, NOT_EMPTY]
+    host: Annotated[str, NOT_EMPTY]
+    port: Annotated[int, between(1, 65535)]
+    replicas: Count
+    cpus_per_replica: Count | None
+    gpus_per_replica: NotNegative
+    precision: Annotated[str, one_of("fp32", "bf16")]
+    batch: Count | None
+    at_once: Count
+    waiting: Annotated[int, at_least(0)]
+    megabytes: Positive
+    seconds: Positive
+
+
+@dataclass(frozen=True)
 class NamedLabels(LabelSettings):
     """One set of labels of the label-efficiency study."""
 

@@ -2,7 +2,7 @@
 
 import fcntl
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -36,9 +36,10 @@ def train(stage: str, job: TrainingJob, params: Params, output: Path, *, parent:
     with alone(folder), tracked as run:
         if not (folder / FILE).exists():
             follow = follower(stage, job, run)
-            last = distributed.train(train_loop, {"job": job}, folder=folder, settings=params.cluster, on_record=follow)
-            for record in read_state(last).records:  # what a killed driver did not hear
-                follow(record)
+            last = distributed.train(
+                train_loop, {"job": job}, folder=folder, settings=params.cluster, on_records=follow
+            )
+            follow(read_state(last).records, False)  # what a killed driver did not hear
             (last / FILE).replace(folder / FILE)
             last.rmdir()
         write_model(output, folder, job, {**provenance(params, job), "stage": stage, "data_hash": data_hash})
@@ -60,15 +61,22 @@ def provenance(params: Params, job: TrainingJob) -> dict[str, Any]:
     }
 
 
-def follower(stage: str, job: TrainingJob, run: tracking.Tracked) -> Callable[[dict[str, float]], None]:
-    """What is done with each epoch's record: a line with the time left, and MLflow's metrics."""
+def follower(stage: str, job: TrainingJob, run: tracking.Tracked) -> distributed.OnRecords:
+    """What is done with epochs' records: MLflow's metrics, and a line with the time left for each trained now."""
     epochs, metric, seen = job.training.epochs, job.metric, set[int]()
 
-    def follow(record: dict[str, float]) -> None:
-        epoch = int(record["epoch"])
-        if epoch in seen:
-            return
-        seen.add(epoch)
+    def follow(records: list[dict[str, float]], trained: bool) -> None:
+        new = [record for record in records if int(record["epoch"]) not in seen]
+        for record in new:
+            epoch = int(record["epoch"])
+            seen.add(epoch)
+            run.log_metrics({key: value for key, value in record.items() if key != "epoch"}, step=epoch)
+            if trained:
+                tell(epoch, record)
+        if new and not trained:
+            log.info("%s  goes on after epoch %d/%d", stage, max(seen), epochs)
+
+    def tell(epoch: int, record: dict[str, float]) -> None:
         left = record["seconds"] * (epochs - epoch)
         log.info(
             "%s  epoch %d/%d  loss %.4f  %s %.1f %s  %.0f frames/s  %.1f GiB  %d:%02d left",
@@ -83,7 +91,6 @@ def follower(stage: str, job: TrainingJob, run: tracking.Tracked) -> Callable[[d
             record["memory_peak_gib"],
             *divmod(round(left), 60),
         )
-        run.log_metrics({key: value for key, value in record.items() if key != "epoch"}, step=epoch)
 
     return follow
 

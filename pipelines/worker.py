@@ -38,8 +38,8 @@ def _train(config: dict[str, Any]) -> None:
     import ray.train
     from ray.train import Checkpoint
 
-    def deliver(records: list[dict[str, float]]) -> None:
-        ray.get(config["mailbox"].put.remote(records))
+    def deliver(records: list[dict[str, float]], *, trained: bool) -> None:
+        ray.get(config["mailbox"].put.remote(records, trained))
 
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
@@ -51,7 +51,7 @@ def _train(config: dict[str, Any]) -> None:
         with checkpoint.as_directory() as folder:
             restore_training(Path(folder), trainer)
         if rank == 0:
-            deliver(trainer.state.records)
+            deliver(trainer.state.records, trained=False)
     for record in trainer.epochs():
         if rank > 0:
             ray.train.report(record)
@@ -63,4 +63,4 @@ def _train(config: dict[str, Any]) -> None:
         except OSError as error:
             explain(error, Path(context.get_storage().storage_fs_path))
             raise
-        deliver([record])
+        deliver([record], trained=True)

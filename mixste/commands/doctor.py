@@ -13,7 +13,13 @@ from mixste.errors import MixsteError
 from mixste.registry import ANSWER, CHAMPION, find, reach, store_uri
 
 NEEDED = ("mixste", "torch", "numpy", "scipy", "pyarrow", "ray", "mlflow", "dvc")
-EXTRAS = {"h5py": "reads annot_data.mat of MPI-INF-3DHP", "argcomplete": "completes in a shell"}
+EXTRAS = {
+    "h5py": "reads annot_data.mat of MPI-INF-3DHP",
+    "argcomplete": "completes in a shell",
+    "av": "reads videos",
+    "rtmlib": "finds people in videos",
+    "movement": "reads DeepLabCut's, SLEAP's and others' keypoints",
+}
 GIB = 2**30
 LEAST = 2.0  # GiB that a run wants
 

@@ -4,10 +4,11 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mixste.commands.terminal import command, say
+from mixste.commands.terminal import command, layouts, say, whole
 from mixste.errors import MixsteError
 
 if TYPE_CHECKING:
+    from mixste.detections import Track
     from mixste.motion import Motion
 
 
@@ -20,18 +21,23 @@ def add(commands: Any) -> None:
         "The page is one file and needs no network.",
         "mixste view walk.npz --open",
         "mixste view lifted.parquet -o compared.html --truth measured.parquet",
+        "mixste view walk.npz --keypoints openpose_json/",
     )
     option = parser.add_argument
     option("file", type=Path, metavar="FILE", help="a motion that `mixste lift` wrote: .npz, .parquet or .csv")
     option("-o", "--output", type=Path, metavar="PAGE", help="where to write (default: FILE with the ending .html)")
     option("--truth", type=Path, metavar="FILE", help="a motion of the same frames to lay over it, with the errors")
+    option("--keypoints", type=Path, metavar="INPUT", help="the 2D it was lifted from, as `mixste lift` reads it")
+    option("--person", type=whole, default=1, metavar="N", help="who of them: 1 is who is seen most (default)")
+    skeleton = option("--skeleton", metavar="NAME", help="layout of the keypoints, if not the one recognised")
+    skeleton.completer = layouts  # type: ignore[attr-defined]
     option("--title", default="", help="the page's heading (default: the file's name)")
     option("--open", action="store_true", help="open the page in the browser")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:
-    """Write the page; MixsteError for a file that is no motion, or a ground truth that is of another kind."""
+    """Write the page; MixsteError for a file that is no motion, or ground truth or keypoints that are of another."""
     from mixste.motion import Motion
     from mixste.viewer.page import write_html
 
@@ -41,12 +47,38 @@ def run(options: argparse.Namespace) -> None:
         _refuse_other(motion, truth)
     page = options.output or options.file.with_suffix(".html")
     joints = None if truth is None else truth.joints
-    write_html(page, motion, truth=joints, title=options.title or options.file.stem)
+    track = None if options.keypoints is None else _track(options, motion)
+    write_html(
+        page,
+        motion,
+        keypoints=None if track is None else track.keypoints,
+        keypoint_skeleton=None if track is None else track.skeleton,
+        truth=joints,
+        title=options.title or options.file.stem,
+    )
     say(f"written to {page}")
     if options.open:
         import webbrowser
 
         webbrowser.open(page.resolve().as_uri())
+
+
+def _track(options: argparse.Namespace, motion: "Motion") -> "Track":
+    """Return the person of the keypoints that the motion is of; MixsteError if theirs are other frames."""
+    from mixste.detections import read_detections, tracks
+
+    people = tracks(read_detections(options.keypoints, skeleton=options.skeleton, fps=motion.fps))
+    if options.person > len(people):
+        expected = f"1 to {len(people)}"
+        raise MixsteError("there is no such person", found=f"--person {options.person}", expected=expected)
+    track = people[options.person - 1]
+    if len(track.keypoints) != len(motion.joints):
+        found = f"{len(track.keypoints)} frames of {track.name}"
+        mend = "name another with --person"
+        raise MixsteError(
+            "these keypoints are of another motion", found=found, expected=f"{len(motion.joints)}", mend=mend
+        )
+    return track
 
 
 def _refuse_other(motion: "Motion", truth: "Motion") -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mixste.detections.found import Found
+from mixste.detections.formats.found import Found
 from mixste.errors import MixsteError
 
 SURE = 10.0  # scores of some detectors go up to about here, 1 being sure already; beyond it, they are on another scale

@@ -42,7 +42,7 @@ def _cut(joints: int, name: str) -> str:
 
 def likelier(keypoints: np.ndarray, named: str) -> str | None:
     """Return a layout of as many joints in which keypoints (t j 3) have much shorter bones than as `named`, or None."""
-    layouts = [load_skeleton(name) for name in known_skeletons()]
+    layouts = [load_skeleton(name) for name in [*known_skeletons(), named]]
     lengths = {one.name: _bones(keypoints, one) for one in layouts if len(one.joints) == keypoints.shape[1]}
     best = min(lengths, key=lengths.__getitem__)
     return best if lengths[best] < SHORTER * lengths[named] else None

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mixste.errors import MixsteError
-from mixste.skeleton import Skeleton, known_skeletons, load_skeleton
+from mixste.skeleton import Skeleton, is_own, known_skeletons, load_skeleton
 
 BLOCK = 1024  # frames at a time
 SOME = 256
@@ -71,8 +71,8 @@ def pixels(keypoints: Any, *, skeleton: str, fps: float, image_size: Any, thresh
 
 
 def _layout(name: str) -> Skeleton:
-    if name not in known_skeletons():
-        expected = f"one of {', '.join(known_skeletons())}"
+    if name not in known_skeletons() and not is_own(name):
+        expected = f"one of {', '.join(known_skeletons())}, or a YAML file of your own"
         raise MixsteError("unknown layout of keypoints", found=repr(name), expected=expected)
     return load_skeleton(name)
 

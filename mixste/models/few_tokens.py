@@ -18,13 +18,16 @@ WARPS = 2
 
 
 @triton.jit
-def _place(start, row, head, tokens, stride, width, TOKENS: tl.constexpr, WIDTH: tl.constexpr):
+def _place(
+    start, row, head,
+    tokens: tl.constexpr, stride: tl.constexpr, width: tl.constexpr, TOKENS: tl.constexpr, WIDTH: tl.constexpr,
+):  # fmt: skip
     token, column = tl.arange(0, TOKENS)[:, None], tl.arange(0, WIDTH)[None, :]
     return start + (row * tokens + token) * stride + head * width + column, (token < tokens) & (column < width)
 
 
 @triton.jit
-def _weights(query, key, scale, tokens, TOKENS: tl.constexpr, PRODUCTS: tl.constexpr):
+def _weights(query, key, scale, tokens: tl.constexpr, TOKENS: tl.constexpr, PRODUCTS: tl.constexpr):
     scores = tl.dot(query, tl.trans(key), input_precision=PRODUCTS) * scale
     scores = tl.where(tl.arange(0, TOKENS)[None, :] < tokens, scores, float("-inf"))
     powers = tl.exp(scores - tl.max(scores, axis=1)[:, None])
@@ -33,37 +36,41 @@ def _weights(query, key, scale, tokens, TOKENS: tl.constexpr, PRODUCTS: tl.const
 
 @triton.jit
 def _mix(
-    qkv, mixed, stride, scale, tokens, heads, width,
+    qkv, mixed, scale,
+    stride: tl.constexpr, tokens: tl.constexpr, heads: tl.constexpr, width: tl.constexpr,
     TOKENS: tl.constexpr, WIDTH: tl.constexpr, PRODUCTS: tl.constexpr,
 ):  # fmt: skip
-    row, head, every = tl.program_id(0).to(tl.int64), tl.program_id(1), heads * width
+    row, head = tl.program_id(0).to(tl.int64), tl.program_id(1)
     place, there = _place(qkv, row, head, tokens, stride, width, TOKENS, WIDTH)
-    query, key = tl.load(place, there, 0.0), tl.load(place + every, there, 0.0)
-    value = tl.load(place + 2 * every, there, 0.0)
+    query, key = tl.load(place, there, 0.0), tl.load(place + heads * width, there, 0.0)
+    value = tl.load(place + 2 * heads * width, there, 0.0)
     weights = _weights(query, key, scale, tokens, TOKENS, PRODUCTS).to(value.dtype)
-    place, there = _place(mixed, row, head, tokens, every, width, TOKENS, WIDTH)
+    place, there = _place(mixed, row, head, tokens, heads * width, width, TOKENS, WIDTH)
     tl.store(place, tl.dot(weights, value, input_precision=PRODUCTS).to(value.dtype), there)
 
 
 @triton.jit
 def _mix_backward(
-    qkv, mixed_gradient, gradient, stride, scale, tokens, heads, width,
+    qkv, mixed_gradient, gradient, scale,
+    stride: tl.constexpr, tokens: tl.constexpr, heads: tl.constexpr, width: tl.constexpr,
     TOKENS: tl.constexpr, WIDTH: tl.constexpr, PRODUCTS: tl.constexpr,
 ):  # fmt: skip
-    row, head, every = tl.program_id(0).to(tl.int64), tl.program_id(1), heads * width
+    row, head = tl.program_id(0).to(tl.int64), tl.program_id(1)
     place, there = _place(qkv, row, head, tokens, stride, width, TOKENS, WIDTH)
-    query, key = tl.load(place, there, 0.0), tl.load(place + every, there, 0.0)
-    value = tl.load(place + 2 * every, there, 0.0)
-    place, there = _place(mixed_gradient, row, head, tokens, every, width, TOKENS, WIDTH)
+    query, key = tl.load(place, there, 0.0), tl.load(place + heads * width, there, 0.0)
+    value = tl.load(place + 2 * heads * width, there, 0.0)
+    place, there = _place(mixed_gradient, row, head, tokens, heads * width, width, TOKENS, WIDTH)
     given = tl.load(place, there, 0.0)
     weights = _weights(query, key, scale, tokens, TOKENS, PRODUCTS)
     by_weight = tl.dot(given, tl.trans(value), input_precision=PRODUCTS)
     by_score = weights * (by_weight - tl.sum(weights * by_weight, axis=1)[:, None]) * scale
     weights, by_score = weights.to(value.dtype), by_score.to(value.dtype)
-    place, there = _place(gradient, row, head, tokens, 3 * every, width, TOKENS, WIDTH)
+    place, there = _place(gradient, row, head, tokens, 3 * heads * width, width, TOKENS, WIDTH)
     tl.store(place, tl.dot(by_score, key, input_precision=PRODUCTS).to(value.dtype), there)
-    tl.store(place + every, tl.dot(tl.trans(by_score), query, input_precision=PRODUCTS).to(value.dtype), there)
-    tl.store(place + 2 * every, tl.dot(tl.trans(weights), given, input_precision=PRODUCTS).to(value.dtype), there)
+    tl.store(place + heads * width, tl.dot(tl.trans(by_score), query, input_precision=PRODUCTS).to(value.dtype), there)
+    tl.store(
+        place + 2 * heads * width, tl.dot(tl.trans(weights), given, input_precision=PRODUCTS).to(value.dtype), there
+    )
 
 
 @triton_op("mixste::mix", mutates_args=())
@@ -72,7 +79,7 @@ def mix(qkv: Tensor, heads: int, scale: float) -> Tensor:
     qkv = _with_even_tokens(qkv)
     rows, tokens, triple = qkv.shape
     mixed = qkv.new_empty(rows, tokens, triple // 3)
-    wrap_triton(_mix)[(rows, heads)](qkv, mixed, *_sizes(qkv, heads, scale), **_tiles(qkv, heads))
+    wrap_triton(_mix)[(rows, heads)](qkv, mixed, scale, **_sizes(qkv, heads))
     return mixed
 
 
@@ -81,9 +88,7 @@ def mix_backward(qkv: Tensor, mixed_gradient: Tensor, heads: int, scale: float) 
     """The gradient of `mix` by its input, `r n (3 h d)`, from that by its output, `r n (h d)`."""
     qkv, given = _with_even_tokens(qkv), mixed_gradient.contiguous()
     gradient = torch.empty_like(qkv, memory_format=torch.contiguous_format)
-    wrap_triton(_mix_backward)[(len(qkv), heads)](
-        qkv, given, gradient, *_sizes(qkv, heads, scale), **_tiles(qkv, heads)
-    )
+    wrap_triton(_mix_backward)[(len(qkv), heads)](qkv, given, gradient, scale, **_sizes(qkv, heads))
     return gradient
 
 
@@ -92,13 +97,13 @@ def _with_even_tokens(qkv: Tensor) -> Tensor:
     return qkv if qkv.stride(2) == 1 and qkv.stride(0) == qkv.shape[1] * qkv.stride(1) else qkv.contiguous()
 
 
-def _sizes(qkv: Tensor, heads: int, scale: float) -> tuple[int, float, int, int, int]:
-    return qkv.stride(1), scale, qkv.shape[1], heads, qkv.shape[2] // (3 * heads)
-
-
-def _tiles(qkv: Tensor, heads: int) -> dict[str, int | str]:
+def _sizes(qkv: Tensor, heads: int) -> dict[str, int | str]:
     width = qkv.shape[2] // (3 * heads)
     return {
+        "stride": qkv.stride(1),  # sizes are constants, so that memory is read in the widest pieces
+        "tokens": qkv.shape[1],
+        "heads": heads,
+        "width": width,
         "TOKENS": max(16, triton.next_power_of_2(qkv.shape[1])),
         "WIDTH": max(16, triton.next_power_of_2(width)),
         "PRODUCTS": "ieee" if qkv.dtype == torch.float32 else "tf32",  # the latter says nothing of 16 bits

@@ -29,7 +29,15 @@ pytestmark = pytest.mark.usefixtures("local_ray")
 
 def cluster_settings(**changes):
     plain = {"address": None, "dashboard": False, "workers": 1, "min_workers": None, "resize_seconds": 60.0}
-    more = {"cpus_per_worker": 1, "gpus_per_worker": 0, "storage": "runs", "precision": "fp32", "accumulate": 1}
+    more = {
+        "cpus_per_worker": 1,
+        "gpus_per_worker": 0,
+        "storage": "runs",
+        "precision": "fp32",
+        "accumulate": 1,
+        "compile": False,
+        "recompute": False,
+    }
     return ClusterSettings(**{**plain, **more, **changes})
 
 
@@ -52,7 +60,9 @@ def run(loop, config, folder, **settings):
     """Train on the cluster; return the checkpoint's folder and the records in the order of their arrival."""
     records = []
     chosen = cluster_settings(**{"storage": str(folder.parent), **settings})
-    checkpoint = distributed.train(loop, config, folder=folder, settings=chosen, on_record=records.append)
+    checkpoint = distributed.train(
+        loop, config, folder=folder, settings=chosen, on_records=lambda new, trained: records.extend(new)
+    )
     return checkpoint, records
 
 

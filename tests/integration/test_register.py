@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.drills.registry.folders import JOINTS, TEST_DATA, keypoints, write_evaluation, write_rig
+from benchmarks.drills.registry.folders import JOINTS, TEST_DATA, write_evaluation, write_rig
 from benchmarks.drills.registry.folders import write_model as write_folder
 from mixste.errors import MixsteError
 from pipelines import register, registry, rollback, store
@@ -18,11 +18,13 @@ from pipelines.candidate import candidate, tags
 from pipelines.params import Params, load, write
 from pipelines.provenance import data_hash
 from pipelines.succession import Version, choose
+from tests.unit.lifters import SIZE, person
 
 PREDICT = """
 import sys, numpy, mlflow.pyfunc
 model = mlflow.pyfunc.load_model("models:/mixste@champion")
-numpy.save("out.npy", model.predict(numpy.load("in.npy")))
+params = {"skeleton": "coco17", "fps": 30, "image_size": [1000, 800]}
+numpy.save("out.npy", model.predict(numpy.load("in.npy"), params=params)["joints"])
 """
 
 
@@ -114,31 +116,37 @@ def test_a_version_explains_itself_and_loads_in_another_folder(
     assert "torch==" in requirements
 
     elsewhere = tmp_path_factory.mktemp("elsewhere")
-    given = keypoints(2, params.model.frames)
+    given = person(20, fps=30, skeleton="coco17")
     np.save(elsewhere / "in.npy", given)
     environment = {"MLFLOW_TRACKING_URI": store.tracking_uri(), "PATH": "", "MLFLOW_DISABLE_TELEMETRY": "true"}
     subprocess.run([sys.executable, "-c", PREDICT], cwd=elsewhere, env=environment, check=True)
     from mixste.lifter import Lifter
 
     lifted = np.load(elsewhere / "out.npy")
-    assert lifted.shape == (2, params.model.frames, JOINTS, 3)
-    np.testing.assert_allclose(lifted, Lifter.load("models/finetuned").predict(given), atol=1e-6)
+    assert lifted.shape == (20, JOINTS, 3)
+    own = Lifter.load("models/finetuned").lift(given, skeleton="coco17", fps=30, image_size=SIZE)
+    np.testing.assert_allclose(lifted, own.joints, atol=1e-6)
 
 
 @pytest.mark.slow
-def test_the_signature_refuses_what_does_not_fit_and_long_sequences_are_lifted(params: Params):
+def test_the_registered_model_takes_any_length_and_refuses_what_does_not_fit(params: Params):
     import mlflow.pyfunc
     from mlflow.exceptions import MlflowException
 
     write_model(params, seed=1, mpjpe=50.0)
     run()
     model = mlflow.pyfunc.load_model("models:/mixste@champion")
-    assert model.predict(keypoints(1, 40)).shape == (1, 40, JOINTS, 3)
-    assert model.metadata.get_input_schema().inputs[0].shape == (-1, -1, JOINTS, 3)
-    given = keypoints(1, params.model.frames)
-    assert not np.array_equal(model.predict(given), model.predict(given, params={"flip": False}))
-    with pytest.raises(MlflowException, match="does not match expected shape"):
-        model.predict(given[:, :, :15])
+    given = {"skeleton": "h36m17", "fps": 50, "image_size": list(SIZE)}
+    clip = person(40)
+    motion = model.predict(clip, params=given)
+    assert np.shape(motion["joints"]) == (40, JOINTS, 3)
+    assert motion.keys() == set(model.metadata.get_output_schema().input_names())
+    assert motion["joints"] != model.predict(clip, params={**given, "flip": False})["joints"]
+    with pytest.raises(MlflowException, match="expected: `t j c`: frames x 17 joints of h36m17") as refused:
+        model.predict(clip[:, :15], params=given)
+    assert refused.value.get_http_status_code() == 400
+    with pytest.raises(MlflowException, match="found: skeleton: 'nothing'; fps: 'nothing'; image_size: 'nothing'"):
+        model.predict(clip)
 
 
 @pytest.mark.slow

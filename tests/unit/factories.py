@@ -106,10 +106,10 @@ def sequences(lengths: Sequence[int] = (30, 21, 5), *, seed: int = 0, joints: in
     )
 
 
-def objective(settings: PretrainSettings | FinetuneSettings) -> Objective:
+def objective(settings: PretrainSettings | FinetuneSettings, device: torch.device = CPU) -> Objective:
     """What the settings train for."""
     if isinstance(settings, FinetuneSettings):
-        return Supervised(settings.loss, skeleton=SKELETON, joints=17)
+        return Supervised(settings.loss, skeleton=SKELETON, joints=17, device=device)
     if settings.masks:
         return Masked(settings.masks, joints=17)
     return Lift(settings.corruption, settings.loss)
@@ -123,7 +123,7 @@ def trainer(settings: PretrainSettings | FinetuneSettings | None = None, **chang
     make = build_masked if isinstance(settings, PretrainSettings) and settings.masks else build_model
     arguments = {
         "model": make(changes.pop("model", None) or model_settings(), joints=17),
-        "objective": objective(settings),
+        "objective": objective(settings, changes.get("device", CPU)),
         "data": sequences((30, 21, 5, 40), seed=1),
         "validation": sequences((20, 9), seed=2),
         "settings": settings,

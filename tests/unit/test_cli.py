@@ -112,5 +112,5 @@ def test_a_shell_completes_commands_options_and_layouts(tmp_path):
         return out.read_text().split()
 
     assert completed("mixste do") == ["doctor"]
-    assert completed("mixste lift in.json --smo") == ["--smooth"]
+    assert completed("mixste lift in.json --smooth-") == ["--smooth-root"]
     assert completed("mixste lift in.json --skeleton body") == ["body25", "body25b"]

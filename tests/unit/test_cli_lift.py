@@ -30,11 +30,13 @@ def model(tmp_path):
 
 
 @pytest.fixture
-def world(monkeypatch):
+def world(monkeypatch, tmp_path):
     """Two people at 50 fps; what is written, by file name."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.json").write_text("{}")
     people = [Track(person(30, seed=0), "h36m17", "person 1", 0), Track(person(20, seed=1), "h36m17", "person 2", 7)]
     found = SimpleNamespace(fps=50.0, image_size=SIZE, report=("two people",))
-    world = SimpleNamespace(found=found, people=people, written={}, pages={})
+    world = SimpleNamespace(found=found, people=people, written={}, pages={}, ghosts={})
 
     def read(path, **known):
         values = {name: value for name, value in known.items() if value is not None and name in ("fps", "image_size")}
@@ -54,6 +56,7 @@ def world(monkeypatch):
 
     detections, files, viewer = (ModuleType(name) for name in ("detections", "motion_files", "viewer"))
     detections.read_detections, detections.tracks = read, lambda detections, fps: world.people
+    detections.ghosts = lambda tracks, fps: world.ghosts
     files.writer_of, viewer.write_html = writer_of, write_html
     for name, module in (("detections", detections), ("motion_files", files), ("viewer", viewer)):
         monkeypatch.setitem(sys.modules, f"mixste.{name}", module)
@@ -121,7 +124,7 @@ def test_what_becomes_of_the_motion_happens_in_one_order(world, model, monkeypat
     [
         ("fps", [], "cannot lift in.json; found: no frame rate in it; to mend it: give --fps"),
         ("image_size", [], "found: no image size in it; to mend it: give --image-size"),
-        (None, ["--person", "3"], "there is no such person; found: --person 3; expected: 1 to 2, or all"),
+        (None, ["--person", "3"], "there is no such person to lift; found: --person 3; expected: 1, 2 or all"),
         (None, ["--person", "first"], "found: --person first"),
         (None, ["-o", "out.doc"], "cannot save a motion as out.doc"),
         (None, ["--model", "nowhere"], "no model in nowhere"),

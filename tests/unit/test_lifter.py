@@ -1,7 +1,5 @@
 """A lifter of its own model's input: what it is loaded from, and `predict`."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -118,18 +116,6 @@ def test_a_sequence_has_one_answer_whatever_is_beside_it(frames):
     own, x = lifter(), keypoints(2, frames, 17, 3)
     for sequence, predicted in zip(x, own.predict(x, overlap=2), strict=True):
         np.testing.assert_allclose(predicted, one(own, sequence, overlap=2), rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize("frames", [4, 9, 12])
-@pytest.mark.parametrize("flip", [True, False])
-def test_the_served_model_answers_as_predict_does(tmp_path, frames, flip):
-    from pipelines.served import ServedLifter
-
-    own, x = lifter(flip=flip), keypoints(2, frames, 17, 3)
-    save_model(tmp_path, own.model.state_dict(), own.config)
-    served = ServedLifter()
-    served.load_context(SimpleNamespace(artifacts={"model": str(tmp_path)}))
-    np.testing.assert_allclose(served.predict(None, x, {"flip": flip}), own.predict(x), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("overlap", [-1, 9, 20, 2.5])

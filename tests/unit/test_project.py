@@ -112,7 +112,7 @@ def test_the_order_in_which_tasks_end_shows_nowhere(stage, monkeypatch):
 
 def test_a_subjects_memory_does_not_grow_with_its_trials(stage, monkeypatch):
     monkeypatch.setattr(table, "ROWS_PER_GROUP", 1000)
-    [task, *_] = project._tasks(load(), stage / "made")
+    [task, *_] = project.tasks(load(), stage / "made")
     metadata = Metadata("recordings", "h36m17", "m", "world, Z up", 50.0, "sample", "MIT", synthetic=True)
 
     def project_trials(count):

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mixste.detections import FORMATS, read_detections, tracks
-from mixste.detections.parquet import write_detections
+from mixste.detections.formats.parquet import write_detections
 from mixste.detections.people import Detections
 from mixste.errors import MixsteError
 from tests.unit.detections.walkers import walker

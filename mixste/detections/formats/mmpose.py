@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mixste.detections.found import Found, gather, numbers_in
+from mixste.detections.formats.found import Found, gather, numbers_in
 from mixste.errors import MixsteError
 
 FORMAT = "MMPose JSON"

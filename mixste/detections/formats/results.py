@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from mixste.detections.found import Found, frame_numbers, gather, triples
+from mixste.detections.formats.found import Found, frame_numbers, gather, triples
 from mixste.errors import MixsteError
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mixste.detections.found import RECOPY, Found, gather, numbers_in
+from mixste.detections.formats.found import RECOPY, Found, gather, numbers_in
 from mixste.errors import MixsteError
 from mixste.restricted import npz_keys, read_npz
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mixste.detections.found import RECOPY
+from mixste.detections.formats.found import RECOPY
 from mixste.errors import MixsteError
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mixste.detections.arrays import metadata
-from mixste.detections.found import RECOPY, Found
+from mixste.detections.formats.arrays import metadata
+from mixste.detections.formats.found import RECOPY, Found
 from mixste.detections.layouts import LAYOUTS
 from mixste.detections.people import Detections
 from mixste.errors import MixsteError

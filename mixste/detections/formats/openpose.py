@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from mixste.detections import mmpose
-from mixste.detections.found import Found, frame_numbers, gather, triples
-from mixste.detections.jsons import read_json
+from mixste.detections.formats import mmpose
+from mixste.detections.formats.found import Found, frame_numbers, gather, triples
+from mixste.detections.formats.jsons import read_json
 from mixste.errors import MixsteError
 
 KEYS = {"people": ("pose_keypoints_2d", "pose_keypoints"), "bodies": ("joints",)}

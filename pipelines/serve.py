@@ -1,0 +1,130 @@
+"""Serve a model with Ray Serve until Ctrl-C: `python -m pipelines.serve [KEY=VALUE ...]`, keys of conf/serve.
+
+The model is read once here, so that what is wrong with it is said before anything starts, and an alias is resolved: all
+replicas serve one version, those that Ray starts later, too.
+"""
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from mixste import registry
+from mixste.errors import MixsteError
+from mixste.lifting.source import model_folder
+from mixste.models.checkpoint import load_model
+from mixste.typed import build
+from pipelines import cluster
+from pipelines.params import PARAMS, Params, read
+from pipelines.serving.http import INVOCATIONS
+from pipelines.serving.replica import Replica
+from pipelines.settings import ServeSettings
+from pipelines.stage import run
+
+NAME = "mixste"
+log = logging.getLogger(__name__)
+
+
+def chosen(overrides: Sequence[str], path: Path = PARAMS) -> Params:
+    """Return params.yaml with some keys of its section `serve` set; MixsteError names what is wrong."""
+    from omegaconf import OmegaConf
+
+    tree: Any = read(path)
+    if strange := [text for text in overrides if "=" not in text]:
+        raise MixsteError("these choices cannot be read", found=" ".join(strange), expected="KEY=VALUE, as port=8001")
+    if isinstance(tree, dict) and isinstance(tree.get("serve"), dict):
+        tree["serve"] |= OmegaConf.to_container(OmegaConf.from_dotlist(list(overrides)), resolve=True)
+    return build(Params, tree, " with serve.".join([str(path), *overrides]))
+
+
+def resolved(model: str) -> tuple[str, str | None]:
+    """Return a model's name that any process on this cluster can use, and its store; MixsteError if it cannot serve."""
+    name, store = str(Path(model).absolute()), None
+    if registry.is_registered(model):
+        found = registry.find(model)
+        name, store = f"models:/{found.name}/{found.version}", found.store
+    with model_folder(name, store) as folder:
+        load_model(folder)
+    return name, store
+
+
+@contextmanager
+def serving(settings: ServeSettings, model: str, store: str | None) -> Iterator[str]:
+    """Run the application on the cluster that this process is connected to and yield its address."""
+    _refuse_taken(settings.host, settings.port)
+    try:
+        from ray import serve
+    except ImportError as error:
+        raise MixsteError("Ray Serve is not installed", found=error, mend="pip install 'mixste[serve]'") from error
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    options = {"host": settings.host, "port": settings.port}
+    deployment = serve.deployment(Replica).options(
+        name="lifter",
+        num_replicas=settings.replicas,
+        ray_actor_options=_resources(settings),
+        max_ongoing_requests=10 * (settings.at_once + settings.waiting),  # it is the replica that refuses, as JSON
+        graceful_shutdown_timeout_s=settings.seconds,
+        graceful_shutdown_wait_loop_s=0.2,
+    )
+    serve.start(http_options=options, proxy_location="HeadOnly")
+    try:
+        serve.run(deployment.bind(model, store, settings), name=NAME, route_prefix="/")
+        yield f"http://{settings.host}:{settings.port}"
+    finally:
+        serve.delete(NAME)
+
+
+def _resources(settings: ServeSettings) -> dict[str, float]:
+    """What a replica takes of the cluster; MixsteError if it has not as much for all, for which Ray would wait."""
+    import ray
+
+    there = ray.cluster_resources()
+    cpus = settings.cpus_per_replica or max(1, int(there.get("CPU", 1)) // settings.replicas)
+    wanted = {"CPU": float(cpus)} | ({"GPU": settings.gpus_per_replica} if settings.gpus_per_replica else {})
+    each = ", ".join(f"{amount:g} {name}s" for name, amount in wanted.items())
+    if cluster.room(wanted) < settings.replicas:
+        raise MixsteError(
+            "the cluster is too small",
+            found=", ".join(f"{there.get(name, 0):g} {name}s" for name in wanted) + f" on {cluster.machines_alive()}",
+            expected=f"{settings.replicas} replicas x {each}",
+            mend="lower serve.replicas, serve.cpus_per_replica or serve.gpus_per_replica",
+        )
+    return {"num_cpus": wanted["CPU"], "num_gpus": settings.gpus_per_replica}
+
+
+def _refuse_taken(host: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            mend = f"another one: `python -m pipelines.serve port={port + 1}`"
+            raise MixsteError(f"cannot serve at {host}:{port}", found=error.strerror, mend=mend) from error
+
+
+def _keep_to_this_machine(address: str | None) -> None:
+    """Let a Ray of our own listen on loopback alone; call before the first import of ray."""
+    if (os.environ.get("RAY_ADDRESS") or address or cluster.LOCAL) == cluster.LOCAL:
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # what Ray does by itself on these two
+
+
+def main() -> None:
+    """Serve until Ctrl-C or SIGTERM."""
+    params = chosen(sys.argv[1:])
+    model, store = resolved(params.serve.model)
+    _keep_to_this_machine(params.cluster.address)
+    cluster.connect(params.cluster.address)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with suppress(KeyboardInterrupt), serving(params.serve, model, store) as address:
+        log.info("serving %s at %s%s (stop with Ctrl-C)", model, address, INVOCATIONS)
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,82 @@
+"""The command that serves: choices are checked, and what cannot be served is said before anything starts."""
+
+import socket
+import sys
+
+import pytest
+
+from mixste.errors import MixsteError
+from mixste.models.checkpoint import save_model
+from pipelines import serve
+from pipelines.params import load
+from pipelines.serve import chosen, resolved
+from tests.unit.lifters import lifter
+
+
+def test_choices_on_the_command_line_are_checked_as_those_of_the_file(workplace):
+    assert chosen(["port=8001", "model=models/x", "batch=8"]).serve.port == 8001
+    assert chosen([]) == load()
+    with pytest.raises(
+        MixsteError, match=r"params.yaml with serve.prt=1 cannot be used:\n  serve.prt: .*did you mean port"
+    ):
+        chosen(["prt=1"])
+    with pytest.raises(MixsteError, match=r"serve.port: found 99999, expected between 1 and 65535"):
+        chosen(["port=99999"])
+    with pytest.raises(MixsteError, match="found: 8001; expected: KEY=VALUE"):
+        chosen(["8001"])
+
+
+def test_a_folder_is_served_by_the_name_that_every_process_knows(tmp_path, monkeypatch):
+    own = lifter()
+    save_model(tmp_path / "tiny", own.model.state_dict(), own.config)
+    monkeypatch.chdir(tmp_path)
+    assert resolved("tiny") == (str(tmp_path / "tiny"), None)
+
+
+@pytest.mark.parametrize("model", ["models/nothing", "models:/mixste@champion"])
+def test_a_model_that_is_not_there_is_said_before_ray_starts(workplace, monkeypatch, model):
+    monkeypatch.setattr("sys.argv", ["serve", f"model={model}"])
+    monkeypatch.setattr(serve.cluster, "connect", lambda address: pytest.fail("Ray was started"))
+    with pytest.raises(MixsteError, match=r"no model registry|models/nothing"):
+        serve.main()
+
+
+def test_a_port_that_is_taken_is_said_with_another(workplace):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = chosen([f"port={port}"]).serve
+        refused = pytest.raises(MixsteError, match=f"cannot serve at 127.0.0.1:{port}; found: Address.*port={port + 1}")
+        with refused, serve.serving(settings, "model", None):
+            pytest.fail("it was served")
+
+
+def test_without_ray_serve_it_is_said_how_to_install_it(workplace, monkeypatch):
+    import ray
+
+    monkeypatch.delattr(ray, "serve", raising=False)
+    monkeypatch.setitem(sys.modules, "ray.serve", None)
+    with (
+        pytest.raises(MixsteError, match=r"mixste\[serve\]"),
+        serve.serving(chosen([f"port={free_port()}"]).serve, "model", None),
+    ):
+        pytest.fail("it was served")
+
+
+def test_a_cluster_without_room_for_all_replicas_is_said_and_not_waited_for(workplace, monkeypatch):
+    import ray
+
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
+    monkeypatch.setattr(ray, "nodes", lambda: [{"Resources": {"CPU": 2.0}, "Alive": True}])
+    settings = chosen([f"port={free_port()}", "gpus_per_replica=1", "replicas=2"]).serve
+    refused = pytest.raises(
+        MixsteError, match="too small; found: 2 CPUs, 0 GPUs on 1 machine; expected: 2 replicas x 1 CPUs, 1 GPUs"
+    )
+    with refused, serve.serving(settings, "model", None):
+        pytest.fail("it was served")
+    assert serve._resources(chosen(["replicas=2"]).serve) == {"num_cpus": 1.0, "num_gpus": 0.0}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
