@@ -8,12 +8,12 @@ import argparse
 import os
 from collections.abc import Sequence
 
-from mixste.commands import doctor, import_checkpoint, info, lift, size, view
+from mixste.commands import doctor, export, import_checkpoint, info, lift, size, view
 from mixste.commands.terminal import complain
 from mixste.errors import MixsteError
 
 # Each subcommand imports what it needs when it runs: `mixste --help` does not wait for torch.
-COMMANDS = (lift, view, info, import_checkpoint, size, doctor)
+COMMANDS = (lift, view, info, export, import_checkpoint, size, doctor)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

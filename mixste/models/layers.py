@@ -37,7 +37,7 @@ def mix(qkv: Tensor, heads: int, scale: float, dropout: float = 0.0) -> Tensor:
     if few_tokens and qkv.is_cuda and not dropout and _few(qkv, heads):
         return few_tokens.mix(qkv.flatten(0, 1), heads, scale).unflatten(0, qkv.shape[:2])
     query, key, value = rearrange(qkv, SPLIT, three=3, h=heads)
-    return rearrange(attend(query, key, value, scale, dropout), JOIN, b=len(qkv))
+    return rearrange(attend(query, key, value, scale, dropout), JOIN, b=qkv.shape[0])
 
 
 def _few(qkv: Tensor, heads: int) -> bool:
@@ -52,7 +52,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, scale: float, dropout: flo
     whatever the precision, because a CPU's bf16 softmax costs more than its products save.
     """
     tokens = query.shape[-2]
-    if query.device.type != "cpu" or (tokens > LONG and query.dtype == torch.float32):
+    fused = query.device.type != "cpu" or torch.compiler.is_exporting()  # exported: one way for all lengths
+    if fused or (tokens > LONG and query.dtype == torch.float32):
         return functional.scaled_dot_product_attention(query, key, value, scale=scale, dropout_p=dropout)
     with torch.autocast("cpu", enabled=False):
         if tokens <= SHORT:
