@@ -19,6 +19,8 @@ EXTRAS = {
     "av": "reads videos",
     "rtmlib": "finds people in videos",
     "movement": "reads DeepLabCut's, SLEAP's and others' keypoints",
+    "onnxruntime": "runs exported models",
+    "onnxscript": "exports models",
 }
 GIB = 2**30
 LEAST = 2.0  # GiB that a run wants
