@@ -4,6 +4,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
 from mixste.errors import MixsteError
@@ -24,21 +25,20 @@ def connect(address: str | None = None, *, dashboard: bool = False) -> None:
     set_environment()
     address = os.environ.get("RAY_ADDRESS") or address or LOCAL
     here = address == LOCAL
-    if here:  # on 127.0.0.1 alone, as Ray does by itself on Windows and macOS; read when ray is imported
-        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-    import ray
-
-    if ray.is_initialized():
-        return
     try:
-        _knock(address)
-        context = ray.init(
-            address=address,
-            num_cpus=max(FEWEST_CPUS, os.cpu_count() or 1) if here else None,
-            include_dashboard=dashboard if here else None,
-            log_to_driver=False,
-            logging_level="error",
-        )
+        with _on_loopback() if here else nullcontext():
+            import ray
+
+            if ray.is_initialized():
+                return
+            _knock(address)
+            context = ray.init(
+                address=address,
+                num_cpus=max(FEWEST_CPUS, os.cpu_count() or 1) if here else None,
+                include_dashboard=dashboard if here else None,
+                log_to_driver=False,
+                logging_level="error",
+            )
     except Exception as error:  # Ray raises bare ones, too
         raise _cannot_join(address, error) from error
     if dashboard and context.dashboard_url:
@@ -149,6 +149,22 @@ def causes(error: BaseException) -> Iterator[BaseException]:
     for cause in (*inner, *getattr(error, "worker_failures", {}).values()):
         if isinstance(cause, BaseException):
             yield from causes(cause)
+
+
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Let a Ray that is imported and started here listen on 127.0.0.1 alone, as it does by itself on Windows and macOS.
+
+    The variable is not left behind: with it, `ray start` joins no cluster.
+    """
+    name = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+    chosen = name in os.environ
+    os.environ.setdefault(name, "0")
+    try:
+        yield
+    finally:
+        if not chosen:
+            del os.environ[name]
 
 
 def _knock(address: str) -> None:
