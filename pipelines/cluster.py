@@ -15,6 +15,7 @@ from pipelines.progress import progress
 Item = TypeVar("Item")
 Output = TypeVar("Output")
 LOCAL = "local"  # a Ray of our own, also where someone else's runs on this machine
+LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # 0: on 127.0.0.1 alone
 ANSWER_S = 5.0
 FEWEST_CPUS = 2  # of a local cluster, so that two workers run on one core, too
 log = logging.getLogger(__name__)
@@ -45,11 +46,11 @@ def connect(address: str | None = None, *, dashboard: bool = False) -> None:
         log.info("Ray's dashboard: http://%s", context.dashboard_url)
 
 
-def own_address() -> str:
-    """Return where other processes join the cluster that this one is connected to: HOST:PORT."""
+def way_to_join() -> dict[str, str]:
+    """Return the environment variables by which other processes join the Ray of our own that this one started."""
     import ray
 
-    return ray.get_runtime_context().gcs_address
+    return {"RAY_ADDRESS": ray.get_runtime_context().gcs_address, LOOPBACK: "0"}
 
 
 def fan_out(
@@ -157,14 +158,13 @@ def _on_loopback() -> Iterator[None]:
 
     The variable is not left behind: with it, `ray start` joins no cluster.
     """
-    name = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-    chosen = name in os.environ
-    os.environ.setdefault(name, "0")
+    chosen = LOOPBACK in os.environ
+    os.environ.setdefault(LOOPBACK, "0")
     try:
         yield
     finally:
         if not chosen:
-            del os.environ[name]
+            del os.environ[LOOPBACK]
 
 
 def _knock(address: str) -> None:

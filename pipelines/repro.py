@@ -19,7 +19,7 @@ def reproduce(arguments: Sequence[str]) -> int:
     settings, environment = load().cluster, dict(os.environ)
     if not (settings.address or "RAY_ADDRESS" in environment) and _anything_to_do(arguments):
         cluster.connect(dashboard=settings.dashboard)
-        environment = {**os.environ, "RAY_ADDRESS": cluster.own_address()}
+        environment |= cluster.way_to_join()
     before = signal.signal(signal.SIGINT, lambda *_: None)  # the stage gets it, too, and says how to go on
     try:
         return subprocess.call(["dvc", "repro", *arguments], env=environment)

@@ -10,9 +10,9 @@ def test_the_peak_is_that_since_the_last_reset():
         pytest.skip("the system does not let a process forget its peak")
     before = memory_peak_gib()
     held = np.ones(2**25)
-    assert memory_peak_gib() > before + 0.2
+    assert memory_peak_gib() > before + 0.15
     del held
-    assert memory_peak_gib() > before + 0.2
+    assert memory_peak_gib() > before + 0.15
     reset_memory_peak()
     assert memory_peak_gib() < before + 0.1
 

@@ -86,6 +86,7 @@ def test_files_that_are_gone_are_one_clear_error(store, tmp_path):
 
 def test_without_a_store_nothing_is_made_and_the_message_says_how_to_name_one(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # which tests of this process may have left
     with pytest.raises(MixsteError, match=r"there is no model registry; found: no file .*MLFLOW_TRACKING_URI"):
         Lifter.from_registry(NAME)
     assert list(tmp_path.iterdir()) == []

@@ -23,7 +23,7 @@ def calls(workplace: Path, monkeypatch):
     (workplace / "changed").write_text("1")
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     monkeypatch.setattr(cluster, "connect", lambda address=None, *, dashboard: None)
-    monkeypatch.setattr(cluster, "own_address", lambda: "127.0.0.1:6379")
+    monkeypatch.setattr(cluster, "way_to_join", lambda: {"RAY_ADDRESS": "127.0.0.1:6379"})
     return lambda: (workplace / "calls").read_text().splitlines()
 
 
