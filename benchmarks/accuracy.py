@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from mixste.jobs import TrainingJob, write_model
+from mixste.recipe import Execution
 from mixste.sequences import read_sequences
 from mixste.training_state import save_training
 from pipelines import project
@@ -47,7 +48,7 @@ def project_all(params: Params) -> None:
 def train(name: str, job: TrainingJob, output: Path, device: torch.device, *, compiled: bool) -> Trained:
     """Train a stage's job and write its model folder."""
     started = time.perf_counter()
-    trainer = job.trainer(device=device, compiled=compiled)
+    trainer = job.trainer(device=device, execution=Execution(compile=compiled))
     records = []
     for record in trainer.epochs():
         records.append({**record, "since_start": time.perf_counter() - started})

@@ -27,7 +27,7 @@ from mixste.hardware import peak_flops
 from mixste.memory import GIB
 from mixste.models import build_model
 from mixste.objectives import Lift
-from mixste.recipe import CorruptionSettings, LiftLoss, ModelSettings, OptimiserSettings, PretrainSettings
+from mixste.recipe import CorruptionSettings, Execution, LiftLoss, ModelSettings, OptimiserSettings, PretrainSettings
 from mixste.sequences import Sequences
 from mixste.skeleton import load_skeleton
 from mixste.training import Trainer
@@ -36,8 +36,8 @@ SKELETON, FPS, CLIPS = load_skeleton("h36m17"), 50.0, 64
 VARIANTS = {
     "fp32": {"precision": "fp32"},
     "bf16": {"precision": "bf16"},
-    "compiled": {"precision": "bf16", "compiled": True},
-    "recompute": {"precision": "bf16", "compiled": True, "recompute": True},
+    "compiled": {"precision": "bf16", "execution": Execution(compile=True)},
+    "recompute": {"precision": "bf16", "execution": Execution(compile=True, recompute=True)},
 }
 OBJECTIVE = Lift(CorruptionSettings(noise=1.0, joint_mask=0.05, frame_mask=0.1), LiftLoss(n_mpjpe=0.5, velocity=20.0))
 

@@ -16,11 +16,11 @@ from mixste.models.checkpoint import WEIGHTS, ModelConfig, read_config, save_mod
 from mixste.models.transfer import Transfer, transfer
 from mixste.objectives import ERROR_2D, MPJPE, MPJPE_ON_SCREEN, Lift, Masked, Metric, Objective, Supervised
 from mixste.optimisation import shrink_outputs
-from mixste.recipe import FinetuneSettings, MaskSettings, ModelSettings, PretrainSettings
+from mixste.recipe import Execution, FinetuneSettings, MaskSettings, ModelSettings, PretrainSettings
 from mixste.sequences import choose_fraction, open_sequences
 from mixste.skeleton import load_skeleton
 from mixste.table import Metadata, read_metadata
-from mixste.training import Trainer
+from mixste.training import PLAIN, Trainer
 from mixste.training_state import FILE, kept_weights, read_state, restore_training, save_training
 
 # The code and data of the library that a training's numbers depend on; tests hold it against what this file imports.
@@ -51,16 +51,7 @@ class TrainingJob:
     parent: Path | None = None
     precision: str = "fp32"
 
-    def trainer(
-        self,
-        *,
-        device: torch.device,
-        rank: int = 0,
-        world: int = 1,
-        accumulate: int = 1,
-        compiled: bool = False,
-        recompute: bool = False,
-    ) -> Trainer:
+    def trainer(self, *, device: torch.device, rank: int = 0, world: int = 1, execution: Execution = PLAIN) -> Trainer:
         """Build model and data; raises MixsteError for data or a parent that does not fit."""
         skeleton = load_skeleton(self.skeleton)
         data = open_sequences(self.train, skeleton=self.skeleton, fps=self.fps)
@@ -76,9 +67,7 @@ class TrainingJob:
             precision=self.precision,
             rank=rank,
             world=world,
-            accumulate=accumulate,
-            compiled=compiled,
-            recompute=recompute,
+            execution=execution,
         )
 
     def threads(self, cores: int, world: int = 1) -> int:

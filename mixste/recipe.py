@@ -160,6 +160,20 @@ class TrainingSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Execution:
+    """How a process carries out its steps, which changes what is learned by rounding and by the network's own draws.
+
+    `accumulate` cuts its share of a batch into so many parts, one after the other. `compile` makes fused kernels of a
+    lifter and its loss; masked networks, whose loss draws, stay as they are. `recompute` computes a block's inside
+    again in the backward pass, to the same numbers in less memory.
+    """
+
+    accumulate: int = 1
+    compile: bool = False
+    recompute: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class PretrainSettings(TrainingSettings):
     """Pre-training on `views`: `lift` recovers 3D from corrupted keypoints, `mpm` the keypoints that masks hide."""
 

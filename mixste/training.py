@@ -24,11 +24,12 @@ from mixste.inference import autocast
 from mixste.models import MaskedModel, PoseModel, recompute_blocks
 from mixste.objectives import Objective
 from mixste.optimisation import build_optimiser, learning_rate
-from mixste.recipe import TrainingSettings
+from mixste.recipe import Execution, TrainingSettings
 from mixste.shards import Source
 from mixste.shuffling import mixed
 
 THOUSAND = 1000.0
+PLAIN = Execution()
 Parts = dict[str, Tensor]
 
 
@@ -54,12 +55,9 @@ class State:
 class Trainer:
     """Trains a model on windows of sequences and keeps the weights of the best or of the last epoch.
 
-    In a process group each process reads only the sequences of the windows that it owns; `accumulate` cuts its share of
-    a batch into so many parts, one after the other. The result depends on neither beyond rounding, what the network
-    draws, and batch norm: its statistics are of one such part, and the running ones the mean over processes.
-    `compiled` makes fused kernels of a lifter and its loss, with other rounding and other draws of the network's own
-    (masked networks, whose loss draws, stay as they are); `recompute` computes a block's inside again in the backward
-    pass, to the same numbers in less memory.
+    In a process group each process reads only the sequences of the windows that it owns. The result depends neither on
+    how many there are nor on the `execution` beyond rounding, what the network draws, and batch norm: its statistics
+    are of one part of a process's share of a batch, and the running ones the mean over processes.
     Raises MixsteError for data or settings that cannot train.
     """
 
@@ -77,16 +75,14 @@ class Trainer:
         precision: str = "fp32",
         rank: int = 0,
         world: int = 1,
-        accumulate: int = 1,
-        compiled: bool = False,
-        recompute: bool = False,
+        execution: Execution = PLAIN,
     ) -> None:
         self._least = 2 if any(isinstance(module, _BatchNorm) for module in model.modules()) else 1
-        _refuse_small_parts(self._least, settings.batch_size, world, accumulate)
+        _refuse_small_parts(self._least, settings.batch_size, world, execution.accumulate)
         if len(validation) == 0:
             raise MixsteError("nothing to validate on", found="no sequences", mend="check data.split")
         self.model, self.objective, self.settings = model.to(device), objective, settings
-        self.seed, self.device, self.precision, self.accumulate = seed, device, precision, accumulate
+        self.seed, self.device, self.precision, self.execution = seed, device, precision, execution
         self.view = View(objective=objective, flip=flip, seed=seed, device=device, rank=rank, world=world)
         self.batches = Batches(data, model.settings, settings, self.view, self._least)
         self.validation = Validation(validation, model.settings, settings.validation_windows, self.view)
@@ -94,10 +90,10 @@ class Trainer:
         self.state = State()
         self.kept = _copy(self.model)
         self._waited, self._operations = 0.0, self._count_operations()
-        if recompute:
+        if execution.recompute:
             recompute_blocks(self.model)
         charge = _Charge(self.model, objective, precision)
-        if compiled and isinstance(self.model, PoseModel):
+        if execution.compile and isinstance(self.model, PoseModel):
             charge.compile(dynamic=False)
         self._charge = DistributedDataParallel(charge, broadcast_buffers=False) if world > 1 else charge
 
@@ -165,7 +161,7 @@ class Trainer:
 
     def _charged(self, inputs: Tensor, target: Tensor, weight: float, step: int) -> Parts:
         """Gradients of a share of a batch, part by part, and its loss; processes meet at the last part."""
-        count = min(self.accumulate, len(inputs) // self._least)
+        count = min(self.execution.accumulate, len(inputs) // self._least)
         pieces = list(zip(inputs.tensor_split(count), target.tensor_split(count), strict=True))
         totals: Parts = {}
         for number, (own_inputs, own_target) in enumerate(pieces, start=1):

@@ -88,21 +88,30 @@ def fan_out(
 
 def resources_per_worker(settings: ClusterSettings) -> dict[str, float]:
     """Return what one training process takes of the cluster; raises MixsteError if it has not as much for all."""
+    least = settings.min_workers or settings.workers
+    mend = "lower cluster.workers, cluster.min_workers, cluster.cpus_per_worker or cluster.gpus_per_worker"
+    return shared_out(
+        settings.workers, settings.cpus_per_worker, settings.gpus_per_worker, least=least, what="workers", mend=mend
+    )
+
+
+def shared_out(count: int, cpus: int | None, gpus: float, *, least: int, what: str, mend: str) -> dict[str, float]:
+    """Return what one of `count` processes takes of the cluster, without `cpus` its share of all.
+
+    Raises MixsteError if there is not as much for `least` of them, for which Ray would wait.
+    """
     import ray
 
     there = ray.cluster_resources()
-    wanted: dict[str, float] = {"CPU": settings.cpus_per_worker or max(1, int(there.get("CPU", 0)) // settings.workers)}
-    if settings.gpus_per_worker:
-        wanted["GPU"] = settings.gpus_per_worker
-    least = settings.min_workers or settings.workers
+    wanted: dict[str, float] = {"CPU": cpus or max(1, int(there.get("CPU", 0)) // count)}
+    if gpus:
+        wanted["GPU"] = gpus
     if room(wanted) < least:
-        each = ", ".join(f"{amount:g} {name}s" for name, amount in wanted.items())
-        keys = " or ".join(f"cluster.{name.lower()}s_per_worker" for name in wanted)
         raise MixsteError(
             "the cluster is too small",
             found=", ".join(f"{there.get(name, 0):g} {name}s" for name in wanted) + f" on {machines_alive()}",
-            expected=f"{least} workers x {each}",
-            mend=f"lower cluster.workers, cluster.min_workers or {keys}",
+            expected=f"{least} {what} x " + ", ".join(f"{amount:g} {name}s" for name, amount in wanted.items()),
+            mend=mend,
         )
     return wanted
 

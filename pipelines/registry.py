@@ -152,7 +152,7 @@ class Shelf:
             try:
                 path = self.download(found.number, f"artifacts/{AS_REGISTERED}/{PER_CLIP.name}", Path(folder))
             except Exception as error:
-                store.reach(self.uri, _ANSWER)
+                store.knock(self.uri, _ANSWER)
                 what = f"the errors by clip of version {found.number} are gone"
                 raise MixsteError(what, found=(str(error).splitlines() or [""])[0]) from error
             return read_clip_errors(path, found.tags[MODEL], found.tags[HEADLINE])

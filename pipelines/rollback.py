@@ -124,10 +124,10 @@ def _fate(version: Version) -> str:
 @contextmanager
 def opened(params: Params) -> Iterator[registry.Shelf]:
     """The registered model that conf names; MixsteError if its store does not answer."""
-    uri = store.tracking_uri()
+    uri = store.default_store()
     try:
         store.wait_at_most(params.tracking.timeout)
-        store.reach(uri, params.tracking.timeout)
+        store.knock(uri, params.tracking.timeout)
         yield registry.Shelf(uri, params.register.name, params.register.alias)
     except MixsteError:
         raise

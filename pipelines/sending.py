@@ -32,7 +32,7 @@ def send_all(
     """
     failed: dict[str, Exception] = {}
     with _in_turn(root):
-        store.reach(uri, timeout)
+        store.knock(uri, timeout)
         for outbox in outboxes(root):
             if outbox.begin.get("uri") != uri:
                 continue

@@ -80,20 +80,12 @@ def serving(settings: ServeSettings, model: str, store: str | None) -> Iterator[
 
 
 def _resources(settings: ServeSettings) -> dict[str, float]:
-    """What a replica takes of the cluster; MixsteError if it has not as much for all, for which Ray would wait."""
-    import ray
-
-    there = ray.cluster_resources()
-    cpus = settings.cpus_per_replica or max(1, int(there.get("CPU", 1)) // settings.replicas)
-    wanted = {"CPU": float(cpus)} | ({"GPU": settings.gpus_per_replica} if settings.gpus_per_replica else {})
-    each = ", ".join(f"{amount:g} {name}s" for name, amount in wanted.items())
-    if cluster.room(wanted) < settings.replicas:
-        raise MixsteError(
-            "the cluster is too small",
-            found=", ".join(f"{there.get(name, 0):g} {name}s" for name in wanted) + f" on {cluster.machines_alive()}",
-            expected=f"{settings.replicas} replicas x {each}",
-            mend="lower serve.replicas, serve.cpus_per_replica or serve.gpus_per_replica",
-        )
+    """What a replica takes of the cluster, as Ray's actors ask for it."""
+    wanted = cluster.shared_out(
+        settings.replicas, settings.cpus_per_replica, settings.gpus_per_replica,
+        least=settings.replicas, what="replicas",
+        mend="lower serve.replicas, serve.cpus_per_replica or serve.gpus_per_replica",
+    )  # fmt: skip
     return {"num_cpus": wanted["CPU"], "num_gpus": settings.gpus_per_replica}
 
 

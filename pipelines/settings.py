@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from mixste.detector import DetectorSettings
 from mixste.errors import MixsteError
 from mixste.projection import RigSettings, ViewSettings
+from mixste.recipe import Execution
 from mixste.settings import (
     ABOVE_ZERO,
     NO_REPEATS,
@@ -77,8 +78,7 @@ class EvaluateSettings(Settings):
 class ClusterSettings(Settings):
     """Where Ray runs, with how many workers (with `min_workers`: from so many on), and where checkpoints live.
 
-    Each worker does its share of a batch in `accumulate` parts, with kernels fused for the model if `compile`, and
-    computes the inside of blocks twice if `recompute`.
+    `accumulate`, `compile` and `recompute` are how each worker carries out its steps (`mixste.recipe.Execution`).
     """
 
     address: str | None
@@ -100,9 +100,9 @@ class ClusterSettings(Settings):
             yield Problem("min_workers", self.min_workers, f"at most workers, which is {self.workers}")
 
     @property
-    def execution(self) -> dict[str, int | bool]:
-        """How a worker carries out its steps: what `mixste.training.Trainer` calls these settings."""
-        return {"accumulate": self.accumulate, "compiled": self.compile, "recompute": self.recompute}
+    def execution(self) -> Execution:
+        """How a worker carries out its steps."""
+        return Execution(accumulate=self.accumulate, compile=self.compile, recompute=self.recompute)
 
     @property
     def folder(self) -> Path:

@@ -11,7 +11,7 @@ from typing import Any
 
 import requests
 
-from mixste import registry
+from mixste.registry import default_store, is_server, knock
 from pipelines.environment import set_environment
 
 MARK = "outbox"  # the tag by which a run is found again
@@ -21,8 +21,7 @@ _SILENCE = (requests.ConnectionError, requests.Timeout, ConnectionError, Timeout
 _FINAL = {"BAD_REQUEST", "INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"}
 _FINAL_STATUS = {400, 404, 409, 411, 413, 414, 415, 422, 431}
 
-
-tracking_uri, is_server, reach = registry.default_store, registry.is_server, registry.knock
+__all__ = ["MARK", "default_store", "is_server", "knock"]  # the library's, beside what is here
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 def main() -> None:
     """Send all that waits for the present store; exit status 1 if some of it stays."""
-    uri, timeout = store.tracking_uri(), load().tracking.timeout
+    uri, timeout = store.default_store(), load().tracking.timeout
     store.wait_at_most(timeout)
     waiting = {outbox.name: (outbox, outbox.pending) for outbox in outboxes() if outbox.pending}
     try:

@@ -135,7 +135,7 @@ def run(
     tags = _origin(stage) | ({} if data_hash is None else {"data_hash": data_hash})
     begin = {"experiment": settings.experiment, "tags": tags, "above": None, "input_hash": _hash(parent)}
     store.wait_at_most(settings.timeout)
-    tracked = Tracked(stage, Sender(store.tracking_uri(), settings.timeout), folder, **begin)
+    tracked = Tracked(stage, Sender(store.default_store(), settings.timeout), folder, **begin)
     tracked.log_params(params)
     if data_hash is not None:
         tracked.log_dataset(params.data.name, data_hash, Path(params.data.folder))
@@ -157,7 +157,7 @@ def run(
 
 def run_of(made: Path | str) -> str | None:
     """Return the id of the newest run that made this output, a path or its hash; None without such a run or a store."""
-    uri = store.tracking_uri()
+    uri = store.default_store()
     try:
         output = made if isinstance(made, str) else _hash(made)
         return None if output is None else store.find_run(uri, "output_hash", output)

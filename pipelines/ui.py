@@ -73,7 +73,7 @@ def _answering(server: "subprocess.Popen[bytes]", address: str) -> str:
         if server.poll() is not None:
             break
         with contextlib.suppress(ConnectionError):
-            store.reach(address, 2)
+            store.knock(address, 2)
             return address
     raise MixsteError("MLflow's server did not start", mend="its own message is above")
 
@@ -90,7 +90,7 @@ def remote(uri: str, settings: TrackingSettings) -> str:
     """Return the page to open on the server `uri`; MixsteError if it does not answer or is not MLflow."""
     store.wait_at_most(settings.timeout)
     try:
-        store.reach(uri, settings.timeout)
+        store.knock(uri, settings.timeout)
         return comparison(uri.rstrip("/"), uri, settings.experiment)
     except Exception as error:  # MLflow raises its own kinds, and what it makes of another server's pages
         raise MixsteError(
@@ -103,7 +103,7 @@ def remote(uri: str, settings: TrackingSettings) -> str:
 
 def main() -> None:
     """Serve the sqlite store, or use the server of MLFLOW_TRACKING_URI, and open the browser."""
-    uri, port = store.tracking_uri(), chosen_port(sys.argv[1:])
+    uri, port = store.default_store(), chosen_port(sys.argv[1:])
     settings = load().tracking
     if uri.startswith("http"):
         webbrowser.open(remote(uri, settings))

@@ -54,7 +54,7 @@ def test_a_model_of_humaneva_is_compared_by_its_p_mpjpe(params: Params):
 
 
 def shelf() -> registry.Shelf:
-    return registry.Shelf(store.tracking_uri(), "mixste", "champion")
+    return registry.Shelf(store.default_store(), "mixste", "champion")
 
 
 def champion() -> Version:
@@ -118,7 +118,7 @@ def test_a_version_explains_itself_and_loads_in_another_folder(
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     given = person(20, fps=30, skeleton="coco17")
     np.save(elsewhere / "in.npy", given)
-    environment = {"MLFLOW_TRACKING_URI": store.tracking_uri(), "PATH": "", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment = {"MLFLOW_TRACKING_URI": store.default_store(), "PATH": "", "MLFLOW_DISABLE_TELEMETRY": "true"}
     subprocess.run([sys.executable, "-c", PREDICT], cwd=elsewhere, env=environment, check=True)
     from mixste.lifter import Lifter
 

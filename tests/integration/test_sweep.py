@@ -46,7 +46,7 @@ def test_a_sweep_through_ray_tune_reports_and_is_not_trained_twice(params):
     assert "2" in {row["epochs"] for row in rows}
     assert all(float(row["validation_mpjpe"]) > 0 and float(row["seconds"]) > 0 for row in rows)
 
-    client, parent = store.client(store.tracking_uri()), store.find_run(store.tracking_uri(), "stage", "sweep")
+    client, parent = store.client(store.default_store()), store.find_run(store.default_store(), "stage", "sweep")
     experiments = [one.experiment_id for one in client.search_experiments()]
     children = client.search_runs(experiments, f"tags.`mlflow.parentRunId` = '{parent}'")
     logged = {

@@ -8,7 +8,7 @@ from pipelines.outbox import Outbox, Writer, open_outbox
 
 def begin(name: str = "pretrain", **changes: Any) -> Writer:
     """Begin an outbox for the store of the test."""
-    uri = store.tracking_uri()
+    uri = store.default_store()
     plain = {"experiment": "mixste", "tags": {"stage": name}, "above": None, "input_hash": None, "folder": None}
     writer, _ = open_outbox(name, uri, None)
     writer.write("begin", **{"name": name, "uri": uri, **plain, **changes})

@@ -101,7 +101,7 @@ def test_without_results_there_is_nothing_to_show(workplace: Path):
 
 
 def test_the_ui_opens_at_the_comparison(tracked_workplace: Path):
-    params, uri = load(), store.tracking_uri()
+    params, uri = load(), store.default_store()
     assert ui.comparison("http://h", uri, params.tracking.experiment) == "http://h"
     for name in ("scratch", "finetuned"):
         MODELS[name].mkdir(parents=True)
@@ -137,7 +137,7 @@ def test_the_ui_of_a_server_that_is_not_mlflow_is_a_clear_error(monkeypatch: pyt
         raise ValueError("not JSON")
 
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
-    monkeypatch.setattr(ui.store, "reach", lambda uri, timeout: None)
+    monkeypatch.setattr(ui.store, "knock", lambda uri, timeout: None)
     monkeypatch.setattr(ui, "comparison", comparison)
     with pytest.raises(MixsteError, match="expected: an MLflow server"):
         ui.remote("http://h", ui.TrackingSettings(experiment="mixste", timeout=5, system_metrics=None))

@@ -8,7 +8,7 @@ from mixste.corruption import corrupt
 from mixste.hardware import peak_flops
 from mixste.inference import lift_sequences
 from mixste.models import build_model
-from mixste.recipe import CorruptionSettings
+from mixste.recipe import CorruptionSettings, Execution
 from tests.unit import factories
 
 pytestmark = pytest.mark.gpu
@@ -66,7 +66,7 @@ def test_fused_kernels_give_the_losses_of_the_plain_ones_without_compiling_again
     losses = {}
     for compiled in (False, True):
         model = factories.model_settings(architecture=architecture, drop_path=0.0)
-        run = factories.trainer(make(), model=model, device=torch.device("cuda"), compiled=compiled)
+        run = factories.trainer(make(), model=model, device=torch.device("cuda"), execution=Execution(compile=compiled))
         torch._dynamo.reset()
         torch._dynamo.utils.counters.clear()
         losses[compiled] = [record["loss"] for record in run.epochs()]

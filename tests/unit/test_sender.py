@@ -12,7 +12,7 @@ from tests.unit.outboxes import begin, history
 
 @pytest.fixture
 def uri(tracked_workplace: Path) -> str:
-    return store.tracking_uri()
+    return store.default_store()
 
 
 def test_a_sender_sends_in_the_background_and_flush_waits_for_it(uri: str):
@@ -35,7 +35,7 @@ def test_a_sender_whose_store_is_away_fails_at_once_and_is_there_when_it_returns
 ):
     writer = begin()
     with monkeypatch.context() as patch:
-        patch.setattr(store, "reach", lambda *_: (_ for _ in ()).throw(ConnectionError("refused")))
+        patch.setattr(store, "knock", lambda *_: (_ for _ in ()).throw(ConnectionError("refused")))
         sender = Sender(uri, 5)
         begun = time.monotonic()
         sender.flush()

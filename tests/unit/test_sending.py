@@ -13,7 +13,7 @@ from tests.unit.outboxes import begin, history
 
 @pytest.fixture
 def uri(tracked_workplace: Path) -> str:
-    return store.tracking_uri()
+    return store.default_store()
 
 
 def sent(outbox: Outbox):

@@ -32,14 +32,14 @@ def params(tracked_workplace: Path) -> Params:
 
 def last(stage: str):
     """The newest run of a stage in the store of the test."""
-    uri = store.tracking_uri()
+    uri = store.default_store()
     run_id = store.find_run(uri, "stage", stage)
     assert run_id is not None
     return store.client(uri).get_run(run_id)
 
 
 def history(run, metric: str) -> list[tuple[int, float]]:
-    found = store.client(store.tracking_uri()).get_metric_history(run.info.run_id, metric)
+    found = store.client(store.default_store()).get_metric_history(run.info.run_id, metric)
     return [(one.step, one.value) for one in found]
 
 
@@ -59,7 +59,7 @@ def test_a_stage_is_one_run_with_everything(params: Params, caplog: pytest.LogCa
     assert logged.data.tags["mlflow.source.git.commit"] == git_state()[0]
     assert logged.data.tags["git_dirty"] in ("true", "false")
     assert logged.inputs.dataset_inputs[0].dataset.digest == "a" * 32 + ".dir"
-    files = {item.path for item in store.client(store.tracking_uri()).list_artifacts(logged.info.run_id)}
+    files = {item.path for item in store.client(store.default_store()).list_artifacts(logged.info.run_id)}
     assert files == {"params.yaml"}
     assert logged.info.artifact_uri.startswith(Path("mlartifacts").resolve().as_uri())
     assert not caplog.records
@@ -123,7 +123,7 @@ def test_children_stand_below_their_run_and_are_gone_on_with(params: Params, tmp
             child = run.child("trial 3", {"stage": "sweep trial"}, tmp_path)
             child.log_metrics({"loss": 1.0}, step=1)
             child.end("FINISHED")
-    found = store.client(store.tracking_uri()).search_runs(
+    found = store.client(store.default_store()).search_runs(
         [last("sweep").info.experiment_id], f"tags.`mlflow.parentRunId` = '{last('sweep').info.run_id}'"
     )
     assert [(one.info.run_name, one.info.status, one.data.tags["stage"]) for one in found] == [
@@ -138,7 +138,7 @@ def test_a_run_deleted_on_the_server_is_begun_anew(params: Params):
     with tracking.run("pretrain", params, folder=folder):
         pass
     first = last("pretrain").info.run_id
-    store.client(store.tracking_uri()).delete_run(first)
+    store.client(store.default_store()).delete_run(first)
     with tracking.run("pretrain", params, folder=folder):
         pass
     assert last("pretrain").info.run_id != first
@@ -174,7 +174,7 @@ def test_a_dead_server_costs_seconds_and_one_warning_and_gets_all_of_it_later(
 
 def test_what_waits_is_sent_by_the_next_stage(params: Params, monkeypatch: pytest.MonkeyPatch):
     with monkeypatch.context() as patch:
-        patch.setattr(store, "reach", away)
+        patch.setattr(store, "knock", away)
         with tracking.run("prepare", params, output=Path("conf")) as run:
             run.log_metrics({"frames": 5.0})
             run.log_figure(Path("params.yaml"))
@@ -182,7 +182,7 @@ def test_what_waits_is_sent_by_the_next_stage(params: Params, monkeypatch: pytes
         Path("params.yaml").write_text("# changed since")
     with tracking.run("project", params, parent=Path("conf")):
         pass
-    client, earlier = store.client(store.tracking_uri()), last("prepare")
+    client, earlier = store.client(store.default_store()), last("prepare")
     assert history(earlier, "frames") == [(0, 5.0)]
     assert last("project").data.tags["mlflow.parentRunId"] == earlier.info.run_id
     assert Path(client.download_artifacts(earlier.info.run_id, "params.yaml")).read_text() == written
@@ -197,7 +197,7 @@ def test_sync_sends_what_waits_and_says_what_is_left(
 ):
     caplog.set_level(logging.INFO)
     with monkeypatch.context() as patch:
-        patch.setattr(store, "reach", away)
+        patch.setattr(store, "knock", away)
         with tracking.run("prepare", params) as run:
             run.log_metrics({"frames": 5.0}, step=3)
         with pytest.raises(SystemExit):

@@ -9,7 +9,7 @@ from torch import nn
 
 from mixste.batches import windows_of
 from mixste.errors import MixsteError
-from mixste.recipe import CorruptionSettings, SupervisedLoss
+from mixste.recipe import CorruptionSettings, Execution, SupervisedLoss
 from mixste.training_state import restore_training, save_training
 from tests.unit.factories import (
     TIMINGS,
@@ -78,7 +78,8 @@ def test_every_architecture_resumes_to_the_numbers_of_an_undisturbed_run(tmp_pat
 @pytest.mark.parametrize(("settings", "changes"), EVERYTHING)
 def test_recomputed_blocks_change_no_number(settings, changes):
     settings, model = settings(windows_per_epoch=8, flip="half"), model_settings(**changes)
-    (kept, records), (recomputed, again) = (trained(settings, model=model, recompute=flag) for flag in (False, True))
+    kept, records = trained(settings, model=model)
+    recomputed, again = trained(settings, model=model, execution=Execution(recompute=True))
     assert curve(records) == curve(again)
     assert same(weights(kept), weights(recomputed))
 
@@ -91,7 +92,8 @@ def test_a_lifter_and_its_loss_compile_to_one_graph_once(monkeypatch, settings, 
     counters = torch._dynamo.utils.counters
     counters.clear()
     model = model_settings(architecture=architecture)
-    (_, records), (_, again) = (trained(settings(), model=model, compiled=flag) for flag in (False, True))
+    records = trained(settings(), model=model)[1]
+    again = trained(settings(), model=model, execution=Execution(compile=True))[1]
     assert curve(records) == curve(again)
     assert counters["stats"]["unique_graphs"] == 1
     assert not counters["graph_break"]

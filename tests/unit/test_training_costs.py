@@ -5,6 +5,7 @@ import time
 import pytest
 
 from mixste.errors import MixsteError
+from mixste.recipe import Execution
 from tests.unit.factories import (
     TIMINGS,
     finetune_settings,
@@ -24,7 +25,7 @@ def test_parts_of_a_batch_one_after_the_other_are_the_batch(settings, squared):
     """Also when the parts differ in size: a batch of 5 in 3."""
     settings, runs = settings(batch_size=5, optimiser=optimiser_settings(lr=1e-3)), []
     for accumulate in (1, 3):
-        run = trainer(settings, model=model_settings(drop_path=0.0), accumulate=accumulate)
+        run = trainer(settings, model=model_settings(drop_path=0.0), execution=Execution(accumulate=accumulate))
         run.objective.squared = squared
         runs.append(curve(run.epochs()))
     for one, other in zip(*runs, strict=True):
@@ -32,7 +33,7 @@ def test_parts_of_a_batch_one_after_the_other_are_the_batch(settings, squared):
 
 
 def test_no_more_windows_than_a_part_has_go_through_the_network_at_once():
-    run = trainer(finetune_settings(batch_size=6, epochs=1), accumulate=3)
+    run = trainer(finetune_settings(batch_size=6, epochs=1), execution=Execution(accumulate=3))
     run.validate = lambda: 1.0
     watcher = Watcher(run)
     list(run.epochs())
@@ -42,7 +43,11 @@ def test_no_more_windows_than_a_part_has_go_through_the_network_at_once():
 
 def test_parts_that_are_too_small_are_refused():
     with pytest.raises(MixsteError, match=r"batch_size 5 for 1 worker, each in 3 parts;.*lower.*cluster\.accumulate"):
-        trainer(finetune_settings(batch_size=5), model=model_settings(architecture="pstmo"), accumulate=3)
+        trainer(
+            finetune_settings(batch_size=5),
+            model=model_settings(architecture="pstmo"),
+            execution=Execution(accumulate=3),
+        )
 
 
 def test_a_step_and_its_wait_for_data_are_timed():

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import distributed, multiprocessing
 
-from mixste.recipe import SupervisedLoss
+from mixste.recipe import Execution, SupervisedLoss
 from tests.unit.factories import (
     finetune_settings,
     model_settings,
@@ -54,7 +54,7 @@ def process(rank, folder, world):
 def shared_trainer(case, **changes):
     """Batches that two processes cannot share evenly, and networks that draw nothing that matters."""
     make, model, special = CASES[case]
-    changes |= {"accumulate": 2} if case == "in parts" else {}
+    changes |= {"execution": Execution(accumulate=2)} if case == "in parts" else {}
     settings = make(**{"batch_size": 5, "validation_windows": 3, "optimiser": optimiser_settings(lr=1e-3), **special})
     return trainer(settings, model=model_settings(**model), **changes)
 

@@ -56,7 +56,7 @@ def _wait(uri: str, process: "subprocess.Popen[bytes]") -> None:
         if process.poll() is not None:
             raise RuntimeError("the server did not start")
         try:
-            store.reach(uri, 1)
+            store.knock(uri, 1)
             return
         except ConnectionError:
             time.sleep(0.5)
