@@ -118,11 +118,19 @@ def _history(folder: Path) -> dict[str, list[float]]:
     return {column: [float(row[column]) for row in rows] for column in rows[0]}
 
 
+def middle_one(sequences: Sequences, frames: int) -> int:
+    """The number of the one in the middle of the sequences that have so many frames, or of the longest."""
+    lengths = sequences.offsets.diff()
+    enough = (lengths >= min(frames, int(lengths.max()))).nonzero().flatten()
+    return int(enough[len(enough) // 2])
+
+
 def _clip(folder: Path, predicted: Tensor, sequences: Sequences, seconds: float) -> None:
-    """Show the start of the sequence in the middle of the test set: neither the best nor the worst by choice."""
-    middle = len(sequences) // 2
+    """Show the start of a sequence from the middle of the test set: neither the best nor the worst by choice."""
+    wanted = round(seconds * sequences.fps)
+    middle = middle_one(sequences, wanted)
     low, high = sequences.offsets[middle : middle + 2].tolist()
-    shown = slice(low, min(high, low + round(seconds * sequences.fps)))
+    shown = slice(low, min(high, low + wanted))
     keypoints, joints = sequences.keypoints[shown].numpy(), predicted[shown].numpy()
     truth = (sequences.joints[shown] - sequences.joints[shown, sequences.root, None]).numpy()
     title = f"{sequences.clips[middle]}, {sequences.actions[middle]}"

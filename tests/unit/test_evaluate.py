@@ -23,10 +23,16 @@ from pipelines import evaluate
 from pipelines.data_settings import GroupSettings, LabelledSettings
 from pipelines.evaluate import refuse_misfit, scores_as_published, why_not_scored
 from pipelines.evaluate import test_hash as hash_of_test
+from pipelines.evaluation_report import middle_one
 from pipelines.params import load, write
 from pipelines.places import METRICS, PER_CLIP
 from pipelines.settings import BESIDE_SCORES, ModelFolder
 from tests.unit.factories import FPS, SKELETON, model, model_settings, sequences, write_projections
+
+
+@pytest.mark.parametrize(("frames", "expected"), [(4, 3), (20, 4), (99, 4)])
+def test_the_clip_shown_is_from_the_middle_of_those_that_are_long_enough(frames, expected):
+    assert middle_one(sequences((9, 3, 30, 5, 30)), frames) == expected
 
 
 @pytest.fixture
