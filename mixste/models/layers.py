@@ -36,6 +36,8 @@ def mix(qkv: Tensor, heads: int, scale: float, dropout: float = 0.0) -> Tensor:
     """
     if few_tokens and qkv.is_cuda and not dropout and _few(qkv, heads):
         return few_tokens.mix(qkv.flatten(0, 1), heads, scale).unflatten(0, qkv.shape[:2])
+    if torch.compiler.is_exporting():
+        qkv = qkv.contiguous()  # torch 2.11's exporter fixes the length when it splits a view
     query, key, value = rearrange(qkv, SPLIT, three=3, h=heads)
     return rearrange(attend(query, key, value, scale, dropout), JOIN, b=qkv.shape[0])
 
