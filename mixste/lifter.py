@@ -18,6 +18,7 @@ from mixste.lifting.streaming import stream
 from mixste.lifting.timing import covering, keypoints_at, moments, resampled
 from mixste.models import PoseModel
 from mixste.models.checkpoint import ModelConfig, load_model
+from mixste.models.int8 import in_int8
 from mixste.motion import Motion
 from mixste.registry import CHAMPION, pull
 from mixste.sequences import Sequences
@@ -25,7 +26,7 @@ from mixste.skeleton import load_skeleton
 
 THRESHOLD = 0.05  # confidence below which a keypoint is missing
 _ACTIVATIONS = 2**25  # numbers that one layer may give for a batch of windows
-_PRECISIONS = ("fp32", "bf16")
+PRECISIONS = ("fp32", "bf16", "int8")
 
 Tell = Callable[[int, int], None]
 
@@ -35,7 +36,8 @@ class Lifter:
 
     `lift` takes pixels of any known layout and fps. `predict` takes what the model itself does: screen units, its own
     skeleton and fps. `flip` averages with the mirrored input's result, `batch_size` is how many windows the model gets
-    at once (by default what fits its size), `device` is "cpu", "cuda" or "auto", `precision` "fp32" or "bf16".
+    at once (by default what fits its size), `device` is "cpu", "cuda" or "auto", `precision` "fp32", "bf16" or, on CPUs
+    that have its products, "int8" (`mixste.models.int8`).
     """
 
     def __init__(
@@ -48,12 +50,13 @@ class Lifter:
         precision: str = "fp32",
         batch_size: int | None = None,
     ) -> None:
-        if precision not in _PRECISIONS:
-            raise MixsteError("unknown precision", found=precision, expected=" or ".join(_PRECISIONS))
+        if precision not in PRECISIONS:
+            raise MixsteError("unknown precision", found=precision, expected=" or ".join(PRECISIONS))
         if batch_size is not None and batch_size < 1:
             raise MixsteError("cannot lift in such batches", found=batch_size, expected="1 window or more")
         self.device = _device(device)
-        self.model = model.to(self.device).eval()
+        model = model.to(self.device).eval()
+        self.model = in_int8(model) if precision == "int8" else model
         self.config = config
         self.skeleton = load_skeleton(config.skeleton)
         self.precision = precision

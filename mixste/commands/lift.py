@@ -54,7 +54,7 @@ def add(commands: Any) -> None:
     _add_video(parser)
     _add_result(parser)
     option("--device", default="auto", metavar="NAME", help="cpu, cuda or auto (default)")
-    option("--precision", choices=("fp32", "bf16"), default="fp32", help="of the model (default: %(default)s)")
+    option("--precision", choices=("fp32", "bf16", "int8"), default="fp32", help="of the model (default: %(default)s)")
     option("--no-flip", dest="flip", action="store_false", help="do not average with the mirrored input: half the time")
     parser.set_defaults(run=run)
 

@@ -47,7 +47,7 @@ def test_a_model_that_is_nowhere_is_refused_by_its_name(tmp_path):
     ("options", "message"),
     [
         ({"device": "gpu"}, "unknown device; found: gpu; expected: cpu, cuda or auto"),
-        ({"precision": "int8"}, "unknown precision; found: int8"),
+        ({"precision": "int4"}, "unknown precision; found: int4"),
         ({"batch_size": 0}, "found: 0; expected: 1 window or more"),
     ],
 )

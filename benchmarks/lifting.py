@@ -1,0 +1,100 @@
+"""Lifting against a plain baseline (`benchmarks.baseline`) in the same run, by turns: frames a second by precision.
+
+    python -m benchmarks.lifting [--model base] [--frames 27 81 243] [--precisions fp32 bf16 int8] [--rounds 7]
+    python -m benchmarks.lifting --start models/finetuned
+
+MixSTE with drawn weights and windows, no flip averaging: one window at once, as a clip has it, and as many as `Lifter`
+takes of a long video. The median of the rounds counts. `--start MODEL`: instead, what `mixste lift` of one frame takes
+from the command to its end.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+
+from benchmarks.baseline import PlainMixSTE
+from mixste.costs import find
+from mixste.exporting.parity import Run, random_windows
+from mixste.exporting.speed import frames_per_second
+from mixste.inference import lift
+from mixste.lifter import PRECISIONS, fitting_batch
+from mixste.models import PoseModel, build_model
+from mixste.models.int8 import in_int8
+
+Row = dict[str, float | int | str]
+
+
+def runs_of(model: PoseModel, precisions: list[str]) -> dict[str, Run]:
+    """Return the baseline and the model in every precision."""
+    runs: dict[str, Run] = {"baseline": partial(lift, PlainMixSTE(model).eval())}
+    for name in precisions:
+        runs[name] = partial(lift, in_int8(model) if name == "int8" else model, precision=name)
+    return runs
+
+
+def measure(name: str, frames: int, precisions: list[str], rounds: int) -> Iterator[Row]:
+    """Yield a row for one window and one for a batch of a long video."""
+    settings = replace(find(name)[0], frames=frames)
+    torch.manual_seed(0)
+    model = build_model(settings, joints=17).eval()
+    runs = runs_of(model, precisions)
+    for count in (1, fitting_batch(model)):
+        found = frames_per_second(runs, random_windows(model, count, frames), rounds=rounds)
+        times = {f"{each}, times the baseline": round(found[each] / found["baseline"], 2) for each in precisions}
+        rates = {each: round(rate) for each, rate in found.items()}
+        yield {"model": name, "T": frames, "windows at once": count, **rates, **times}
+
+
+def start(model: Path, rounds: int) -> float:
+    """Return the median of the seconds that lifting one frame takes on the command line."""
+    with TemporaryDirectory() as folder:
+        given, out = Path(folder) / "one.npz", Path(folder) / "one.csv"
+        np.savez(given, keypoints=np.random.default_rng(0).uniform(100, 900, (1, 17, 2)))
+        options = ["--skeleton", "coco17", "--fps", "30", "--image-size", "1000x1000"]
+        command = [sys.executable, "-m", "mixste.cli", "lift", given, "-o", out, "--model", model, *options]
+        taken = []
+        for _ in range(rounds):
+            began = time.perf_counter()
+            subprocess.run(command, check=True, capture_output=True)
+            taken.append(time.perf_counter() - began)
+    return statistics.median(taken)
+
+
+def main() -> None:
+    """Print a Markdown table, and write it as JSON if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="base")
+    parser.add_argument("--frames", type=int, nargs="+", default=[27, 81, 243])
+    parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=["fp32", "int8"])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--start", type=Path, metavar="MODEL")
+    parser.add_argument("--json", type=Path)
+    chosen = parser.parse_args()
+    if chosen.start:
+        print(f"mixste lift, one frame: {start(chosen.start, chosen.rounds):.2f} s")
+        return
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}\n")
+    rows: list[Row] = []
+    for frames in chosen.frames:
+        for row in measure(chosen.model, frames, chosen.precisions, chosen.rounds):
+            if not rows:
+                print("|", " | ".join(row), "|\n|", " | ".join("---" for _ in row), "|", sep="")
+            print("|", " | ".join(map(str, row.values())), "|", flush=True)
+            rows.append(row)
+    if chosen.json:
+        chosen.json.write_text(json.dumps(rows, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
