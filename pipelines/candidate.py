@@ -21,7 +21,7 @@ from mixste.scoring import METRICS as ERRORS
 from mixste.sequences import read_sequences
 from pipelines import registry, tracking
 from pipelines.params import PARAMS, Params
-from pipelines.places import EVALUATION, METRICS, MODELS, PER_CLIP, RIG, tables
+from pipelines.places import EVALUATION, METRICS, PER_CLIP, RIG, tables
 from pipelines.provenance import data_hash, git_state
 from pipelines.succession import HEADLINE, SURE, TEST_DATA
 
@@ -118,7 +118,7 @@ def tags(params: Params, model: Candidate) -> dict[str, object]:
     return {
         **model.identity,
         **{f"test_{metric}_mm": value for metric, value in model.scores.items()},
-        **_runs(),
+        **_runs(model.folder),
         registry.MODEL: params.register.model,
         SURE: params.register.sure,
         "params_hash": data_hash(PARAMS),
@@ -137,12 +137,11 @@ def tags(params: Params, model: Candidate) -> dict[str, object]:
     }
 
 
-def _runs() -> dict[str, str]:
-    """The runs that made what a version comes from, by the content of their outputs."""
-    made = {"pretrain": "pretrained", "finetune": "finetuned", "scratch": "scratch"}
-    outputs = {stage: MODELS[name] for stage, name in made.items()} | {"evaluate": EVALUATION}
-    runs = {f"run_{stage}": tracking.run_of(output) for stage, output in outputs.items()}
-    return {key: value for key, value in runs.items() if value is not None}
+def _runs(folder: Path) -> dict[str, str]:
+    """The run that made this model, the one that made what it began with, and the one that scored it."""
+    made = tracking.run_of(folder)
+    runs = {"run": made, "run_parent": made and tracking.parent_of(made), "run_evaluate": tracking.run_of(EVALUATION)}
+    return {key: value or "unknown" for key, value in runs.items()}
 
 
 @contextmanager

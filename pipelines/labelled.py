@@ -13,9 +13,11 @@ import numpy as np
 from mixste.datasets import FORMATS, Clip, DataSet, read_recordings, read_subject, recorded_subjects
 from mixste.errors import MixsteError
 from mixste.geometry import SCREEN
+from mixste.memory import reset_memory_peak
 from mixste.table import FRAMES, Metadata
 from mixste.table_writer import Piece, write_table
 from pipelines.data_settings import DataSettings, LabelledSettings
+from pipelines.watching import Watch, watch
 
 AT_ONCE = 2  # MotionBERT's file takes some gigabytes of memory
 
@@ -48,21 +50,28 @@ def clip_tasks(data: DataSettings, folder: Path) -> list[Task]:
     return _tasks(data_set(data, data.labelled), data.split.subjects, folder, metadata)
 
 
-def write_recordings(task: Task) -> dict[str, Any]:
-    """Write one subject's recordings; returns what the report says of them."""
-    recordings = read_recordings(task.data, task.subject)
-    frames = write_table(task.path, (recording.columns for recording in recordings), task.metadata)
-    return {"recordings": len(recordings), "frames": frames}
+def write_recordings(task: Task) -> tuple[dict[str, Any], Watch]:
+    """Write one subject's recordings; returns what the report says of them, and the cost."""
+    reset_memory_peak()
+    with watch() as own:
+        recordings = own.reading(read_recordings)(task.data, task.subject)
+        own.frames = write_table(task.path, (recording.columns for recording in recordings), task.metadata)
+    return {"recordings": len(recordings), "frames": own.frames}, own
 
 
-def write_clips(task: Task) -> dict[str, Any]:
-    """Write one subject's projections; returns what the report says of them, `joints`: how the 2D's were made."""
-    reading = read_subject(task.data, task.subject)
-    arrays = ("keypoints", "joints", "valid", "scale")
-    there = [name for name in arrays if all(getattr(clip, name) is not None for clip in reading.clips)]
-    frames = write_table(task.path, (_piece(clip, there) for clip in reading.clips), task.metadata)
-    counts = {"clips": len(reading.clips), "frames": frames}
-    return {**counts, "notes": list(reading.notes), "joints": reading.keypoints}
+def write_clips(task: Task) -> tuple[dict[str, Any], Watch]:
+    """Write one subject's projections; returns what the report says of them, and the cost.
+
+    `joints` in the report says how the 2D's were made.
+    """
+    reset_memory_peak()
+    with watch() as own:
+        reading = own.reading(read_subject)(task.data, task.subject)
+        arrays = ("keypoints", "joints", "valid", "scale")
+        there = [name for name in arrays if all(getattr(clip, name) is not None for clip in reading.clips)]
+        own.frames = write_table(task.path, (_piece(clip, there) for clip in reading.clips), task.metadata)
+    counts = {"clips": len(reading.clips), "frames": own.frames}
+    return {**counts, "notes": list(reading.notes), "joints": reading.keypoints}, own
 
 
 def data_set(data: DataSettings, labelled: LabelledSettings) -> DataSet:

@@ -57,9 +57,11 @@ def main() -> None:
             subjects = find_subjects(data, folder.resolve())
             started = time.perf_counter()
             done = fan_out(prepare_subject, subjects, "prepare", address=params.cluster.address)
-            taken = watching.figures([watch for _, watch in done], time.perf_counter() - started)
+            labelled = prepare_labelled(params, folder.resolve())
+            watches = [watch for _, watch in (*done, *labelled.values())]
+            taken = watching.figures(watches, time.perf_counter() - started)
             report = describe(data, subjects, [row for rows, _ in done for row in rows])
-            report["labelled"] = prepare_labelled(params, folder.resolve())
+            report["labelled"] = {subject: count for subject, (count, _) in labelled.items()}
         with whole_file(REPORT) as partial:
             partial.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         run.log_dataset(data.name, data_hash(RECORDINGS), RECORDINGS, "recordings")
@@ -69,8 +71,8 @@ def main() -> None:
     watching.tell("prepare", "subject", taken)
 
 
-def prepare_labelled(params: Params, folder: Path) -> dict[str, Any]:
-    """Write the recordings of a labelled data set that has world coordinates; returns what there is by subject."""
+def prepare_labelled(params: Params, folder: Path) -> dict[str, tuple[dict[str, Any], Watch]]:
+    """Write the recordings of a labelled data set that has world coordinates; what there is and the cost by subject."""
     tasks, address = recording_tasks(params.data, folder), params.cluster.address
     counts = fan_out(write_recordings, tasks, "prepare", address=address, at_once=AT_ONCE) if tasks else []
     return {task.subject: count for task, count in zip(tasks, counts, strict=True)}

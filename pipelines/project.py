@@ -64,11 +64,11 @@ def main() -> None:
                 (folder / kind).mkdir()
             started = time.perf_counter()
             done = fan_out(project_file, tasks(params, folder), "project", address=address)
-            taken = watching.figures([watch for _, watch in done], time.perf_counter() - started)
             labelled = clip_tasks(params.data, folder / "rig")
             about = fan_out(write_clips, labelled, "project", address=address, at_once=AT_ONCE) if labelled else []
+            taken = watching.figures([watch for _, watch in (*done, *about)], time.perf_counter() - started)
         counts = [count for count, _ in done]
-        report = describe(params, counts, {task.subject: row for task, row in zip(labelled, about, strict=True)})
+        report = describe(params, counts, {task.subject: row for task, (row, _) in zip(labelled, about, strict=True)})
         with whole_file(REPORT) as partial:
             partial.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         run.log_figure(REPORT)

@@ -98,11 +98,11 @@ def _begin(outbox: Outbox, begin: Operation) -> str:
         run_id = above.progress.run_id or store.find_run(uri, store.MARK, above.name)
         if run_id is None and above.journal.exists():
             raise ParentWaitsError(f"the run of {above.name} is not in the store yet")
-        tags |= {} if run_id is None else {"mlflow.parentRunId": run_id}
+        tags |= {} if run_id is None else {store.PARENT: run_id}
     elif begin["input_hash"] is not None:
         run_id = store.find_run(uri, "output_hash", begin["input_hash"])
         tags |= {"input_hash": begin["input_hash"]}
-        tags |= {} if run_id is None else {"mlflow.parentRunId": run_id}
+        tags |= {} if run_id is None else {store.PARENT: run_id}
     return store.open_run(uri, begin["experiment"], begin["name"], outbox.name, tags, begin["time"])
 
 

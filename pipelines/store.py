@@ -15,6 +15,7 @@ from mixste.registry import default_store, is_server, knock
 from pipelines.environment import set_environment
 
 MARK = "outbox"  # the tag by which a run is found again
+PARENT = "mlflow.parentRunId"
 _BATCH, _METRICS = 100, 1000
 _DIGEST = 36
 _SILENCE = (requests.ConnectionError, requests.Timeout, ConnectionError, TimeoutError, socket.gaierror)
@@ -74,6 +75,11 @@ def find_run(uri: str, tag: str, value: str) -> str | None:
         experiments, f"tags.`{tag}` = '{value}'", max_results=1, order_by=["attributes.start_time DESC"]
     )
     return str(found[0].info.run_id) if found else None
+
+
+def tags_of(uri: str, run_id: str) -> dict[str, str]:
+    """Return a run's tags."""
+    return dict(client(uri).get_run(run_id).data.tags)
 
 
 def active(uri: str, run_id: str) -> bool:

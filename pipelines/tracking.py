@@ -166,6 +166,16 @@ def run_of(made: Path | str) -> str | None:
         return None
 
 
+def parent_of(run_id: str) -> str | None:
+    """Return the id of the run whose output a run read; None without one or a store."""
+    uri = store.default_store()
+    try:
+        return store.tags_of(uri, run_id).get(store.PARENT)
+    except Exception as error:
+        warn(uri, error)
+        return None
+
+
 def warn(uri: str, error: Exception) -> None:
     """Say that the store at `uri` does not answer, or that a call to it failed, and why."""
     log.warning("%s; going on without it", _why(uri, error))

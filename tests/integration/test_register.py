@@ -13,9 +13,10 @@ import pytest
 from benchmarks.drills.registry.folders import JOINTS, TEST_DATA, write_evaluation, write_rig
 from benchmarks.drills.registry.folders import write_model as write_folder
 from mixste.errors import MixsteError
-from pipelines import register, registry, rollback, store
+from pipelines import register, registry, rollback, store, tracking
 from pipelines.candidate import candidate, tags
 from pipelines.params import Params, load, write
+from pipelines.places import EVALUATION
 from pipelines.provenance import data_hash
 from pipelines.succession import Version, choose
 from tests.unit.lifters import SIZE, person
@@ -108,6 +109,7 @@ def test_a_version_explains_itself_and_loads_in_another_folder(
     assert own["synthetic"] == "true"
     assert {"git_commit", "data_hash", "test_data_hash", "weights_hash", "skeleton", "frame", "licence"} <= own.keys()
     assert own["parent_data_hash"] == "p" * 32
+    assert own["run"] == own["run_parent"] == own["run_evaluate"] == "unknown"  # nothing trained it
 
     stored = sorted(p for p in Path("mlartifacts").rglob("*") if p.is_file())
     assert not [path for path in stored if path.suffix in (".pkl", ".pickle", ".pt", ".pth", ".pyc")]
@@ -126,6 +128,26 @@ def test_a_version_explains_itself_and_loads_in_another_folder(
     assert lifted.shape == (20, JOINTS, 3)
     own = Lifter.load("models/finetuned").lift(given, skeleton="coco17", fps=30, image_size=SIZE)
     np.testing.assert_allclose(lifted, own.joints, atol=1e-6)
+
+
+def test_a_version_names_the_runs_that_made_and_scored_it_and_the_one_before(params: Params):
+    write_model(params, seed=1, mpjpe=50.0)
+    began, made = Path("models/began"), Path("models/finetuned")
+    began.mkdir()
+    (began / "config.json").write_text("{}")
+    runs = {}
+    for stage, places in {
+        "pretrain": {"output": began},
+        "finetune": {"parent": began, "output": made},
+        "evaluate": {"parent": made, "output": EVALUATION},
+    }.items():
+        with tracking.run(stage, params, **places):
+            pass
+        runs[stage] = tracking.run_of(places["output"])
+    run()
+    own = champion().tags
+    named = {"run": runs["finetune"], "run_parent": runs["pretrain"], "run_evaluate": runs["evaluate"]}
+    assert {key: own[key] for key in named} == named
 
 
 @pytest.mark.slow

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import logging
+import re
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +64,8 @@ def read(params, subjects):
     return read_sequences(paths, skeleton=params.data.skeleton, fps=params.data.fps)
 
 
-def test_human36m_becomes_sequences_and_random_views(run, workplace):
+def test_human36m_becomes_sequences_and_random_views(run, workplace, caplog):
+    caplog.set_level(logging.INFO)
     poses = h36m_subjects(("S1", "S8", "S9"))
     params = run("h36m", write_h36m(workplace / "data/h36m", poses), ["S1"], ["S8"], ["S9"])
     data = read(params, ["S1", "S9"])
@@ -78,6 +81,10 @@ def test_human36m_becomes_sequences_and_random_views(run, workplace):
     recordings, _ = read_table(Path("datasets/recordings/set-S1.parquet"), kind="recordings", skeleton="h36m17", fps=50)
     np.testing.assert_array_equal(recordings["joints"], np.concatenate([*poses["S1"].values()]))
     assert len(pretraining_job(params).train) == 1
+    told = {name: int(n) for name, n in re.findall(r"(\w+): (\d+) frames in", caplog.text)}
+    frames = sum(len(joints) for actions in poses.values() for joints in actions.values())
+    report = json.loads(Path("reports/project.json").read_text())
+    assert told == {"prepare": frames, "project": report["random"]["frames"] + 4 * frames}
 
 
 def test_the_report_says_whose_2d_it_is_and_what_is_uncommon(run, workplace):

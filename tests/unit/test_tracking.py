@@ -78,6 +78,8 @@ def test_a_stage_builds_on_the_run_that_made_what_it_reads_whenever_that_was(par
     with tracking.run("finetune", params, parent=made):
         pass
     assert last("finetune").data.tags["mlflow.parentRunId"] == runs["old"] == tracking.run_of(made)
+    assert tracking.parent_of(last("finetune").info.run_id) == runs["old"]
+    assert tracking.parent_of(runs["old"]) is tracking.parent_of("nowhere") is None
     assert tracking.run_of(data_hash(made)) == runs["old"]
     assert tracking.run_of("0" * 32) is tracking.run_of(Path("nowhere")) is None
 

@@ -21,6 +21,7 @@ from pipelines.succession import Version
 LINEAGE = (
     *("git_commit", "git_dirty", "data_hash", "parent_data_hash", "test_data_hash", "captures_hash", "params_hash"),
     *("weights_hash", "code_hash", "test_headline", "test_mpjpe_mm", "licence", "skeleton", "unit", "frame", "fps"),
+    *("run", "run_parent", "run_evaluate"),
 )
 CLIPS = 12
 _TRIES = 4
