@@ -81,7 +81,8 @@ def fan_out(
                 if len(waiting) >= in_flight:
                     break
             done, _ = ray.wait(list(waiting), num_returns=1)
-            results[waiting.pop(done[0])] = _result(done[0])
+            number = waiting.pop(done[0])
+            results[number] = _result(done[0], items[number])
             tell(len(results), len(items))
     return [results[number] for number in range(len(items))]
 
@@ -135,13 +136,20 @@ def machines_alive() -> str:
     return f"{count} machine{'s'[: count != 1]}"
 
 
-def _result(reference: Any) -> Any:
+def _result(reference: Any, item: object) -> Any:
     import ray
 
     try:
         return ray.get(reference)
     except ray.exceptions.RayTaskError as error:
         raise user_error(error) from error
+    except (ray.exceptions.OutOfMemoryError, ray.exceptions.WorkerCrashedError) as error:
+        raise MixsteError(
+            f"the task of {getattr(item, 'path', item)} was ended each time that it was tried",
+            found=str(error).splitlines()[0],
+            mend="most often memory ran out: close what else runs, take a machine with more, or give Ray fewer CPUs "
+            "(`ray start --num-cpus`), and run the same command again",
+        ) from error
 
 
 def user_error(error: BaseException) -> BaseException:

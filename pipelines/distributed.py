@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -18,6 +19,7 @@ Records = list[dict[str, float]]
 OnRecords = Callable[[Records, bool], None]
 ATTEMPTS = 3  # that fail without a new epoch between them, before training is given up
 ROOM_S = 5.0
+BUSY_S = 60.0  # longer than workers take to start
 log = logging.getLogger(__name__)
 
 
@@ -70,7 +72,7 @@ def _fit(
     mailbox = ray.remote(num_cpus=0, scheduling_strategy=here)(_Mailbox).remote()
     more = {"mailbox": mailbox, "cores": int(resources["CPU"]), "start": start, "execution": settings.execution}
     trainer = _trainer(loop, {**config, **more}, new, settings, resources)
-    with _delivered(mailbox, on_records), _told_of_room(settings, resources):
+    with _delivered(mailbox, on_records), _told_of_room(settings, resources, mailbox):
         try:
             result = trainer.fit()
         except ray.train.TrainingFailedError as error:
@@ -134,13 +136,19 @@ def _patience() -> Any:
 
 
 @contextmanager
-def _told_of_room(settings: ClusterSettings, resources: Mapping[str, float]) -> Iterator[None]:
-    """Say in the log when machines that training could use are gone, and when they are back."""
+def _told_of_room(settings: ClusterSettings, resources: Mapping[str, float], mailbox: Any) -> Iterator[None]:
+    """Say in the log when machines that training could use are gone, and when they are back; and if others use them."""
+    import ray
+
     ended = threading.Event()
 
     def watch() -> None:
-        before = settings.workers
+        before, told = settings.workers, time.monotonic()
         while not ended.wait(ROOM_S):
+            if time.monotonic() - told > BUSY_S and not ray.get(mailbox.has_begun.remote()):
+                told, free = time.monotonic(), ray.available_resources()
+                wanted = (f"{amount:g} {name}s ({free.get(name, 0):g} free)" for name, amount in resources.items())
+                log.warning("no worker has begun: each takes %s; waiting for others to end", ", ".join(wanted))
             now = min(room(resources), settings.workers)
             if now != before:
                 waits = now < (settings.min_workers or settings.workers)
@@ -177,7 +185,16 @@ class _Mailbox:
     def __init__(self) -> None:
         self.batches: list[tuple[Records, bool]] = []
         self.epoch = 0.0
+        self.begun = False
         self.error: str | None = None
+
+    def begin(self) -> str | None:
+        """A worker has room and begins; what another of them failed with."""
+        self.begun = True
+        return self.error
+
+    def has_begun(self) -> bool:
+        return self.begun
 
     def put(self, records: Records, trained: bool) -> None:
         new = [record for record in records if record["epoch"] > self.epoch]

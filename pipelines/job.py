@@ -20,6 +20,7 @@ from pipelines.stage import run
 ADDRESS = "http://127.0.0.1:8265"
 PASSED_ON = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME")
 STOP_S = 60.0
+AGAIN_S, SILENT_S = 0.5, 60.0  # after a log ended: until it is asked for again, and given up
 _CREDENTIALS = (
     "RAY_AUTH_MODE=token in this shell, and the cluster's token in RAY_AUTH_TOKEN, in the file of RAY_AUTH_TOKEN_PATH, "
     "or in ~/.ray/auth_token"
@@ -59,26 +60,68 @@ def submit(address: str, command: str) -> tuple[Any, str]:
 
 
 def follow(client: Any, job: str) -> int:
-    """Print a job's log as it comes, until the job ends; returns its exit status. Ctrl-C stops the job."""
+    """Print a job's log as it comes, until the job ends; returns its exit status. Ctrl-C stops the job.
+
+    Where the connection breaks, the job goes on, and so does the log when the cluster answers again; MixsteError if
+    that does not happen.
+    """
     try:
-        asyncio.run(_print_log(client, job))
+        info = _followed(client, job)
     except KeyboardInterrupt:
         sys.stderr.write(f"\nstopping {job}\n")
         client.stop_job(job)
         _wait(client, job)
         sys.stderr.write(f"{job} is stopped; `make job` again goes on: a training from its last epoch\n")
         return 130
-    info = _wait(client, job)
     if info.status == "SUCCEEDED":
         return 0
     sys.stderr.write(f"\nerror: {job} {info.status.lower()}: {info.message or 'see its log above'}\n")
     return info.driver_exit_code or 1
 
 
-async def _print_log(client: Any, job: str) -> None:
-    async for text in client.tail_job_logs(job):
-        sys.stdout.write(text)
-        sys.stdout.flush()
+def _followed(client: Any, job: str) -> Any:
+    """Print the log until the job ended, and return what the cluster says of it then."""
+    from aiohttp import ClientError
+
+    log, heard, reason = _Log(), time.monotonic(), "the log ended, and the job did not"
+    while True:
+        try:
+            asyncio.run(log.tail(client, job))
+            info = client.get_job_info(job)
+            if info.status.is_terminal():
+                return info
+        except (RuntimeError, OSError, ClientError) as error:
+            reason = _first(error)
+        if log.grown():
+            heard = time.monotonic()
+        elif time.monotonic() - heard > SILENT_S:
+            raise MixsteError(
+                f"the log of {job} cannot be followed any longer",
+                found=reason,
+                mend=f"the job goes on; `ray job logs --follow {job}` shows its log, and at its end how it ended",
+            )
+        time.sleep(AGAIN_S)
+
+
+class _Log:
+    """A job's log, which the cluster sends from its beginning each time, and which is printed once."""
+
+    def __init__(self) -> None:
+        self._printed = self._before = 0
+
+    async def tail(self, client: Any, job: str) -> None:
+        """Print what is new, until the connection or the job ends."""
+        read = 0
+        async for text in client.tail_job_logs(job):
+            sys.stdout.write(text[max(0, self._printed - read) :])
+            sys.stdout.flush()
+            read += len(text)
+            self._printed = max(self._printed, read)
+
+    def grown(self) -> bool:
+        """Whether there was anything new since this was asked last."""
+        before, self._before = self._before, self._printed
+        return self._printed > before
 
 
 def _wait(client: Any, job: str) -> Any:

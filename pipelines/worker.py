@@ -20,7 +20,7 @@ def train_loop(config: dict[str, Any]) -> None:
     import ray
 
     mailbox = config["mailbox"]
-    if ray.get(mailbox.failure.remote()) is not None:
+    if ray.get(mailbox.begin.remote()) is not None:
         return
     try:
         _train(config)

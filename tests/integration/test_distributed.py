@@ -1,3 +1,5 @@
+import time
+
 import pytest
 import torch
 from pyarrow import fs
@@ -80,11 +82,30 @@ def curve(records):
     return [{key: value for key, value in record.items() if key not in TIMINGS} for record in records]
 
 
-@pytest.mark.parametrize("wanted", [{"workers": 64}, {"cpus_per_worker": 64}, {"gpus_per_worker": 64}])
+@pytest.mark.parametrize("wanted", [{"workers": 9999}, {"cpus_per_worker": 9999}, {"gpus_per_worker": 64}])
 def test_a_cluster_that_is_too_small_is_refused_before_anything_runs(job, tmp_path, wanted):
-    with pytest.raises(MixsteError, match=r"too small.*64.*to mend it: lower cluster\."):
+    with pytest.raises(MixsteError, match=r"too small.*(9999|64).*to mend it: lower cluster\."):
         run(train_loop, {"job": job}, tmp_path / "run", **wanted)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_training_that_waits_for_what_others_use_says_so_until_it_begins(monkeypatch, caplog):
+    import ray
+
+    monkeypatch.setattr(distributed, "ROOM_S", 0.5)
+    monkeypatch.setattr(distributed, "BUSY_S", 0.2)
+    mailbox = ray.remote(num_cpus=0)(distributed._Mailbox).remote()
+    assert not ray.get(mailbox.has_begun.remote())
+
+    def told(seconds):
+        caplog.clear()
+        with distributed._told_of_room(cluster_settings(), {"CPU": 1}, mailbox):
+            time.sleep(seconds)
+        return "no worker has begun: each takes 1 CPUs (" in caplog.text
+
+    assert told(2.0)
+    assert ray.get(mailbox.begin.remote()) is None
+    assert not told(2.0)
 
 
 @pytest.fixture
