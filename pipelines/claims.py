@@ -1,7 +1,7 @@
 """One checkout at a time trains into a folder of a shared storage: its claim there is a file that it keeps renewing.
 
 A claim that is renewed while one listens is alive, whatever the clocks say. Who comes in the same second is not seen;
-then both train, each into a folder of its own, and nothing is lost but their time.
+then the later one goes on alone, and the earlier fails when it writes its next checkpoint.
 """
 
 import json
@@ -24,6 +24,7 @@ CLAIM = "in-use.json"
 OWNER = "owner"
 RENEW_S = 4.0
 LISTEN_S = 12.0
+READINGS = 20
 log = logging.getLogger(__name__)
 
 
@@ -66,6 +67,10 @@ def _renew(place: Storage, mine: str, ended: threading.Event) -> None:
     while not ended.wait(RENEW_S):
         count += 1
         with suppress(OSError):  # training itself says so when the storage refuses
+            other = _read(place)
+            if other.get("owner", mine) != mine:
+                log.error("%s was taken over by %s; this training ends with its next epoch", place.uri, other["by"])
+                return
             _write(place, mine, count)
 
 
@@ -94,9 +99,13 @@ def _write(place: Storage, owner: str, count: int) -> None:
 
 
 def _read(place: Storage) -> dict[str, Any]:
-    """The claim that is there; nothing if there is none, or one that is just being written."""
-    try:
-        with place.files.open_input_stream(_path(place)) as file:
-            return dict(json.loads(file.read()))
-    except (FileNotFoundError, ValueError):
-        return {}
+    """The claim that is there; nothing if there is none, or for longer than it takes to write one no whole one."""
+    for _ in range(READINGS):
+        try:
+            with place.files.open_input_stream(_path(place)) as file:
+                return dict(json.loads(file.read()))
+        except FileNotFoundError:
+            break
+        except ValueError:
+            time.sleep(RENEW_S / READINGS)
+    return {}

@@ -71,7 +71,7 @@ def test_without_the_clusters_token_nothing_is_submitted(checkout, shell, token,
 
 def test_interrupting_stops_the_job_and_all_that_it_started(checkout, shell, cluster):
     process = subprocess.Popen(
-        [*JOB, "--force", "scratch"],
+        [*JOB, "--force", "--single-item", "scratch"],
         cwd=checkout,
         env=shell,
         stdout=subprocess.PIPE,
@@ -80,7 +80,7 @@ def test_interrupting_stops_the_job_and_all_that_it_started(checkout, shell, clu
     )
     assert process.stdout is not None
     for line in process.stdout:
-        if "Running stage" in line:
+        if "epoch 1/" in line:  # its workers are at work
             break
     os.kill(process.pid, signal.SIGINT)
     assert process.wait(timeout=90) == 130

@@ -1,4 +1,5 @@
 import threading
+import time
 
 import pytest
 from pyarrow import fs
@@ -7,6 +8,7 @@ from mixste.errors import MixsteError
 from pipelines import claims
 from pipelines.claims import CLAIM, claimed
 from pipelines.storage import Storage
+from pipelines.training import alone
 
 
 @pytest.fixture(autouse=True)
@@ -71,3 +73,37 @@ def test_a_storage_that_refuses_for_a_while_ends_nothing(place, tmp_path, monkey
     with claimed(place, folder(tmp_path, "one")):
         monkeypatch.setattr(claims, "_write", refuse)
         assert refused.wait(5)
+
+
+def test_a_claim_that_is_just_being_written_is_no_free_place(place, tmp_path, monkeypatch):
+    monkeypatch.setattr(claims, "RENEW_S", 1.0)
+    monkeypatch.setattr(claims, "LISTEN_S", 10.0)
+    claim = tmp_path / "storage" / CLAIM
+    with claimed(place, folder(tmp_path, "one")):
+        whole = claim.read_text()
+        claim.write_text("")
+        threading.Timer(0.1, claim.write_text, [whole]).start()
+        with pytest.raises(MixsteError, match="shared is in use"), claimed(place, folder(tmp_path, "two")):
+            pass
+
+
+def test_a_holder_leaves_the_claim_of_who_took_over_and_says_so(place, tmp_path, caplog):
+    claim = tmp_path / "storage" / CLAIM
+    theirs = '{"owner": "another", "by": "process 1 on elsewhere", "count": 3}'
+    with claimed(place, folder(tmp_path, "one")):
+        claim.write_text(theirs)
+        until = time.monotonic() + 10
+        while "taken over by process 1 on elsewhere" not in caplog.text and time.monotonic() < until:
+            time.sleep(0.02)
+    assert "taken over by process 1 on elsewhere" in caplog.text
+    assert claim.read_text() == theirs
+
+
+def test_a_second_command_in_one_folder_is_refused_by_its_name(tmp_path):
+    with alone(tmp_path / "scratch-1"):
+        with pytest.raises(MixsteError, match="scratch-1 is in use"), alone(tmp_path / "scratch-1"):
+            pass
+        with alone(tmp_path / "scratch-2"):
+            pass
+    with alone(tmp_path / "scratch-1"):
+        pass
