@@ -13,6 +13,7 @@ from benchmarks.drills.machines import machines, wait_until
 
 pytestmark = pytest.mark.timeout(600)
 TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a-token-of-this-test-" + "0" * 32}
+TWO = ("cluster.workers=2", "cluster.cpus_per_worker=1")
 JOB = (sys.executable, "-m", "pipelines.job")
 
 
@@ -26,7 +27,7 @@ def cluster():
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory):
-    return make_checkout(tmp_path_factory.mktemp("user") / "mixste", *SHORT, "cluster.workers=2")
+    return make_checkout(tmp_path_factory.mktemp("user") / "mixste", *SHORT, *TWO)
 
 
 @pytest.fixture
@@ -70,8 +71,9 @@ def test_without_the_clusters_token_nothing_is_submitted(checkout, shell, token,
 
 
 def test_interrupting_stops_the_job_and_all_that_it_started(checkout, shell, cluster):
+    run("python", "-m", "pipelines.params", *SHORT, *TWO, "finetune.epochs=500", cwd=checkout)
     process = subprocess.Popen(
-        [*JOB, "--force", "--single-item", "scratch"],
+        [*JOB, "scratch"],
         cwd=checkout,
         env=shell,
         stdout=subprocess.PIPE,
