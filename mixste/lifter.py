@@ -155,6 +155,8 @@ class Lifter:
             yield "There is one frame: it was lifted as if the person stood still."
         elif given.fps != own:
             yield f"Resampled from {given.fps:g} to {own:g} fps, and the result back, by cubic splines."
+        if self.precision != "fp32":
+            yield f"The model computed in {self.precision}, which moves joints by a few millimetres."
         if self.config.unit != "m":
             yield f"The model gives {self.config.unit} units, not metres: the size of the person is not known."
 

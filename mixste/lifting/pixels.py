@@ -11,6 +11,7 @@ from mixste.skeleton import Skeleton, is_own, known_skeletons, load_skeleton
 
 BLOCK = 1024  # frames at a time
 SOME = 256
+SLOWEST = 1.0  # frames a second that still are a motion
 
 
 @dataclass(frozen=True)
@@ -113,8 +114,13 @@ def _rate(fps: Any) -> float:
         rate = float(fps)
     except (TypeError, ValueError):
         rate = math.nan
-    if not 0 < rate < math.inf:
-        raise MixsteError("cannot lift at this frame rate", found=f"fps {fps}", expected="frames per second above 0")
+    if not SLOWEST <= rate < math.inf:
+        raise MixsteError(
+            "cannot lift at this frame rate",
+            found=f"fps {fps}",
+            expected=f"{SLOWEST:g} frame per second or more",
+            mend=f"{1 / rate:g}, if these are the seconds of a frame" if 0 < rate < SLOWEST else None,
+        )
     return rate
 
 

@@ -1,14 +1,15 @@
 """What is odd about a user's keypoints, counted block by block: refused where the result would be nonsense."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from mixste.errors import MixsteError
 from mixste.lifting.pixels import Pixels
 
-NORMALISED = 2.0  # keypoints that all lie this near to 0 are no pixels
+NORMALISED, NEARLY_ALL = 2.0, 0.99  # keypoints of which so many lie this near to 0 are no pixels
+FAR, FASTEST = 0.5, 8.0  # of a person's size: more than anybody moves in one frame, and in a second
 CROPPED, NOWHERE = 0.05, 0.5  # shares of keypoints outside of the image: worth saying; more than any cropping explains
 
 
@@ -24,10 +25,12 @@ class Survey:
     oversure: int = 0
     outside: int = 0
     outside_swapped: int = 0
-    farthest: float = 0.0
+    near: int = 0
+    jumps: int = 0
     empty: int = 0
     longest: int = 0
     _running: int = 0
+    _last: list[np.ndarray] = field(default_factory=list)
 
     def add(self, raw: np.ndarray, clean: np.ndarray, pixels: Pixels) -> None:
         """Count a block of frames, as it was handed in (t j 2|3) and cleaned (t j 3)."""
@@ -43,7 +46,9 @@ class Survey:
         places = clean[seen][:, :2]
         self.outside += _outside(places, pixels.size)
         self.outside_swapped += _outside(places[:, ::-1], pixels.size)
-        self.farthest = max(self.farthest, float(np.abs(places).max(initial=0)))
+        self.near += int((np.abs(places) <= NORMALISED).all(axis=1).sum())
+        self.jumps += int(_jumps(np.concatenate([*self._last, clean]), pixels.fps).sum())
+        self._last = [clean[-1:]]
         self._gaps(clean[..., 2].max(axis=1) > 0)
 
     def _gaps(self, any_seen: np.ndarray) -> None:
@@ -61,10 +66,10 @@ class Survey:
                 found=f"no keypoint with confidence {pixels.threshold:g} or more in {len(pixels)} frames",
                 mend="lower the threshold, or look at the detector's output",
             )
-        if self.farthest <= NORMALISED < min(width, height):
+        if self._normalised(pixels) > NEARLY_ALL:
             raise MixsteError(
                 "these keypoints look normalised, not pixels",
-                found=f"no x or y beyond {self.farthest:.3g} for an image of {width:g} x {height:g}",
+                found=f"{self.near} of {self.seen} within {NORMALISED:g} of 0, 0; the image is {width:g} x {height:g}",
                 mend="multiply them by the image's size; `Lifter.predict` takes screen units",
             )
         if self.outside > NOWHERE * self.seen:
@@ -76,6 +81,10 @@ class Survey:
                 mend="x and y, or width and height, seem to be swapped" if swapped else "give the image's own size",
             )
 
+    def _normalised(self, pixels: Pixels) -> float:
+        """The share of keypoints that lie where only numbers do that are no pixels."""
+        return self.near / self.seen if min(pixels.size) > NORMALISED else 0.0
+
     def sentences(self, pixels: Pixels) -> Iterator[str]:
         """Yield what a user should know of the keypoints."""
         if self.broken:
@@ -86,10 +95,30 @@ class Survey:
             yield f"{self.unsure} keypoints with confidence below {pixels.threshold:g} are taken as missing."
         if self.oversure:
             yield f"{self.oversure} keypoints with confidence above 1 are taken as sure."
+        if self._normalised(pixels) > 1 / 2:
+            share = self._normalised(pixels)
+            yield f"{share:.0%} of the keypoints lie within {NORMALISED:g} pixels of 0, 0: are they normalised?"
+        if self.jumps:
+            yield (
+                f"In {self.jumps} of {len(pixels)} frames the person is suddenly elsewhere: "
+                "if several people are mixed, `mixste.detections.tracks` follows each."
+            )
         if self.outside > CROPPED * self.seen:
             width, height = pixels.size
             hint = "; x and y, or width and height, may be swapped" if self.outside_swapped == 0 else ""
             yield f"{self.outside / self.seen:.0%} of the keypoints lie outside of {width:g} x {height:g}{hint}."
+
+
+def _jumps(clean: np.ndarray, fps: float) -> np.ndarray:
+    """Return where (t-1,) a person is farther from the frame before than anybody moves, by the median of the joints."""
+    seen = clean[..., 2] > 0
+    there = np.asarray((seen[1:] & seen[:-1]).any(axis=1))
+    places = np.where(seen[..., None], clean[..., :2], np.nan)
+    before, after = places[:-1][there], places[1:][there]
+    size: np.ndarray = (np.nanmax(before, axis=1) - np.nanmin(before, axis=1)).max(axis=1)
+    moved: np.ndarray = np.nanmedian(np.linalg.norm(after - before, axis=-1), axis=1)
+    there[there] = (size > 0) & (moved > max(FAR, FASTEST / fps) * size)
+    return there
 
 
 def _outside(places: np.ndarray, size: tuple[float, float]) -> int:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mixste.errors import MixsteError
+from mixste.lifting.pixels import BLOCK
 from tests.unit.lifters import SIZE, lifter, person
 
 
@@ -21,7 +22,8 @@ def lift(own, keypoints, **changes):
     [
         ({"skeleton": "coco"}, r"unknown layout of keypoints; found: 'coco'; expected: one of .*body25, .*coco17"),
         ({"skeleton": "body25"}, r"shape \(40, 17, 3\).*25 joints of body25.*17 joints is coco17 or .*h36m17"),
-        ({"fps": 0}, r"found: fps 0; expected: frames per second above 0"),
+        ({"fps": 0}, r"found: fps 0; expected: 1 frame per second or more$"),
+        ({"fps": 1 / 30}, r"found: fps 0\.03.*to mend it: 30, if these are the seconds of a frame"),
         ({"fps": float("nan")}, "found: fps nan"),
         ({"fps": -25}, "found: fps -25"),
         ({"fps": None}, "found: fps None"),
@@ -61,9 +63,31 @@ def test_keypoints_that_cannot_be_lifted_are_refused_with_what_was_expected(own,
 def test_normalised_keypoints_are_recognised(own):
     normalised = person() / [*SIZE, 1]
     with pytest.raises(
-        MixsteError, match=r"look normalised, not pixels; found: no x or y beyond 0\.\d+ for an image of"
+        MixsteError, match=r"look normalised, not pixels; found: 680 of 680 within 2 of 0, 0; the image is 1000 x 800"
     ):
         lift(own, normalised)
+    stray = normalised.copy()
+    stray[3, 3, :2] = 400, 300
+    with pytest.raises(MixsteError, match=r"look normalised, not pixels; found: 679 of 680"):
+        lift(own, stray)
+    stray[: len(stray) // 3] = person()[: len(stray) // 3]
+    report = lift(own, stray).report
+    assert any("of the keypoints lie within 2 pixels of 0, 0: are they normalised?" in sentence for sentence in report)
+
+
+def test_people_that_are_mixed_are_suspected_where_a_frame_is_far_from_the_one_before(own):
+    mixed = person() - [200, 0, 0]
+    mixed[1::2, :, 0] += 500
+    mixed[4, :5] = 0  # some joints are missing
+    assert any(
+        "In 39 of 40 frames the person is suddenly elsewhere: if several" in each for each in lift(own, mixed).report
+    )
+    late = person(BLOCK + 40)
+    late[BLOCK:, :, 0] += 400  # at the border of what is looked at together
+    assert any(f"In 1 of {BLOCK + 40} frames" in each for each in lift(own, late).report)
+    fast = person()
+    fast[:, :, 0] += 9 * np.arange(40)[:, None]  # a sprinter of this size, at 50 fps
+    assert not any("elsewhere" in each for each in lift(own, fast, image_size=(4000, 800)).report)
 
 
 def test_swapped_coordinates_are_recognised_where_they_leave_the_image(own):
