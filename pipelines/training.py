@@ -2,6 +2,8 @@
 
 import fcntl
 import logging
+import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -99,11 +101,14 @@ def follower(stage: str, job: TrainingJob, run: tracking.Tracked) -> distributed
 def alone(folder: Path) -> Iterator[None]:
     """Make a folder, and refuse it by name while another process works there."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as file:
+    with (folder / "lock").open("a+", encoding="utf-8") as file:
+        file.seek(0)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise MixsteError(
-                f"{folder} is in use", found="another process that trains there", mend="wait for it, or stop it"
-            ) from None
+            other = file.read() or "another process"
+            raise MixsteError(f"{folder} is in use", found=other, mend="wait for it, or stop it") from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}, in {Path.cwd()}")
+        file.flush()
         yield

@@ -5,7 +5,7 @@
 One checkout runs `dvc repro` undisturbed. Another is killed: a worker, the driver of the stage, or the whole process
 group; at a random moment, in a step, when a checkpoint is being written, or when a stage begins. Then the same command
 runs again, until it ends by itself; where kills are left, from the start with nothing of the round before. Held against
-each other: the bytes of all outputs in dvc.lock, every metric of every run in MLflow, and files that are half-written.
+each other: the bytes of all outputs in dvc.lock, every metric of the trainings in MLflow, and half-written files.
 """
 
 import argparse

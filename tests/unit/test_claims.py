@@ -1,3 +1,4 @@
+import os
 import threading
 import time
 
@@ -100,10 +101,9 @@ def test_a_holder_leaves_the_claim_of_who_took_over_and_says_so(place, tmp_path,
 
 
 def test_a_second_command_in_one_folder_is_refused_by_its_name(tmp_path):
-    with alone(tmp_path / "scratch-1"):
-        with pytest.raises(MixsteError, match="scratch-1 is in use"), alone(tmp_path / "scratch-1"):
-            pass
-        with alone(tmp_path / "scratch-2"):
-            pass
-    with alone(tmp_path / "scratch-1"):
+    one, other = tmp_path / "scratch-1", tmp_path / "scratch-2"
+    refusal = pytest.raises(MixsteError, match=rf"scratch-1 is in use; found: process {os.getpid()} on ")
+    with alone(one), alone(other), refusal, alone(one):
+        pass
+    with alone(one):
         pass
