@@ -155,11 +155,14 @@ class Client:
 
 
 def _right(sent: Sent, answer: bytes) -> bool:
-    tree = json.loads(answer)
-    if sent.joints is None:
-        return sent.status == CUT or "message" in tree
-    joints = np.array(tree["predictions"]["joints"])
-    return joints.shape == sent.joints.shape and bool(np.abs(joints - sent.joints).max() < _TOLERANCE)
+    try:
+        tree = json.loads(answer)
+        if sent.joints is None:
+            return sent.status == CUT or bool(tree["message"])
+        joints = np.array(tree["predictions"]["joints"])
+        return joints.shape == sent.joints.shape and bool(np.abs(joints - sent.joints).max() < _TOLERANCE)
+    except (ValueError, KeyError, TypeError):  # no JSON, or JSON of something else
+        return False
 
 
 def measure(server: Server, clients: int, seconds: float, right: Sequence[Sent], wrong: Sequence[Sent]) -> Level:

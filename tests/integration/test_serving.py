@@ -22,13 +22,18 @@ from tests.unit.lifters import SIZE, person
 PARAMS = {"skeleton": "coco17", "fps": 30, "image_size": SIZE}
 SERVERS = {"mlflow": (), "ray": ("megabytes=1", "at_once=4")}
 BAD = {
-    "no JSON": (b'{"inputs": [[[1, 2', {}, "JSON"),
+    "no JSON": (b"keypoints", {}, "JSON"),
+    "truncated": (b'{"inputs": [[[1, 2', {}, "JSON"),
     "another layout": (None, {"skeleton": "body25"}, "25 joints of body25"),
     "an unknown layout": (None, {"skeleton": "squid"}, "unknown layout of keypoints; found: 'squid'"),
     "no frame rate": (None, {"fps": None}, "fps: a value: the key is missing"),
     "a frame rate of 0": (None, {"fps": 0}, "found: fps 0.0; expected: frames per second above 0"),
     "no image size": (None, {"image_size": None}, "image_size: a value: the key is missing"),
-    "ragged": (b'{"inputs": [[[1, 2], [3]]], "params": {"skeleton": "coco17"', {}, "JSON"),
+    "ragged": (
+        json.dumps({"inputs": [[[1, 2], [3]]], "params": PARAMS}).encode(),
+        {},
+        "inputs are no array of numbers",
+    ),
     "nobody": (np.full((5, 17, 3), np.nan), {}, "nothing to lift"),
     "normalised": (np.full((5, 17, 3), 0.5), {}, "look normalised, not pixels"),
 }

@@ -199,13 +199,13 @@ def evaluated(plain, monkeypatch):
     for name, seed in (("models/scratch", 0), ("models/finetuned", 1), ("elsewhere", 2)):
         save(Path(name), model(seed))
     save(Path("models/pretrained"), model(3), kind="masked")
-    logged = {}
-    run = SimpleNamespace(log_metrics=logged.update, log_figure=lambda path: None)
+    logged, files = {}, []
+    run = SimpleNamespace(log_metrics=logged.update, log_figure=files.append)
     monkeypatch.setattr(evaluate, "load", lambda: params)
     monkeypatch.setattr("sys.argv", ["evaluate"])
     monkeypatch.setattr(evaluate.tracking, "run", lambda *_, **__: nullcontext(run))
     evaluate.main()
-    return SimpleNamespace(logged=logged, metrics=json.loads(METRICS.read_text()))
+    return SimpleNamespace(logged=logged, files=files, metrics=json.loads(METRICS.read_text()))
 
 
 def rows(name):
@@ -227,6 +227,12 @@ def test_the_report_holds_both_scorings_and_what_is_left_out(evaluated):
         assert [float(row["mpjpe"]) for row in means] == pytest.approx(expected, abs=1e-3)
     assert {row["action"] for row in rows("per_action.csv")} == {"Photo"}
     assert found["pretraining_gain_mpjpe"] == found["scratch"]["mpjpe"] - found["finetuned"]["mpjpe"]
+
+
+def test_every_file_of_the_report_is_an_artifact_of_the_run_the_viewer_and_the_figures_too(evaluated):
+    assert evaluated.files == sorted(METRICS.parent.iterdir())
+    figures = {"clip.gif", "learning_curves.png", "per_action.png", "per_joint.png"}
+    assert {path.name for path in evaluated.files} >= {"clip.html", "table.md", *figures}
 
 
 def test_errors_by_clip_add_up_to_the_headline(evaluated):

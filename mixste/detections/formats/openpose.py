@@ -3,6 +3,7 @@
 They come as a folder of files, as one file, or as one object of them by image name.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ NAMES = {"people": "OpenPose JSON", "bodies": "AlphaPose JSON in CMU-Pose's form
 def read(document: Any, path: Path) -> Found | None:
     """Return the people of one frame's document, or of an object of them by image name; None if it is neither."""
     if kind_of(document):
-        return _read({path.name: document}, path)
+        return _read([(path.name, document)], path)
     if isinstance(document, dict) and document and all(kind_of(frame) for frame in document.values()):
-        return _read(document, path)
+        return _read(document.items(), path)
     return None
 
 
@@ -31,7 +32,7 @@ def read_folder(path: Path) -> Found:
     files = sorted(file for file in path.iterdir() if file.suffix.lower() == ".json" and file.is_file())
     if not files:
         raise MixsteError(f"there are no keypoints in {path}", found="no .json file", expected="one JSON file a frame")
-    return _read({file.name: read_json(file) for file in files}, path)
+    return _read(((file.name, read_json(file)) for file in files), path)
 
 
 def kind_of(document: Any) -> str:
@@ -41,22 +42,35 @@ def kind_of(document: Any) -> str:
     return "list" if mmpose.is_frame(document) else ""
 
 
-def _read(documents: dict[str, Any], path: Path) -> Found:
-    kinds = {name: kind_of(document) for name, document in documents.items()}
+def _read(documents: Iterable[tuple[str, Any]], path: Path) -> Found:
+    """Return everyone with a body. No document is held after its people: an hour of them, parsed, takes gigabytes."""
+    kinds: dict[str, str] = {}
+    bodies: list[list[np.ndarray]] = []
+    damage: MixsteError | None = None
+    for name, document in documents:
+        kinds[name] = kind = kind_of(document)
+        try:
+            bodies.append(people_of(document, kind, f"{path.name}, {name}") if kind else [])
+        except MixsteError as error:
+            damage = damage or error  # to be told after what is wrong with the folder as a whole
+    numbers = _numbers(kinds, path)
+    if damage is not None:
+        raise damage
+    people = [(number, joints) for number, frame in zip(numbers, bodies, strict=True) for joints in frame]
+    return gather(path, NAMES[next(iter(kinds.values()))], people, numbers)
+
+
+def _numbers(kinds: dict[str, str], path: Path) -> list[int]:
+    """Return the frames' numbers; MixsteError if they are not all of one kind, or two have the same number."""
     first = next(iter(kinds.values()))
     odd = next((name for name, kind in kinds.items() if kind != first or not kind), None)
     if odd is not None:
         expected = f"{NAMES.get(first, 'one JSON document a frame')} as in {next(iter(kinds))}"
         raise MixsteError(f"cannot read {path}", found=f"something else in {odd}", expected=expected)
-    numbers = frame_numbers(path, list(documents))
+    numbers = frame_numbers(path, list(kinds))
     if len(set(numbers)) < len(numbers):
         raise MixsteError(f"cannot read {path}", found="two files of one frame number", expected="one a frame")
-    people = [
-        (number, joints)
-        for number, (name, document) in zip(numbers, documents.items(), strict=True)
-        for joints in people_of(document, first, f"{path.name}, {name}")
-    ]
-    return gather(path, NAMES[first], people, numbers)
+    return numbers
 
 
 def people_of(document: Any, kind: str, where: str) -> list[np.ndarray]:

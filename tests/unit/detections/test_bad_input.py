@@ -151,6 +151,31 @@ def test_truncated_json_is_named_with_file_and_position(tmp_path):
         read_detections(tmp_path)
 
 
+def test_what_is_wrong_with_a_folder_is_told_before_what_is_wrong_in_one_of_its_files(tmp_path):
+    """All JSON is whole, then all of one kind, then no number twice, then a person's keypoints: wherever it stands."""
+    openpose(tmp_path, range(8))
+    (tmp_path / "cam_0001.json").write_text('{"people": [{"pose_keypoints_2d": [1, 2]}]}')
+    (tmp_path / "cam_0002.json").write_text('{"people": [{}]}')
+    (tmp_path / "cam_007.json").write_text('{"people": []}')
+    (tmp_path / "cam_0005.json").write_text('{"persons": []}')
+    (tmp_path / "cam_0006.json").write_text('{"people": [')
+    with pytest.raises(MixsteError, match=r"cam_0006\.json; found: text that ends too early"):
+        read_detections(tmp_path)
+    openpose(tmp_path, [6])
+    odd = r"found: something else in cam_0005\.json; expected: OpenPose JSON as in cam_0000\.json"
+    with pytest.raises(MixsteError, match=odd):
+        read_detections(tmp_path)
+    openpose(tmp_path, [5])
+    with pytest.raises(MixsteError, match="found: two files of one frame number; expected: one a frame"):
+        read_detections(tmp_path)
+    (tmp_path / "cam_007.json").unlink()
+    with pytest.raises(MixsteError, match=r"the keypoints of .*, cam_0001\.json; found: 2 numbers"):
+        read_detections(tmp_path)
+    openpose(tmp_path, [1])
+    with pytest.raises(MixsteError, match=r"cam_0002\.json; found: a person without keypoints"):
+        read_detections(tmp_path)
+
+
 def test_damaged_json_is_named_with_file_and_position(tmp_path):
     (tmp_path / "a.json").write_text('{"people": [\n{"pose_keypoints_2d" [1]}]}')
     with pytest.raises(MixsteError, match=r"a\.json; found: text that is damaged \(.*\) at line 2, column 22"):

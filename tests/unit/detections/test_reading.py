@@ -10,6 +10,7 @@ from mixste.detections.formats.parquet import write_detections
 from mixste.detections.people import Detections
 from mixste.errors import MixsteError
 from tests.unit.detections.walkers import walker
+from tests.unit.memory import peak
 
 PERSON = walker(6, (200, 300), 5, seed=4).round(2).astype(np.float64)  # (6 17 3)
 
@@ -134,6 +135,20 @@ def test_the_number_of_joints_tells_the_layout_and_the_report_says_so(joints, la
     np.testing.assert_allclose(found.frames[2][0], keypoints[2, :kept], rtol=1e-6)
     assert str(joints) in found.report[1]
     assert layout in found.report[1]
+
+
+def test_a_folder_of_frames_holds_their_people_and_not_their_documents(tmp_path):
+    """Ninety more files, whose faces are ignored, take what their people's numbers take: a few kB each of 64."""
+    people, face = [PERSON[:4]] * 100, np.random.default_rng(0).uniform(0, 800, 2000).tolist()
+    for name, frames in (("few", people[:10]), ("many", people)):
+        (tmp_path / name).mkdir()
+        for number, frame in enumerate(frames):
+            document = openpose(*frame)
+            document["people"][0]["face_keypoints_2d"] = face
+            write(tmp_path / name / f"cam_{number:04d}.json", document)
+    read_detections(tmp_path / "few")
+    few, many = (peak(lambda name=name: read_detections(tmp_path / name)) for name in ("few", "many"))
+    assert many - few < 90 * 6 * PERSON[:4].nbytes
 
 
 def test_a_ghost_beside_the_person_and_a_frame_with_the_person_in_two_leave_one_whole_track(tmp_path):
