@@ -4,7 +4,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mixste.errors import MixsteError
@@ -27,6 +27,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
         partial.replace(path)
     except OSError as error:
         explain(error, path)
+        _refuse(error, path, partial)
         raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -42,9 +43,13 @@ def whole_file(path: Path) -> Iterator[Path]:
         partial.replace(path)
     except OSError as error:
         explain(error, path)
+        if error.filename is None and error.errno is not None and not isinstance(error, ConnectionError | TimeoutError):
+            raise MixsteError(f"cannot write {path}", found=error.strerror) from error
+        _refuse(error, path, partial)
         raise
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def explain(error: OSError, path: Path) -> None:
@@ -57,3 +62,30 @@ def explain(error: OSError, path: Path) -> None:
         ) from error
     if error.errno in (errno.EACCES, errno.EROFS):
         raise MixsteError(f"cannot write {path}", found=error.strerror, mend="make the folder writable") from error
+
+
+def check_place(path: Path) -> None:
+    """Raise MixsteError for a path where no file can be written: a folder's, or one below what is no folder."""
+    try:
+        folder = path.is_dir()
+        above = next(parent for parent in path.absolute().parents if parent.exists())
+    except OSError as error:
+        raise MixsteError(f"cannot write {path}", found=error.strerror, mend="name another place") from error
+    if folder:
+        raise MixsteError(f"cannot write {path}", found="a folder", expected="the name of a file")
+    if not above.is_dir():
+        raise MixsteError(f"cannot write {path}", found=f"{above}, which is no folder", mend="name another place")
+
+
+def check_ending(path: Path, ending: str) -> None:
+    """Raise MixsteError unless a path has the ending, in small letters or capitals."""
+    if path.suffix.lower() != ending:
+        raise MixsteError(f"cannot write {path}", found=path.suffix or "no ending", expected=ending)
+
+
+def _refuse(error: OSError, path: Path, partial: Path) -> None:
+    """Raise a MixsteError for an error that names the path, what is written in its place, or a folder above it."""
+    named = [Path(str(name)) for name in (error.filename, error.filename2) if name is not None]
+    own = {path, partial, *path.parents}
+    if any(name in own or partial in name.parents for name in named):
+        raise MixsteError(f"cannot write {path}", found=error.strerror, mend="name another place") from error

@@ -104,8 +104,7 @@ class Motion:
         """Scale to a person of a stated height, metres; of the motion, the legs say how tall it is now."""
         from mixste.trajectory import stature
 
-        if not 0.3 < height < 3.0:
-            raise MixsteError("no person is this tall", found=f"{height:g} m", expected="0.3 to 3 metres")
+        check_height(height)
         factor = height / stature(self.joints, load_skeleton(self.skeleton))
         said = f"Scaled by {factor:.3f} to a stated height of {height:g} m, judged by the legs' bones."
         return self.changed(said, joints=self.joints * factor, unit="m")
@@ -136,6 +135,13 @@ class Motion:
     def changed(self, *said: str, **values: Any) -> "Motion":
         """Return this motion with other values and more sentences in its report."""
         return replace(self, **values, report=(*self.report, *said))
+
+
+def check_height(height: float) -> None:
+    """Raise MixsteError for a height in metres that no person has."""
+    if not 0.3 < height < 3.0:
+        mend = f"give metres, as {height / 100:g}" if 30 < height < 300 else None
+        raise MixsteError("no person is this tall", found=f"{height:g} m", expected="0.3 to 3 metres", mend=mend)
 
 
 def _check_joints(joints: np.ndarray, skeleton: str) -> None:

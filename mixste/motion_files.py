@@ -6,6 +6,7 @@ Parquet under the schema's key `mixste`, as JSON, and in CSV in lines `# key: va
 """
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,9 +29,15 @@ _MEND = "save the motion again"
 
 
 def writer_of(path: Path) -> Callable[[Path, "Motion"], object]:
-    """Return what writes a motion as this kind of file; MixsteError for an ending that is none of ENDINGS."""
+    """Return what writes a motion as this kind of file.
+
+    MixsteError for an ending that is none of ENDINGS, and for .mp4 without ffmpeg.
+    """
     if path.suffix.lower() not in ENDINGS:
         raise MixsteError(f"cannot save a motion as {path}", found=path.suffix or "no ending", expected=_list(ENDINGS))
+    if path.suffix.lower() == ".mp4" and shutil.which("ffmpeg") is None:
+        mend = "install ffmpeg with your system's packages, or save a .gif or .html"
+        raise MixsteError(f"cannot write {path}", found="no ffmpeg", expected="ffmpeg on the PATH", mend=mend)
     return ENDINGS[path.suffix.lower()]
 
 

@@ -59,6 +59,7 @@ def _installed() -> Iterator[Finding]:
         yield found is not None, name, found or f"not installed: pip install {name}"
     for name, use in EXTRAS.items():
         yield True, name, _version(name) or f"not installed; it {use}"
+    yield True, "ffmpeg", shutil.which("ffmpeg") or "not installed; it writes motions as .mp4"
 
 
 def _version(name: str) -> str | None:

@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from mixste.commands.terminal import command, layouts, say, whole
 from mixste.errors import MixsteError
+from mixste.files import check_ending, check_place
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from mixste.detections import Track
     from mixste.motion import Motion
 
@@ -41,12 +44,14 @@ def run(options: argparse.Namespace) -> None:
     from mixste.motion import Motion
     from mixste.viewer.page import write_html
 
-    motion = Motion.load(options.file)
-    truth = None if options.truth is None else Motion.load(options.truth)
-    if truth is not None:
-        _refuse_other(motion, truth)
     page = options.output or options.file.with_suffix(".html")
-    joints = None if truth is None else truth.joints
+    check_ending(page, ".html")
+    check_place(page)
+    motion = Motion.load(options.file)
+    joints = None
+    if options.truth is not None:
+        joints, said = _truth(motion, Motion.load(options.truth))
+        motion = motion.changed(*said)
     track = None if options.keypoints is None else _track(options, motion)
     write_html(
         page,
@@ -81,10 +86,23 @@ def _track(options: argparse.Namespace, motion: "Motion") -> "Track":
     return track
 
 
+def _truth(motion: "Motion", truth: "Motion") -> "tuple[np.ndarray, tuple[str, ...]]":
+    """Return the ground truth's joints where they are to be drawn, and what has to be said of that."""
+    from mixste.skeleton import load_skeleton
+
+    _refuse_other(motion, truth)
+    if motion.rooted or not truth.rooted:
+        return truth.joints, ()
+    root = load_skeleton(motion.skeleton).root
+    moved = truth.joints - truth.joints[:, [root]] + motion.joints[:, [root]]
+    return moved, ("The ground truth is relative to its root: it is shown where the motion's root is.",)
+
+
 def _refuse_other(motion: "Motion", truth: "Motion") -> None:
-    """Raise MixsteError unless two motions have the same joints, axes and unit, at the same rate."""
+    """Raise MixsteError unless two motions have the same joints, axes and unit, and as many frames at the same rate."""
     names = ("skeleton", "frame", "unit", "fps")
     pairs = {name: (getattr(truth, name), getattr(motion, name)) for name in names}
+    pairs["frames"] = (len(truth.joints), len(motion.joints))
     wrong = [f"{name} {own}, not {wanted}" for name, (own, wanted) in pairs.items() if own != wanted]
     if wrong:
         raise MixsteError("this ground truth is of another motion", found="; ".join(wrong), expected="the same")

@@ -79,6 +79,18 @@ def test_doctor_finds_nothing_amiss_where_all_is_there(capsys, monkeypatch, tmp_
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_doctor_says_whether_ffmpeg_is_there(capsys, monkeypatch, tmp_path, there):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    if there:
+        (tmp_path / "ffmpeg").touch(mode=0o755)
+    main(["doctor"])
+    said = dict(facts(capsys))["ffmpeg"]
+    assert said == (f"{tmp_path}/ffmpeg" if there else "not installed; it writes motions as .mp4")
+
+
 def test_doctor_names_the_champion(capsys, monkeypatch, tmp_path):
     (tmp_path / "mlflow.db").touch()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")

@@ -9,6 +9,7 @@ import pytest
 
 from mixste.cli import main
 from mixste.errors import MixsteError
+from mixste.lifting.camera import read_camera
 from mixste.models.checkpoint import save_model
 from mixste.motion import Motion
 from tests.unit.lifters import SIZE, lifter, person
@@ -88,6 +89,26 @@ def test_all_people_get_a_file_each_in_every_format(world, model, capsys):
     assert "person 2: 20 frames from frame 7 on -> a/out-2.npz" in capsys.readouterr().out
 
 
+def test_a_report_has_all_that_was_said_of_the_input_and_when_its_person_begins(world, model, monkeypatch, capsys):
+    monkeypatch.setattr(Motion, "located", lambda motion, *_, **__: motion.changed("The root's place was found."))
+    world.ghosts = {"person 3": "person 3 (9 frames) is left out: a picture"}
+    run("-o", "out.npz", "-o", "out.html", "--model", model, "--person", "all", "--camera", "60deg", "--height", "1.8")
+    first, second = (motion.report for motion in world.written.values())
+    assert first[:2] == second[:2] == ("two people", "person 3 (9 frames) is left out: a picture")
+    assert first[2] == second[2] == said_of_camera()
+    assert second[3] == "Begins at frame 7 (0.140 s) of the input."
+    assert not any("Begins" in sentence for sentence in first)
+    assert first[-1].startswith("The root's place")
+    assert world.pages["out-2.html"]["motion"].report == second
+    said = capsys.readouterr().out
+    assert said.count("two people") == 1
+    assert "person 2: Begins at frame 7" in said
+
+
+def said_of_camera():
+    return read_camera("60deg", SIZE)[1][0]
+
+
 def test_options_reach_the_lifter(world, model):
     run("-o", "out.npz", "--model", model, "--person", "2", "--fps", "25", "--image-size", "2000x900", "--no-flip")
     given = {"skeleton": "h36m17", "fps": 25, "image_size": (2000, 900)}
@@ -143,3 +164,77 @@ def test_what_cannot_be_done_is_one_message_before_anything_is_written(
     assert message in error
     assert error.count("\n") == 1
     assert world.written == {}
+
+
+def stopped_before(capsys, *arguments):
+    """The message of a command that may not get as far as is patched to fail."""
+    with pytest.raises(SystemExit):
+        run(*arguments)
+    return capsys.readouterr().err
+
+
+@pytest.fixture
+def unread(world, monkeypatch):
+    """No model is loaded and nothing read."""
+
+    def fail(*_, **__):
+        raise AssertionError("it went on")
+
+    monkeypatch.setattr("mixste.lifter.Lifter.load", fail)
+    monkeypatch.setattr(sys.modules["mixste.detections"], "read_detections", fail)
+    return world
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--height", "178"],
+            "no person is this tall; found: 178 m; expected: 0.3 to 3 metres; to mend it: give metres",
+        ),
+        (["--camera", "1,2,3"], "cannot tell the camera; found: 1,2,3"),
+        (["--camera", "200deg"], "no camera sees so; found: 200 degrees"),
+        (["--threshold", "1.5"], "found: threshold 1.5"),
+        (["--threshold", "nan"], "found: threshold nan"),
+        (["--fps", "50", "--smooth", "25"], "found: 25 Hz; expected: above 0 and below half the frame rate, 25 Hz"),
+        (["--fps", "50", "--smooth-root", "40", "--camera", "60deg"], "found: 40 Hz"),
+        (["--smooth-root", "4"], "--smooth-root without --camera"),
+        (["--person", "first"], "found: --person first"),
+        (["--person", "0"], "found: --person 0"),
+        (["-o", "in.json/out.npz"], "in.json, which is no folder"),
+        (["-o", "folder.npz"], "cannot write folder.npz; found: a folder"),
+        (["-o", "link.npz"], "cannot write link.npz; found: the input is there"),
+        (["--save-keypoints", "kp.txt"], "cannot write kp.txt; found: .txt; expected: .parquet"),
+        (["--save-keypoints", "folder.parquet"], "cannot write folder.parquet; found: a folder"),
+        (["--save-keypoints", "link.parquet"], "cannot write link.parquet; found: the input is there"),
+    ],
+)
+def test_what_the_options_say_is_refused_before_anything_is_read(unread, tmp_path, capsys, arguments, message):
+    for name in ("folder.npz", "folder.parquet"):
+        (tmp_path / name).mkdir()
+    for name in ("link.npz", "link.parquet"):
+        (tmp_path / name).symlink_to("in.json")
+    assert message in stopped_before(capsys, "-o", "out.npz", *arguments)
+    assert (tmp_path / "in.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize("option", ["--smooth", "--smooth-root"])
+def test_a_cutoff_is_refused_as_soon_as_the_frame_rate_is_known(world, model, capsys, monkeypatch, option):
+    monkeypatch.setattr(sys.modules["mixste.detections"], "tracks", None)
+    message = stopped_before(capsys, "-o", "out.npz", "--model", model, "--camera", "60deg", option, "25")
+    assert "below half the frame rate, 25 Hz" in message
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda path: path.mkdir(), "cannot write out-2.npz; found: a folder"),
+        (lambda path: path.symlink_to("in.json"), "cannot write out-2.npz; found: the input is there"),
+    ],
+)
+def test_the_places_of_all_people_are_checked_before_anyone_is_lifted(
+    world, model, tmp_path, capsys, monkeypatch, change, message
+):
+    change(tmp_path / "out-2.npz")
+    monkeypatch.setattr("mixste.lifter.Lifter.lift", None)
+    assert message in stopped_before(capsys, "-o", "out.npz", "--model", model, "--person", "all")

@@ -91,6 +91,60 @@ def test_a_model_in_screen_units_needs_a_height_for_a_camera(place, flat, capsys
     assert Motion.load("out.npz").unit == "m"
 
 
+def never_read(monkeypatch):
+    def fail(*_, **__):
+        raise AssertionError("it was read")
+
+    monkeypatch.setattr("mixste.detections.read_detections", fail)
+
+
+def test_a_model_in_screen_units_needs_a_height_for_an_armature(place, flat, capsys, monkeypatch):
+    flat.config = replace(flat.config, unit="screen")
+    run("walk.npz", "-o", "out.bvh", "--height", "1.75")
+    never_read(monkeypatch)
+    message = refused(capsys, "walk.npz", "-o", "out.bvh")
+    assert "cannot write out.bvh; found: a model that gives screen units, not metres" in message
+    assert "--height 1.75" in message
+
+
+def test_a_skeleton_without_a_pose_at_rest_is_refused_an_armature_before_it_is_read(place, flat, capsys, monkeypatch):
+    flat.config = replace(flat.config, skeleton="cmu_amc")
+    never_read(monkeypatch)
+    assert "no armature can be made of skeleton cmu_amc" in refused(capsys, "walk.npz", "-o", "out.bvh")
+
+
+def test_a_video_is_not_asked_for_without_ffmpeg(place, capsys, monkeypatch):
+    monkeypatch.setenv("PATH", str(place))
+    never_read(monkeypatch)
+    assert "cannot write out.mp4; found: no ffmpeg" in refused(capsys, "walk.npz", "-o", "out.mp4")
+
+
+def test_the_input_is_not_overwritten(place, capsys):
+    before = (place / "walk.npz").read_bytes()
+    assert "cannot write walk.npz; found: the input is there" in refused(capsys, "walk.npz", "-o", "walk.npz")
+    run("walk.npz", "-o", "again.npz", "--save-keypoints", "kp.parquet")
+    kept = (place / "kp.parquet").read_bytes()
+    for arguments in (["-o", "kp.parquet"], ["--save-keypoints", "./kp.parquet"]):
+        assert "found: the input is there" in refused(capsys, "kp.parquet", *arguments)
+    for path in ("new.parquet", str(place / "new.parquet")):
+        message = refused(capsys, "walk.npz", "-o", path, "--save-keypoints", "new.parquet")
+        assert "found: --save-keypoints writes there" in message
+    assert ((place / "walk.npz").read_bytes(), (place / "kp.parquet").read_bytes()) == (before, kept)
+
+
+@pytest.mark.parametrize("ending", [".npz", ".csv", ".parquet", ".html"])
+def test_a_file_carries_what_the_reader_guessed(place, ending):
+    np.savez(place / "odd.npz", keypoints=walker(40, (300, 300), 6)[..., :2], fps=30)
+    run("odd.npz", "-o", f"out{ending}", *SIZE)
+    guessed = "every confidence is 1: the file has none that tells anything"
+    if ending == ".html":
+        assert guessed in (place / "out.html").read_text()
+    else:
+        report = Motion.load(f"out{ending}").report
+        assert report[0] == "npz: 40 frames, 1 person in each"
+        assert any(guessed in sentence for sentence in report)
+
+
 def test_who_is_no_person_is_left_out_and_said_unless_all_people_are_wanted(place, capsys):
     picture = np.repeat(walker(1, (1200, 200), 0, height=150), 40, axis=0) * np.float32([1, 1, 0.6])
     np.savez(place / "two.npz", keypoints=np.stack([walker(40, (300, 300), 6), picture], axis=1), fps=30)

@@ -9,7 +9,7 @@ import pytest
 
 from mixste.errors import MixsteError
 from mixste.motion import Motion
-from mixste.motion_files import ENDINGS
+from mixste.motion_files import ENDINGS, writer_of
 from mixste.skeleton import load_skeleton
 from tests.unit.motions import camera
 
@@ -65,6 +65,14 @@ def test_an_unknown_ending_is_refused_with_a_list_of_the_known(name, tmp_path):
     with pytest.raises(MixsteError, match=r"cannot save.*\.bvh, \.npz, \.csv, \.parquet, \.html, \.mp4, \.gif"):
         motion().save(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_video_has_no_writer_without_ffmpeg(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MixsteError, match="no ffmpeg"):
+        writer_of(tmp_path / "m.MP4")
+    (tmp_path / "ffmpeg").touch(mode=0o755)
+    assert writer_of(tmp_path / "m.MP4") is ENDINGS[".mp4"]
 
 
 def test_endings_may_be_in_capitals(tmp_path):

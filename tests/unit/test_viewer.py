@@ -133,6 +133,8 @@ def test_what_does_not_fit_the_motion_is_refused_and_nothing_is_written(tmp_path
 def view(monkeypatch):
     """Run `mixste view` where the files a.npz, b.npz and slow.npz hold motions."""
     motions = {name: Motion(joints(), "h36m17", fps) for name, fps in (("a", 50.0), ("b", 50.0), ("slow", 25.0))}
+    motions["far"] = Motion(joints() + np.float32([1, 2, 30]), "h36m17", 50.0, rooted=False)
+    motions["short"] = Motion(joints(19), "h36m17", 50.0)
     monkeypatch.setattr(Motion, "load", lambda path: motions[path.stem], raising=False)
 
     def run(*arguments: str) -> None:
@@ -155,3 +157,34 @@ def test_view_writes_the_page_beside_the_file_or_where_it_is_told(view, tmp_path
 def test_view_refuses_a_ground_truth_of_another_rate(view, tmp_path):
     with pytest.raises(MixsteError, match=r"fps 25\.0, not 50\.0"):
         view(str(tmp_path / "a.npz"), "--truth", str(tmp_path / "slow.npz"))
+
+
+def test_view_refuses_a_ground_truth_of_other_frames(view, tmp_path):
+    for name in ("a", "far"):
+        with pytest.raises(MixsteError, match="frames 19, not 20"):
+            view(str(tmp_path / f"{name}.npz"), "--truth", str(tmp_path / "short.npz"))
+
+
+def test_view_draws_a_ground_truth_at_the_origin_where_the_motion_is(view, tmp_path):
+    view(str(tmp_path / "far.npz"), "--truth", str(tmp_path / "b.npz"))
+    found = scene(tmp_path / "far.html")
+    truth, motion = (unpacked(found[name]).reshape(20, 17, 3) for name in ("truth", "motion"))
+    np.testing.assert_allclose(truth, motion, atol=1e-3)
+    assert found["report"] == ["The ground truth is relative to its root: it is shown where the motion's root is."]
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("page.pdf", "found: .pdf; expected: .html"),
+        ("page", "found: no ending"),
+        ("folder.html", "found: a folder"),
+        ("file/page.html", "which is no folder"),
+    ],
+)
+def test_view_refuses_a_page_that_is_none_before_it_reads(view, tmp_path, output, message):
+    (tmp_path / "folder.html").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(MixsteError, match=message):
+        view(str(tmp_path / "absent.npz"), "-o", str(tmp_path / output))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.html"]
