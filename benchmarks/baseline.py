@@ -86,9 +86,9 @@ def train(model: PlainMixSTE, objective: Objective, batches: Batches, rate: floa
     """Take a step with torch's AdamW each time it is asked for the next."""
     optimiser = torch.optim.AdamW(model.parameters(), rate, weight_decay=0.01)
     for step in range(1 << 62):
-        inputs, target, _ = batches.drawn(step)
+        share = batches.drawn(step)
         optimiser.zero_grad()
-        parts = objective.loss(model, inputs, target, batches.view.generator(step, "loss"))
+        parts = objective.loss(model, share.inputs, share.target, batches.view.generator(step, "loss"))
         torch.stack(list(parts.values())).sum().backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()

@@ -6,6 +6,7 @@ whichever process owns it.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
@@ -49,6 +50,19 @@ class View:
         return self.objective.inputs(whole, generator)[places]
 
 
+class Share(NamedTuple):
+    """A process's windows of a batch as the model sees them, their targets, and how much their mean loss weighs.
+
+    `places` is where they are among the batch's `windows`.
+    """
+
+    inputs: Tensor
+    target: Tensor
+    weight: float
+    places: Tensor
+    windows: int
+
+
 class Batches:
     """The batches of a training, of which a process reads and sees the windows that it owns (`mixste.shuffling`)."""
 
@@ -69,8 +83,8 @@ class Batches:
         """Batches of an epoch."""
         return -(-(self.settings.windows_per_epoch or self.order.windows) // self.settings.batch_size)
 
-    def drawn(self, step: int) -> tuple[Tensor, Tensor, float]:
-        """What this process sees of a step's batch, its targets, and how much its mean loss weighs.
+    def drawn(self, step: int) -> Share:
+        """What this process sees of a step's batch.
 
         A share of fewer windows than `least` is filled up with its own again; one without any weighs nothing.
         """
@@ -88,7 +102,8 @@ class Batches:
         mirrored = {"half": halves[places], "both": own % self.copies == 1}.get(self.settings.flip)
         if mirrored is not None:
             keypoints, target = (self._mirrored(values, mirrored) for values in (keypoints, target))
-        return view.inputs(keypoints, places, len(numbers), generator), target, weight
+        inputs = view.inputs(keypoints, places, len(numbers), generator)
+        return Share(inputs, target, weight, places, len(numbers))
 
     def _mirrored(self, values: Tensor, which: Tensor) -> Tensor:
         return torch.where(which[:, None, None, None], mirror(values, self.flip), values)

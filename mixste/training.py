@@ -17,11 +17,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.flop_counter import FlopCounterMode
 
-from mixste.batches import Batches, Validation, View
+from mixste.batches import Batches, Share, Validation, View
 from mixste.errors import MixsteError
 from mixste.hardware import memory_peak, peak_flops
 from mixste.inference import autocast
 from mixste.models import MaskedModel, PoseModel, recompute_blocks
+from mixste.models.layers import paths_drawn
 from mixste.objectives import Objective
 from mixste.optimisation import build_optimiser, learning_rate
 from mixste.recipe import Execution, TrainingSettings
@@ -56,7 +57,7 @@ class Trainer:
     """Trains a model on windows of sequences and keeps the weights of the best or of the last epoch.
 
     In a process group each process reads only the sequences of the windows that it owns. The result depends neither on
-    how many there are nor on the `execution` beyond rounding, what the network draws, and batch norm: its statistics
+    how many there are nor on the `execution` beyond rounding, dropout, and batch norm: its statistics
     are of one part of a process's share of a batch, and the running ones the mean over processes.
     Raises MixsteError for data or settings that cannot train.
     """
@@ -151,24 +152,26 @@ class Trainer:
 
     def _step(self, step: int) -> Parts:
         started = time.perf_counter()
-        inputs, target, weight = self.batches.drawn(step)
+        share = self.batches.drawn(step)
         self._waited += time.perf_counter() - started
         self.optimiser.zero_grad(set_to_none=True)
         torch.manual_seed(mixed(self.seed, step, self.view.rank))
-        parts = self._charged(inputs, target, weight, step)
+        parts = self._charged(share, step)
         self._update(torch.stack(list(parts.values())).sum(), step)
         return parts
 
-    def _charged(self, inputs: Tensor, target: Tensor, weight: float, step: int) -> Parts:
+    def _charged(self, share: Share, step: int) -> Parts:
         """Gradients of a share of a batch, part by part, and its loss; processes meet at the last part."""
-        count = min(self.execution.accumulate, len(inputs) // self._least)
-        pieces = list(zip(inputs.tensor_split(count), target.tensor_split(count), strict=True))
+        count = min(self.execution.accumulate, len(share.inputs) // self._least)
+        whole = (share.inputs, share.target, share.places)
         totals: Parts = {}
-        for number, (own_inputs, own_target) in enumerate(pieces, start=1):
-            share = weight * len(own_inputs) / len(inputs)
-            with nullcontext() if number == len(pieces) else self._apart():
-                found = self._charge(own_inputs, own_target, self.view.generator(step, "loss"))
-                parts = {name: value * share for name, value in found.items()}
+        for number, piece in enumerate(zip(*(values.tensor_split(count) for values in whole), strict=True), start=1):
+            inputs, target, places = piece
+            drawn = paths_drawn(self.model, inputs, places, share.windows, self.view.generator(step, "paths"))
+            with drawn, nullcontext() if number == count else self._apart():
+                found = self._charge(inputs, target, self.view.generator(step, "loss"))
+                weight = share.weight * len(inputs) / len(share.inputs)
+                parts = {name: value * weight for name, value in found.items()}
                 torch.stack(list(parts.values())).sum().backward()
             totals = _added(totals, parts)
         return totals

@@ -4,6 +4,8 @@ Norms and MLPs work on tokens and do not see the layout; only attention does. So
 end, and an attention layer takes the axis it mixes: joints within a frame (`space`) or frames of a joint (`time`).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Literal
 
@@ -101,22 +103,44 @@ class Mlp(nn.Module):
 class DropPath(nn.Module):
     """Stochastic depth: in training, drop a residual branch for whole rows of tokens.
 
-    A row is what one attention call sees: a frame (`b t`) in space, a joint's track (`b j`) in time.
+    A row is what one attention call sees: a frame (`b t`) in space, a joint's track (`b j`) in time. What is kept is
+    drawn in each call, but within `paths_drawn`.
     """
 
     def __init__(self, rate: float, axis: Axis) -> None:
         super().__init__()
         self.rate = rate
         self.axis = axis
+        self.kept: Tensor | None = None
+
+    def draw(self, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """For `b t j c` what the rows are multiplied by, 0 or so much that the mean stays: `b t 1 1` or `b 1 j 1`."""
+        b, t, j, _ = like.shape
+        rows = (b, t, 1, 1) if self.axis == "space" else (b, 1, j, 1)
+        keep = 1.0 - self.rate
+        return like.new_empty(rows).bernoulli_(keep, generator=generator).div_(keep)
 
     def forward(self, x: Tensor) -> Tensor:
         """`b t j c -> b t j c`; the identity in evaluation or at rate 0."""
         if not self.training or self.rate == 0.0:
             return x
-        b, t, j, _ = x.shape
-        rows = (b, t, 1, 1) if self.axis == "space" else (b, 1, j, 1)
-        keep = 1.0 - self.rate
-        return x * x.new_empty(rows).bernoulli_(keep).div_(keep)
+        return x * (self.draw(x) if self.kept is None else self.kept.to(x.dtype))
+
+
+@contextmanager
+def paths_drawn(
+    model: nn.Module, inputs: Tensor, places: Tensor, windows: int, generator: torch.Generator
+) -> Iterator[None]:
+    """Let a model's DropPaths keep what is drawn for a whole batch of `windows`, of which `inputs` are at `places`."""
+    paths = [module for module in model.modules() if isinstance(module, DropPath) and module.rate]
+    whole = inputs[:1].expand(windows, *inputs.shape[1:])
+    for path in paths:
+        path.kept = path.draw(whole, generator)[places]
+    try:
+        yield
+    finally:
+        for path in paths:
+            path.kept = None
 
 
 class Block(nn.Module):

@@ -26,7 +26,8 @@ CASES = {
     "stcformer": (finetune_settings, {"architecture": "stcformer_3dhp", "output": "centre"}, {}),
     "mpm": (mpm_settings, {"drop_path": 0.0}, {}),
     "pstmo": (finetune_settings, {"architecture": "pstmo"}, {}),
-    "in parts": (finetune_settings, {"drop_path": 0.0}, {"loss": SQUARED}),
+    "in parts": (finetune_settings, {"drop_path": 0.3}, {"loss": SQUARED}),
+    "drop path": (pretrain_settings, {"drop_path": 0.3}, {}),
     "one step": (finetune_settings, {"architecture": "pstmo"}, {"epochs": 1, "windows_per_epoch": 4, "batch_size": 4}),
 }
 
