@@ -1,6 +1,5 @@
 """A motion as pictures that move: GIF, and MP4 where ffmpeg is installed. Poses are relative to the root."""
 
-import shutil
 import subprocess
 from collections.abc import Iterator
 from itertools import chain
@@ -12,6 +11,7 @@ import numpy as np
 from mixste.drawing import frames, turned
 from mixste.errors import MixsteError
 from mixste.files import whole_file
+from mixste.motion_files import ffmpeg
 from mixste.skeleton import load_skeleton
 
 if TYPE_CHECKING:
@@ -38,10 +38,7 @@ def write_gif(path: Path, motion: "Motion", *, title: str = "", shown_fps: float
 
 def write_mp4(path: Path, motion: "Motion", *, title: str = "", shown_fps: float = MP4_FPS) -> None:
     """Write a video by ffmpeg; MixsteError if that is not installed, or fails."""
-    ffmpeg = shutil.which("ffmpeg")
-    if ffmpeg is None:
-        mend = "install ffmpeg with your system's packages, or save a .gif or .html"
-        raise MixsteError(f"cannot write {path}", found="no ffmpeg", expected="ffmpeg on the PATH", mend=mend)
+    program = ffmpeg(path)
     step = max(1, round(motion.fps / shown_fps))
     pictures = _pictures(motion, step, title)
     first = next(pictures)
@@ -49,7 +46,7 @@ def write_mp4(path: Path, motion: "Motion", *, title: str = "", shown_fps: float
     source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", rate, "-i", "-"]
     target = ["-an", "-pix_fmt", "yuv420p", "-fflags", "+bitexact", "-f", "mp4", "-y"]
     with whole_file(path) as partial:
-        _piped([ffmpeg, "-loglevel", "error", *source, *target, str(partial)], chain([first], pictures), path)
+        _piped([program, "-loglevel", "error", *source, *target, str(partial)], chain([first], pictures), path)
 
 
 def _piped(command: list[str], pictures: Iterator[np.ndarray], path: Path) -> None:

@@ -28,6 +28,15 @@ FACTS: dict[str, Callable[[str], Any]] = {"skeleton": str, "fps": float, "unit":
 _MEND = "save the motion again"
 
 
+def ffmpeg(path: Path) -> str:
+    """Return the program that writes a video; MixsteError, for this file, if it is not installed."""
+    found = shutil.which("ffmpeg")
+    if found is None:
+        mend = "install ffmpeg with your system's packages, or save a .gif or .html"
+        raise MixsteError(f"cannot write {path}", found="no ffmpeg", expected="ffmpeg on the PATH", mend=mend)
+    return found
+
+
 def writer_of(path: Path) -> Callable[[Path, "Motion"], object]:
     """Return what writes a motion as this kind of file.
 
@@ -35,9 +44,8 @@ def writer_of(path: Path) -> Callable[[Path, "Motion"], object]:
     """
     if path.suffix.lower() not in ENDINGS:
         raise MixsteError(f"cannot save a motion as {path}", found=path.suffix or "no ending", expected=_list(ENDINGS))
-    if path.suffix.lower() == ".mp4" and shutil.which("ffmpeg") is None:
-        mend = "install ffmpeg with your system's packages, or save a .gif or .html"
-        raise MixsteError(f"cannot write {path}", found="no ffmpeg", expected="ffmpeg on the PATH", mend=mend)
+    if path.suffix.lower() == ".mp4":
+        ffmpeg(path)
     return ENDINGS[path.suffix.lower()]
 
 
