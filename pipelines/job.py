@@ -81,8 +81,6 @@ def follow(client: Any, job: str) -> int:
 
 def _followed(client: Any, job: str) -> Any:
     """Print the log until the job ended, and return what the cluster says of it then."""
-    from aiohttp import ClientError
-
     log, heard, reason = _Log(), time.monotonic(), "the log ended, and the job did not"
     while True:
         try:
@@ -90,7 +88,7 @@ def _followed(client: Any, job: str) -> Any:
             info = client.get_job_info(job)
             if info.status.is_terminal():
                 return info
-        except (RuntimeError, OSError, ClientError) as error:
+        except Exception as error:  # of Ray, requests and aiohttp: the reason is told when it lasts
             reason = _first(error)
         if log.grown():
             heard = time.monotonic()

@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import logging
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping
@@ -53,7 +54,7 @@ def log_model(handle: store.Handle, model: Storable) -> str:
     from pipelines.signature import signature
 
     mlflow.set_tracking_uri(handle.uri)
-    with mlflow.start_run(run_id=handle.run_id):
+    with mlflow.start_run(run_id=handle.run_id), _no_bytecode():
         logged = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(Path(__file__).with_name("served.py")),
@@ -65,6 +66,16 @@ def log_model(handle: store.Handle, model: Storable) -> str:
             params=dict(model.params),
         )
     return str(logged.model_id)
+
+
+@contextmanager
+def _no_bytecode() -> Iterator[None]:
+    """Leave no `__pycache__` in the store, where MLflow loads the model once to see that it can be."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ BAD = {
     "another layout": (None, {"skeleton": "body25"}, "25 joints of body25"),
     "an unknown layout": (None, {"skeleton": "squid"}, "unknown layout of keypoints; found: 'squid'"),
     "no frame rate": (None, {"fps": None}, "fps: a value: the key is missing"),
-    "a frame rate of 0": (None, {"fps": 0}, "found: fps 0.0; expected: frames per second above 0"),
+    "a frame rate of 0": (None, {"fps": 0}, "found: fps 0.0; expected: 1 frame per second or more"),
     "no image size": (None, {"image_size": None}, "image_size: a value: the key is missing"),
     "ragged": (
         json.dumps({"inputs": [[[1, 2], [3]]], "params": PARAMS}).encode(),

@@ -102,7 +102,7 @@ def test_a_file_that_would_run_code_is_refused_unless_trusted(tmp_path, zipped):
     assert (tmp_path / "sprung").exists()
 
 
-@pytest.mark.parametrize("builtin", [eval, print])
+@pytest.mark.parametrize("builtin", [eval, len])  # not print, which Ray replaces
 def test_a_builtin_is_code_too(tmp_path, builtin):
     torch.save({"model_pos": WEIGHTS, "more": builtin}, tmp_path / "a.bin")
     message = refused(tmp_path / "a.bin")
