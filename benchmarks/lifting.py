@@ -1,11 +1,12 @@
 """Lifting against a plain baseline (`benchmarks.baseline`) in the same run, by turns: frames a second by precision.
 
     python -m benchmarks.lifting [--model base] [--frames 27 81 243] [--precisions fp32 bf16 int8] [--rounds 7]
+        [--most 4]
     python -m benchmarks.lifting --start models/finetuned
 
 MixSTE with drawn weights and windows, no flip averaging: one window at once, as a clip has it, and as many as `Lifter`
-takes of a long video. The median of the rounds counts. `--start MODEL`: instead, what `mixste lift` of one frame takes
-from the command to its end.
+takes of a long video, but no more than `--most`. The median of the rounds counts. `--start MODEL`: instead, what
+`mixste lift` of one frame takes from the command to its end.
 """
 
 import argparse
@@ -43,13 +44,13 @@ def runs_of(model: PoseModel, precisions: list[str]) -> dict[str, Run]:
     return runs
 
 
-def measure(name: str, frames: int, precisions: list[str], rounds: int) -> Iterator[Row]:
+def measure(name: str, frames: int, precisions: list[str], rounds: int, most: int) -> Iterator[Row]:
     """Yield a row for one window and one for a batch of a long video."""
     settings = replace(find(name)[0], frames=frames)
     torch.manual_seed(0)
     model = build_model(settings, joints=17).eval()
     runs = runs_of(model, precisions)
-    for count in (1, fitting_batch(model)):
+    for count in (1, min(most, fitting_batch(model))):
         found = frames_per_second(runs, random_windows(model, count, frames), rounds=rounds)
         times = {f"{each}, times the baseline": round(found[each] / found["baseline"], 2) for each in precisions}
         rates = {each: round(rate) for each, rate in found.items()}
@@ -78,6 +79,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, nargs="+", default=[27, 81, 243])
     parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=["fp32", "int8"])
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--most", type=int, default=64)
     parser.add_argument("--start", type=Path, metavar="MODEL")
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
@@ -87,7 +89,7 @@ def main() -> None:
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}\n")
     rows: list[Row] = []
     for frames in chosen.frames:
-        for row in measure(chosen.model, frames, chosen.precisions, chosen.rounds):
+        for row in measure(chosen.model, frames, chosen.precisions, chosen.rounds, chosen.most):
             if not rows:
                 print("|", " | ".join(row), "|\n|", " | ".join("---" for _ in row), "|", sep="")
             print("|", " | ".join(map(str, row.values())), "|", flush=True)
