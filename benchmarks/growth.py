@@ -138,6 +138,9 @@ def draw(found: Sequence[Measured], path: Path) -> None:
         above.set(xscale="log", yscale="log", ylabel="seconds")
         above.legend(frameon=False)
         below.set(xscale="log", ylim=(0, None), xlabel=what, ylabel="peak of memory, MiB")
+        for axis in (above, below):
+            axis.set_xticks(sizes, [f"{size:,}" for size in sizes])
+            axis.minorticks_off()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120, metadata={"Software": None})
     plt.close(figure)
