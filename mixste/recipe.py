@@ -161,7 +161,7 @@ class TrainingSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """How a process carries out its steps, which changes what is learned by rounding and by the network's own draws.
+    """How a process carries out its steps, which changes what is learned by rounding and by what dropout draws.
 
     `accumulate` cuts its share of a batch into so many parts, one after the other. `compile` makes fused kernels of a
     lifter and its loss; masked networks, whose loss draws, stay as they are. `recompute` computes a block's inside

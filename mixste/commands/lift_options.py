@@ -9,7 +9,7 @@ from mixste.files import check_ending, check_place
 from mixste.registry import CHAMPION
 
 # What the input will say and the options do not, for checks that take it but do not depend on it.
-ANY_RATE, ANY_SIZE, ANY_LAYOUT = 30.0, (1000, 1000), "h36m17"
+ANY_SIZE = (1000, 1000)  # for a camera whose form alone is looked at
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -83,6 +83,7 @@ def _add_result(parser: argparse.ArgumentParser) -> None:
 def check(options: argparse.Namespace) -> None:
     """Refuse what the options alone say will not work."""
     from mixste.lifting.camera import read_camera
+    from mixste.lifting.pixels import confidence, frame_rate
     from mixste.motion import check_height
     from mixste.motion_files import writer_of
 
@@ -100,7 +101,9 @@ def check(options: argparse.Namespace) -> None:
         check_height(options.height)
     if options.camera:
         read_camera(options.camera, options.image_size or ANY_SIZE)
-    _check_numbers(options)
+    confidence(threshold(options))
+    if options.fps:
+        check_cutoffs(options, frame_rate(options.fps))
 
 
 def check_places(options: argparse.Namespace, outputs: list[Path]) -> None:
@@ -113,20 +116,6 @@ def check_places(options: argparse.Namespace, outputs: list[Path]) -> None:
     for path in (*outputs, *([keypoints] if keypoints else [])):
         if path.exists() and options.input.exists() and path.samefile(options.input):
             raise MixsteError(f"cannot write {path}", found="the input is there", mend="name another file")
-
-
-def _check_numbers(options: argparse.Namespace) -> None:
-    """Refuse a threshold, frame rate or image size that nothing can be lifted with, and cutoffs if there is a rate."""
-    import numpy as np
-
-    from mixste.lifting.pixels import pixels
-    from mixste.skeleton import load_skeleton
-
-    fps, image_size = options.fps or ANY_RATE, options.image_size or ANY_SIZE
-    nobody = np.zeros((1, len(load_skeleton(ANY_LAYOUT).joints), 2), np.float32)
-    pixels(nobody, skeleton=ANY_LAYOUT, fps=fps, image_size=image_size, threshold=threshold(options))
-    if options.fps:
-        check_cutoffs(options, fps)
 
 
 def check_cutoffs(options: argparse.Namespace, fps: float) -> None:

@@ -68,7 +68,7 @@ def pixels(keypoints: Any, *, skeleton: str, fps: float, image_size: Any, thresh
     """Check all that can be told without reading the frames; MixsteError names what is wrong."""
     layout = _layout(skeleton)
     values = _array(keypoints, layout)
-    return Pixels(values, layout, _rate(fps), _size(image_size, values), _threshold(threshold))
+    return Pixels(values, layout, frame_rate(fps), _size(image_size, values), confidence(threshold))
 
 
 def _layout(name: str) -> Skeleton:
@@ -109,7 +109,8 @@ def _hint(values: np.ndarray, joints: int) -> str | None:
     return f"a layout of {values.shape[1]} joints is {' or '.join(fitting)}" if fitting else None
 
 
-def _rate(fps: Any) -> float:
+def frame_rate(fps: Any) -> float:
+    """Return frames a second as a number; MixsteError if a motion cannot have so many."""
     try:
         rate = float(fps)
     except (TypeError, ValueError):
@@ -124,7 +125,8 @@ def _rate(fps: Any) -> float:
     return rate
 
 
-def _threshold(threshold: float) -> float:
+def confidence(threshold: float) -> float:
+    """Return a threshold of confidence; MixsteError if confidence cannot reach or fall below it."""
     if not 0 <= threshold <= 1:
         raise MixsteError("cannot leave out keypoints so", found=f"threshold {threshold}", expected="0 to 1")
     return threshold
