@@ -12,7 +12,7 @@ def run(main: Callable[[], None]) -> None:
     """Run a stage; a `MixsteError` ends it with its message on stderr and exit status 1, without a traceback."""
     set_environment()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    for noisy in ("ray", "mlflow", "alembic", "httpx"):
+    for noisy in ("ray", "mlflow", "alembic", "httpx", "matplotlib"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         main()

@@ -11,7 +11,7 @@ from pipelines import stage
 
 @pytest.fixture(autouse=True)
 def logging_as_it_was() -> Iterator[None]:
-    names = ("", "ray", "mlflow", "alembic", "httpx")
+    names = ("", "ray", "mlflow", "alembic", "httpx", "matplotlib")
     levels = {name: logging.getLogger(name).level for name in names}
     yield
     for name, level in levels.items():
