@@ -21,7 +21,7 @@ from mixste.batches import Batches, Share, Validation, View
 from mixste.errors import MixsteError
 from mixste.hardware import memory_peak, peak_flops
 from mixste.inference import autocast
-from mixste.models import MaskedModel, PoseModel, recompute_blocks
+from mixste.models import MaskedModel, PoseModel, compile_blocks, recompute_blocks
 from mixste.models.layers import paths_drawn
 from mixste.objectives import Objective
 from mixste.optimisation import build_optimiser, learning_rate
@@ -91,11 +91,11 @@ class Trainer:
         self.state = State()
         self.kept = _copy(self.model)
         self._waited, self._operations = 0.0, self._count_operations()
+        if execution.compile:
+            compile_blocks(self.model)
         if execution.recompute:
             recompute_blocks(self.model)
         charge = _Charge(self.model, objective, precision)
-        if execution.compile and isinstance(self.model, PoseModel):
-            charge.compile(dynamic=False)
         self._charge = DistributedDataParallel(charge, broadcast_buffers=False) if world > 1 else charge
 
     @property

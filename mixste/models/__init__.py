@@ -1,8 +1,10 @@
 """The lifters: every architecture by name."""
 
+from collections.abc import Callable
 from functools import partial
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as recomputed
 
 from mixste.models.base import PoseModel
@@ -21,6 +23,7 @@ __all__ = [
     "PoseModel",
     "build_masked",
     "build_model",
+    "compile_blocks",
     "count_parameters",
     "masked_class",
     "recompute_blocks",
@@ -58,8 +61,26 @@ def count_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
+def compile_blocks(model: nn.Module) -> None:
+    """Let kernels of blocks be fused in training; blocks that differ in nothing but weights are compiled once."""
+    for block in _blocks(model):
+        block.forward = _fused_in_training(block)
+
+
 def recompute_blocks(model: nn.Module) -> None:
     """Let blocks keep only their input for the backward pass, which computes the rest again: less memory, more work."""
-    for block in model.modules():
-        if isinstance(block, Block | PoseBlock | STCBlock):
-            block.forward = partial(recomputed, block.forward, use_reentrant=False)  # type: ignore[method-assign]
+    for block in _blocks(model):
+        block.forward = partial(recomputed, block.forward, use_reentrant=False)
+
+
+def _blocks(model: nn.Module) -> list[nn.Module]:
+    return [module for module in model.modules() if isinstance(module, Block | PoseBlock | STCBlock)]
+
+
+def _fused_in_training(block: nn.Module) -> Callable[..., Tensor]:
+    plain, fused = block.forward, torch.compile(block.forward, dynamic=False)
+
+    def forward(*inputs: Tensor | nn.Module) -> Tensor:
+        return (fused if block.training else plain)(*inputs)
+
+    return forward

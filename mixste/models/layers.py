@@ -15,13 +15,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 if torch.version.cuda and find_spec("triton"):
-    from mixste.models import few_tokens
+    from mixste.models import short_rows
 else:
-    few_tokens = None  # type: ignore[assignment]
+    short_rows = None  # type: ignore[assignment]
 
 Axis = Literal["space", "time"]
-FEW, SHORT, LONG = 32, 64, 128  # tokens
-WIDEST = 128  # head, for few tokens
+SHORT, LONG = 64, 128  # tokens
 SPLIT = "b r n (three h d) -> three (b r) h n d"
 JOIN = "(b r) h n d -> b r n (h d)"
 
@@ -36,17 +35,12 @@ def mix(qkv: Tensor, heads: int, scale: float, dropout: float = 0.0) -> Tensor:
 
     `dropout` is the share of the softmax's weights that is dropped.
     """
-    if few_tokens and qkv.is_cuda and not dropout and _few(qkv, heads):
-        return few_tokens.mix(qkv.flatten(0, 1), heads, scale).unflatten(0, qkv.shape[:2])
+    if short_rows and qkv.is_cuda and not dropout and short_rows.fits(qkv, heads):
+        return short_rows.mix(qkv.flatten(0, 1), heads, scale).unflatten(0, qkv.shape[:2])
     if torch.compiler.is_exporting():
         qkv = qkv.contiguous()  # torch 2.11's exporter fixes the length when it splits a view
     query, key, value = rearrange(qkv, SPLIT, three=3, h=heads)
     return rearrange(attend(query, key, value, scale, dropout), JOIN, b=qkv.shape[0])
-
-
-def _few(qkv: Tensor, heads: int) -> bool:
-    tokens, triple = qkv.shape[-2:]
-    return tokens <= FEW and triple <= 3 * heads * WIDEST and qkv.dtype != torch.float64
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, scale: float, dropout: float = 0.0) -> Tensor:
@@ -122,9 +116,11 @@ class DropPath(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`b t j c -> b t j c`; the identity in evaluation or at rate 0."""
+        if self.kept is not None:  # asked first: compiled blocks shall not differ by their rates
+            return x * self.kept.to(x.dtype)
         if not self.training or self.rate == 0.0:
             return x
-        return x * (self.draw(x) if self.kept is None else self.kept.to(x.dtype))
+        return x * self.draw(x)
 
 
 @contextmanager
@@ -144,7 +140,7 @@ def paths_drawn(
 
 
 class Block(nn.Module):
-    """Pre-norm transformer block: x + attention(norm x), then x + mlp(norm x)."""
+    """Pre-norm transformer block: x + attention(norm x), then x + mlp(norm x), then a norm that blocks share."""
 
     def __init__(self, width: int, heads: int, axis: Axis, *, mlp_ratio: float, drop_path: float) -> None:
         super().__init__()
@@ -154,7 +150,8 @@ class Block(nn.Module):
         self.mlp = Mlp(width, mlp_ratio)
         self.drop_path = DropPath(drop_path, axis)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """`b t j c -> b t j c`."""
+    def forward(self, x: Tensor, last_norm: nn.LayerNorm) -> Tensor:
+        """`b t j c -> b t j c`, in the precision that it is given: under autocast 16 bits stay 16 bits."""
         x = x + self.drop_path(self.attn(self.norm1(x)))
-        return x + self.drop_path(self.mlp(self.norm2(x)))
+        x = x + self.drop_path(self.mlp(self.norm2(x)))
+        return last_norm(x).to(x.dtype)

@@ -50,12 +50,13 @@ class MixSTE(PoseModel):
     def features(self, keypoints: Tensor) -> Tensor:
         """Encode `b t j c` as `b t j width`."""
         self.check(keypoints)
-        x = self.embed(keypoints) + self.joint_position
+        x = self.embed(keypoints)
+        x = x + self.joint_position.to(x.dtype)
         for depth, (spatial, temporal) in enumerate(zip(self.spatial_blocks, self.temporal_blocks, strict=True)):
-            x = self.spatial_norm(spatial(x))
+            x = spatial(x, self.spatial_norm)
             if depth == 0:
-                x = x + rearrange(self.frame_position[:, : x.shape[1]], "one t c -> one t 1 c")
-            x = self.temporal_norm(temporal(x))
+                x = x + rearrange(self.frame_position[:, : x.shape[1]], "one t c -> one t 1 c").to(x.dtype)
+            x = temporal(x, self.temporal_norm)
         return x
 
     def linear_macs(self, frames: int) -> int:

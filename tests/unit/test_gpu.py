@@ -41,19 +41,22 @@ def explicit(qkv, heads, scale):
 
 @pytest.mark.parametrize(("dtype", "close"), [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)])
 @pytest.mark.parametrize(
-    ("rows", "tokens", "heads", "width"), [(5, 17, 8, 64), (3, 17, 2, 16), (7, 9, 3, 12), (2, 32, 1, 128)]
+    ("rows", "tokens", "heads", "width"),
+    [(5, 17, 8, 64), (3, 17, 2, 16), (7, 9, 3, 12), (2, 32, 1, 128), (3, 243, 8, 64), (2, 81, 4, 32), (2, 256, 3, 12)],
 )
 @pytest.mark.parametrize("half", [False, True])
-def test_few_tokens_are_mixed_as_written_out(rows, tokens, heads, width, dtype, close, half):
-    from mixste.models import few_tokens
+def test_short_rows_are_mixed_as_written_out(rows, tokens, heads, width, dtype, close, half):
+    from mixste.models import short_rows
 
     generator = torch.Generator("cuda").manual_seed(0)
     whole = torch.randn(rows, tokens, 6 * heads * width, device="cuda", generator=generator).to(dtype)
     qkv = (whole.chunk(2, dim=-1)[1] if half else whole[..., : 3 * heads * width].contiguous()).detach()
+    if not short_rows.fits(qkv, heads):
+        pytest.skip("left to torch's kernels")
     exact, found = (qkv.double() if dtype == torch.float32 else qkv.float(), qkv)
     exact, found = exact.clone().requires_grad_(), found.requires_grad_()
     given = torch.randn(rows, tokens, heads * width, device="cuda", generator=generator).to(dtype)
-    expected, mixed = explicit(exact, heads, 0.2), few_tokens.mix(found, heads, 0.2)
+    expected, mixed = explicit(exact, heads, 0.2), short_rows.mix(found, heads, 0.2)
     expected.backward(given.to(exact.dtype))
     mixed.backward(given)
     torch.testing.assert_close(mixed.to(exact.dtype), expected, atol=close, rtol=close)
@@ -71,7 +74,10 @@ def test_fused_kernels_give_the_losses_of_the_plain_ones_without_compiling_again
         torch._dynamo.utils.counters.clear()
         losses[compiled] = [record["loss"] for record in run.epochs()]
     assert losses[True] == pytest.approx(losses[False], rel=5e-3)
-    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
+    assert (
+        torch._dynamo.utils.counters["stats"]["unique_graphs"]
+        == {"mixste": 2, "stcformer": 1, "pstmo": 4}[architecture]
+    )
     assert not torch._dynamo.utils.counters["graph_break"]
 
 
