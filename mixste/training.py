@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mixste.batches import Batches, Share, Validation, View
 from mixste.errors import MixsteError
-from mixste.hardware import memory_peak, peak_flops
+from mixste.hardware import Stopwatch, memory_peak, peak_flops
 from mixste.inference import autocast
 from mixste.models import MaskedModel, PoseModel, compile_blocks, recompute_blocks
 from mixste.models.layers import paths_drawn
@@ -90,7 +90,7 @@ class Trainer:
         self.optimiser = build_optimiser(self.model, settings.optimiser)
         self.state = State()
         self.kept = _copy(self.model)
-        self._waited, self._operations = 0.0, self._count_operations()
+        self._drawing, self._operations = Stopwatch(device), self._count_operations()
         if execution.compile:
             compile_blocks(self.model)
         if execution.recompute:
@@ -110,7 +110,7 @@ class Trainer:
         step (and of those, what it waited for data), memory in GiB.
         """
         while self.state.epoch < self.settings.epochs:
-            started, self._waited = time.perf_counter(), 0.0
+            started = time.perf_counter()
             parts = self._train_epoch()
             trained = time.perf_counter() - started
             score = {self.objective.metric.column: self.validate()}
@@ -151,9 +151,8 @@ class Trainer:
         }
 
     def _step(self, step: int) -> Parts:
-        started = time.perf_counter()
-        share = self.batches.drawn(step)
-        self._waited += time.perf_counter() - started
+        with self._drawing:
+            share = self.batches.drawn(step)
         self.optimiser.zero_grad(set_to_none=True)
         torch.manual_seed(mixed(self.seed, step, self.view.rank))
         parts = self._charged(share, step)
@@ -202,7 +201,7 @@ class Trainer:
         speed = {
             "frames_per_second": frames / trained,
             "step_seconds": trained / steps,
-            "data_seconds": self._waited / steps,
+            "data_seconds": self._drawing.read() / steps,
             "memory_peak_gib": memory_peak(self.device),
         }
         peak = peak_flops(self.device, self.precision)

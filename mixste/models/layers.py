@@ -15,12 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 if torch.version.cuda and find_spec("triton"):
-    from mixste.models import short_rows
+    from mixste.models import few_tokens
 else:
-    short_rows = None  # type: ignore[assignment]
+    few_tokens = None  # type: ignore[assignment]
 
 Axis = Literal["space", "time"]
-SHORT, LONG = 64, 128  # tokens
+FEW, SHORT, LONG = 32, 64, 128  # tokens
+WIDEST = 128  # head, for few tokens
 SPLIT = "b r n (three h d) -> three (b r) h n d"
 JOIN = "(b r) h n d -> b r n (h d)"
 
@@ -35,12 +36,17 @@ def mix(qkv: Tensor, heads: int, scale: float, dropout: float = 0.0) -> Tensor:
 
     `dropout` is the share of the softmax's weights that is dropped.
     """
-    if short_rows and qkv.is_cuda and not dropout and short_rows.fits(qkv, heads):
-        return short_rows.mix(qkv.flatten(0, 1), heads, scale).unflatten(0, qkv.shape[:2])
+    if few_tokens and qkv.is_cuda and not dropout and _few(qkv, heads):
+        return few_tokens.mix(qkv.flatten(0, 1), heads, scale).unflatten(0, qkv.shape[:2])
     if torch.compiler.is_exporting():
         qkv = qkv.contiguous()  # torch 2.11's exporter fixes the length when it splits a view
     query, key, value = rearrange(qkv, SPLIT, three=3, h=heads)
     return rearrange(attend(query, key, value, scale, dropout), JOIN, b=qkv.shape[0])
+
+
+def _few(qkv: Tensor, heads: int) -> bool:
+    tokens, triple = qkv.shape[-2:]
+    return tokens <= FEW and triple <= 3 * heads * WIDEST and qkv.dtype != torch.float64
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, scale: float, dropout: float = 0.0) -> Tensor:

@@ -1,7 +1,9 @@
+import time
+
 import pytest
 import torch
 
-from mixste.hardware import memory_peak, peak_flops
+from mixste.hardware import Stopwatch, memory_peak, peak_flops
 
 
 def test_the_peak_of_memory_is_of_this_process_and_only_grows():
@@ -10,6 +12,17 @@ def test_the_peak_of_memory_is_of_this_process_and_only_grows():
     after = memory_peak(torch.device("cpu"))
     assert 0.01 < before <= after < 64
     assert len(held) == 64 << 20
+
+
+def test_a_stopwatch_counts_what_runs_within_it_since_it_was_read():
+    watch = Stopwatch(torch.device("cpu"))
+    for _ in range(2):
+        with watch:
+            time.sleep(0.02)
+    began = time.perf_counter()
+    time.sleep(0.3)
+    assert 0.04 <= watch.read() < 0.04 + time.perf_counter() - began
+    assert watch.read() == 0
 
 
 def test_a_cpu_promises_nothing():
