@@ -1,13 +1,15 @@
 """Time to accuracy on one device, in one process: pre-train, fine-tune, train from scratch, score, by params.yaml.
 
-    python -m benchmarks.accuracy [--precision bf16] [--no-compile] [--json FILE]
+    python -m benchmarks.accuracy [--precision bf16] [--no-compile] [--figure FILE] [--json FILE]
 
 Run in a folder with params.yaml (`make params ...`) after `prepare`: recordings are projected here by as many processes
 as there are cores, and the trainings are those of the stages, without Ray, DVC and MLflow, which need not be installed.
-The table has the test MPJPE beside the seconds of training until then, compiling included.
+The table has the test MPJPE beside the seconds of training until then, compiling included, and the first digits of
+the weights' SHA-256.
 """
 
 import argparse
+import hashlib
 import json
 import multiprocessing
 import time
@@ -18,6 +20,8 @@ from typing import Any
 import torch
 
 from mixste.jobs import TrainingJob, write_model
+from mixste.models.checkpoint import WEIGHTS
+from mixste.objectives import MPJPE
 from mixste.recipe import Execution
 from mixste.sequences import read_sequences
 from mixste.training_state import save_training
@@ -67,6 +71,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", type=torch.device)
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="bf16")
     parser.add_argument("--no-compile", action="store_true")
+    parser.add_argument("--figure", type=Path)
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
     params = load()
@@ -84,22 +89,43 @@ def main() -> None:
         trained = train(name, job, MODELS[name], chosen.device, compiled=not chosen.no_compile)
         before = before if name == "finetuned" else 0.0
         scores = evaluate(MODELS[name], test, params).summary["mean"]
+        sha256 = hashlib.sha256((MODELS[name] / WEIGHTS).read_bytes()).hexdigest()
         rows.append(
             {"name": name, "seconds": trained.seconds, "since_nothing": before + trained.seconds, **scores}
-            | {"epochs": trained.records}
+            | {"sha256": sha256, "epochs": trained.records}
         )
         before += trained.seconds
         print(name, {key: round(value, 1) for key, value in scores.items()}, flush=True)
         if chosen.json:
             chosen.json.write_text(json.dumps(rows, indent=2) + "\n")
-    print(
-        "| model | its training, s | with what it builds on, s | test MPJPE, mm | P-MPJPE, mm |\n|---|---|---|---|---|"
-    )
+    if chosen.figure:
+        draw(rows, chosen.figure)
+    print("| model | its training, s | with what it builds on, s | test MPJPE, mm | P-MPJPE, mm | weights |")
+    print("|---|---|---|---|---|---|")
     for row in rows:
         print(
             f"| {row['name']} | {row['seconds']:.0f} | {row['since_nothing']:.0f} "
-            f"| {row['mpjpe']:.1f} | {row['p_mpjpe']:.1f} |"
+            f"| {row['mpjpe']:.1f} | {row['p_mpjpe']:.1f} | {row['sha256'][:12]} |"
         )
+
+
+def draw(rows: list[dict[str, Any]], path: Path) -> None:
+    """Draw each model's validation MPJPE against the seconds since nothing was trained."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 3.5), layout="constrained")
+    for row in rows:
+        before = row["since_nothing"] - row["seconds"]
+        times = [before + record["since_start"] for record in row["epochs"]]
+        axes.plot(times, [record[MPJPE.column] for record in row["epochs"]], marker=".", label=row["name"])
+    axes.set(
+        xlabel="seconds of training since nothing, compiling included", ylabel="validation MPJPE, mm", yscale="log"
+    )
+    axes.legend()
+    figure.savefig(path, dpi=120)
 
 
 if __name__ == "__main__":

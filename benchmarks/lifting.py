@@ -31,7 +31,7 @@ from mixste.exporting.speed import frames_per_second
 from mixste.inference import lift
 from mixste.lifter import PRECISIONS, fitting_batch
 from mixste.models import PoseModel, build_model
-from mixste.models.int8 import in_int8
+from mixste.models.packed import packed
 
 Row = dict[str, float | int | str]
 
@@ -40,7 +40,7 @@ def runs_of(model: PoseModel, precisions: list[str]) -> dict[str, Run]:
     """Return the baseline and the model in every precision."""
     runs: dict[str, Run] = {"baseline": partial(lift, PlainMixSTE(model).eval())}
     for name in precisions:
-        runs[name] = partial(lift, in_int8(model) if name == "int8" else model, precision=name)
+        runs[name] = partial(lift, packed(model, name), precision=name)
     return runs
 
 
@@ -50,7 +50,7 @@ def measure(name: str, frames: int, precisions: list[str], rounds: int, most: in
     torch.manual_seed(0)
     model = build_model(settings, joints=17).eval()
     runs = runs_of(model, precisions)
-    for count in (1, min(most, fitting_batch(model))):
+    for count in sorted({1, min(most, fitting_batch(model))}):
         found = frames_per_second(runs, random_windows(model, count, frames), rounds=rounds)
         times = {f"{each}, times the baseline": round(found[each] / found["baseline"], 2) for each in precisions}
         rates = {each: round(rate) for each, rate in found.items()}

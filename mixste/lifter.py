@@ -18,14 +18,14 @@ from mixste.lifting.streaming import stream
 from mixste.lifting.timing import covering, keypoints_at, moments, resampled
 from mixste.models import PoseModel
 from mixste.models.checkpoint import ModelConfig, load_model
-from mixste.models.int8 import in_int8
+from mixste.models.packed import packed
 from mixste.motion import Motion
 from mixste.registry import CHAMPION, pull
 from mixste.sequences import Sequences
 from mixste.skeleton import load_skeleton
 
 THRESHOLD = 0.05  # confidence below which a keypoint is missing
-_ACTIVATIONS = 2**25  # numbers that one layer may give for a batch of windows
+_ACTIVATIONS = {"cpu": 2**21, "cuda": 2**25}  # numbers that one layer may give for a batch: a CPU's cache bounds them
 PRECISIONS = ("fp32", "bf16", "int8")
 
 Tell = Callable[[int, int], None]
@@ -37,7 +37,7 @@ class Lifter:
     `lift` takes pixels of any known layout and fps. `predict` takes what the model itself does: screen units, its own
     skeleton and fps. `flip` averages with the mirrored input's result, `batch_size` is how many windows the model gets
     at once (by default what fits its size), `device` is "cpu", "cuda" or "auto", `precision` "fp32", "bf16" or, on CPUs
-    that have its products, "int8" (`mixste.models.int8`).
+    that have its products, "int8" (`mixste.models.packed`).
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Lifter:
             raise MixsteError("cannot lift in such batches", found=batch_size, expected="1 window or more")
         self.device = _device(device)
         model = model.to(self.device).eval()
-        self.model = in_int8(model) if precision == "int8" else model
+        self.model = packed(model, precision)
         self.config = config
         self.skeleton = load_skeleton(config.skeleton)
         self.precision = precision
@@ -228,6 +228,6 @@ def _device(name: str) -> torch.device:
 
 
 def fitting_batch(model: PoseModel) -> int:
-    """Return how many windows a model of this size gets at once, so that memory stays within some GiB."""
-    settings = model.settings
-    return max(1, min(64, _ACTIVATIONS // (settings.frames * model.joints * settings.width)))
+    """Return how many windows a model of this size is best given at once where it is."""
+    settings, most = model.settings, _ACTIVATIONS[next(model.parameters()).device.type]
+    return max(1, min(64, most // (settings.frames * model.joints * settings.width)))

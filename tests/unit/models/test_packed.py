@@ -4,12 +4,13 @@ from torch import nn
 
 from mixste.errors import MixsteError
 from mixste.lifter import Lifter
-from mixste.models import CLASSES, int8
-from mixste.models.int8 import Int8Linear, has_products, in_int8
+from mixste.models import CLASSES
+from mixste.models import packed as packing
+from mixste.models.packed import Int8Linear, has_products, packed
 from tests.unit.factories import model
 from tests.unit.lifters import SIZE, lifter, person
 
-products = pytest.mark.skipif(not has_products(), reason="this CPU has no 8-bit products")
+products = pytest.mark.skipif(not has_products("int8"), reason="this CPU has no 8-bit products")
 
 
 @products
@@ -43,7 +44,7 @@ def test_input_of_one_value_is_exact_but_for_the_weights(values):
 @pytest.mark.parametrize("architecture", CLASSES)
 def test_every_lifter_keeps_its_poses_and_its_first_and_last_layer(architecture):
     own = model(architecture=architecture, width=64)
-    inner = in_int8(own)
+    inner = packed(own, "int8")
     kept = [name for name, module in inner.named_modules() if isinstance(module, nn.Linear)]
     assert any(name.startswith("head") for name in kept)
     assert all(name.startswith(("embed", "head", "sequence_head")) for name in kept)
@@ -66,6 +67,6 @@ def test_a_lifter_of_8_bits_gives_nearly_the_same_motion():
 
 
 def test_a_cpu_without_such_products_is_refused(monkeypatch):
-    monkeypatch.setattr(int8.torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_vnni": False})
+    monkeypatch.setattr(packing.torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_vnni": False})
     with pytest.raises(MixsteError, match=r"cannot lift in int8; found: a CPU without VNNI; .*precision fp32 or bf16"):
-        in_int8(model())
+        packed(model(), "int8")
