@@ -2,8 +2,8 @@
 
 A body has some 17 joints, of which flash attention's tile of 128 by 128 would be filled to a fiftieth. Here a program
 holds all tokens of a row and a head: the softmax is whole, the backward pass needs nothing but the input, and queries,
-keys and values are read where the linear layer left them. Compiled code passes `scale` as a double, which would make
-doubles of all that it meets.
+keys and values are read where the linear layer left them. `scale` is a constant, because compiled code would pass a
+double, which makes doubles of all that it meets.
 """
 
 from typing import Any
@@ -28,8 +28,8 @@ def _place(
 
 
 @triton.jit
-def _weights(query, key, scale, tokens: tl.constexpr, TOKENS: tl.constexpr, PRODUCTS: tl.constexpr):
-    scores = tl.dot(query, tl.trans(key), input_precision=PRODUCTS) * scale.to(tl.float32)
+def _weights(query, key, scale: tl.constexpr, tokens: tl.constexpr, TOKENS: tl.constexpr, PRODUCTS: tl.constexpr):
+    scores = tl.dot(query, tl.trans(key), input_precision=PRODUCTS) * scale
     scores = tl.where(tl.arange(0, TOKENS)[None, :] < tokens, scores, float("-inf"))
     powers = tl.exp(scores - tl.max(scores, axis=1)[:, None])
     return powers / tl.sum(powers, axis=1)[:, None]
@@ -37,7 +37,7 @@ def _weights(query, key, scale, tokens: tl.constexpr, TOKENS: tl.constexpr, PROD
 
 @triton.jit
 def _mix(
-    qkv, mixed, scale,
+    qkv, mixed, scale: tl.constexpr,
     stride: tl.constexpr, tokens: tl.constexpr, heads: tl.constexpr, width: tl.constexpr,
     TOKENS: tl.constexpr, WIDTH: tl.constexpr, PRODUCTS: tl.constexpr,
 ):  # fmt: skip
@@ -52,7 +52,7 @@ def _mix(
 
 @triton.jit
 def _mix_backward(
-    qkv, mixed_gradient, gradient, scale,
+    qkv, mixed_gradient, gradient, scale: tl.constexpr,
     stride: tl.constexpr, tokens: tl.constexpr, heads: tl.constexpr, width: tl.constexpr,
     TOKENS: tl.constexpr, WIDTH: tl.constexpr, PRODUCTS: tl.constexpr,
 ):  # fmt: skip
@@ -64,7 +64,7 @@ def _mix_backward(
     given = tl.load(place, there, 0.0)
     weights = _weights(query, key, scale, tokens, TOKENS, PRODUCTS)
     by_weight = tl.dot(given, tl.trans(value), input_precision=PRODUCTS)
-    by_score = weights * (by_weight - tl.sum(weights * by_weight, axis=1)[:, None]) * scale.to(tl.float32)
+    by_score = weights * (by_weight - tl.sum(weights * by_weight, axis=1)[:, None]) * scale
     weights, by_score = weights.to(value.dtype), by_score.to(value.dtype)
     place, there = _place(gradient, row, head, tokens, 3 * heads * width, width, TOKENS, WIDTH)
     tl.store(place, tl.dot(by_score, key, input_precision=PRODUCTS).to(value.dtype), there)
