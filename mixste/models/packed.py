@@ -14,7 +14,6 @@ from mixste.errors import MixsteError
 from mixste.models.base import PoseModel
 from mixste.models.layers import Mlp
 
-FIRST = ("embed", "embed.first.linear")  # P-STMO's
 _WEIGHT, _INPUT = 127, 255  # steps on one side of zero, and in all
 _PRODUCTS = {"bf16": ("avx512_bf16", "amx_bf16"), "int8": ("avx512_vnni", "avx_vnni", "amx_int8")}
 
@@ -60,6 +59,8 @@ class Bf16Linear(nn.Module):
 def packed(model: PoseModel, precision: str) -> PoseModel:
     """Return a model for inference in a precision: itself, or for `bf16` and `int8` on a CPU a copy of packed layers.
 
+    One that is packed already stays as it is.
+
     MixsteError for `int8` where that would be slower than float32, or wrong: on a GPU, and on a CPU without 8-bit
     products. `bf16` without such products stays as it is.
     """
@@ -75,14 +76,19 @@ def packed(model: PoseModel, precision: str) -> PoseModel:
 
 
 def _packed(model: PoseModel, kind: type[Int8Linear | Bf16Linear]) -> PoseModel:
-    copy = deepcopy(model)
     mlps = {name: module for name, module in model.named_modules() if isinstance(module, Mlp)}
-    for name, mlp in mlps.items():
-        copy.set_submodule(name, nn.Sequential(kind(mlp.fc1, "gelu"), kind(mlp.fc2)))
+    layers: dict[str, nn.Module] = {
+        name: nn.Sequential(kind(mlp.fc1, "gelu"), kind(mlp.fc2)) for name, mlp in mlps.items()
+    }
     for name, module in model.named_modules():
-        inner = name not in FIRST and not f"{name}.".startswith(model.output_layers)
-        if inner and isinstance(module, nn.Linear) and name.rpartition(".")[0] not in mlps:
-            copy.set_submodule(name, kind(module))
+        outer = name in model.input_layers or f"{name}.".startswith(model.output_layers)
+        if isinstance(module, nn.Linear) and not outer and name.rpartition(".")[0] not in mlps:
+            layers[name] = kind(module)
+    if not layers:
+        return model
+    copy = deepcopy(model)
+    for name, layer in layers.items():
+        copy.set_submodule(name, layer)
     return copy
 
 

@@ -195,6 +195,7 @@ class PSTMO(PoseModel):
     """
 
     head_prefixes = ("reduce.", "sequence_head.", "head.")
+    input_layers = ("encoder.embed.first.linear",)
     output_layers = ("sequence_head.linear.", "head.linear.")
 
     def __init__(self, settings: ModelSettings, joints: int) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mixste.inference import autocast
 from mixste.models import PoseModel
+from mixste.models.packed import packed
 
 Run = Callable[[Tensor], Tensor]
 
@@ -75,11 +76,13 @@ class Batcher:
 
 
 class Together(PoseModel):
-    """A lifter's network that runs on the windows of all its callers' threads at once; as good as the one given."""
+    """A lifter's network, packed for its precision, that runs on the windows of all its callers' threads at once."""
 
     def __init__(self, network: PoseModel, *, most: int, precision: str) -> None:
         super().__init__(network.settings, network.joints)
-        self.network, self.precision = network, precision
+        self.network, self.precision = packed(network, precision), precision
+        self.input_layers = tuple(f"network.{name}" for name in network.input_layers)  # type: ignore[misc]
+        self.output_layers = tuple(f"network.{name}" for name in network.output_layers)  # type: ignore[misc]
         self.batcher = Batcher(self._run, most)
 
     def forward(self, keypoints: Tensor) -> Tensor:

@@ -20,9 +20,10 @@ class Replica:
     def __init__(self, model: str, tracking_uri: str | None, settings: ServeSettings) -> None:
         with model_folder(model, tracking_uri) as folder:
             network, config = load_model(folder)
+        device = "cuda" if settings.gpus_per_replica else "cpu"
+        network = network.to(device).eval()
         most, precision = settings.batch or fitting_batch(network), settings.precision
         self._network = Together(network, most=most, precision=precision)
-        device = "cuda" if settings.gpus_per_replica else "cpu"
         self._answering = Answering(self._network, config, device=device, precision=precision, batch_size=most)
         self._threads = ThreadPoolExecutor(settings.at_once, thread_name_prefix="lift")
         about = {"model": model, "skeleton": config.skeleton, "fps": config.fps, "unit": config.unit}

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from mixste.lifter import Lifter
+from mixste.models import packed
 from pipelines.serving.batching import Batcher, Together
 from tests.unit.lifters import SIZE, lifter, person
 
@@ -88,3 +89,14 @@ def test_requests_of_any_length_lifted_together_are_as_each_alone(architecture):
     for clip, motion in zip(clips, lifted, strict=True):
         alone = own.lift(clip, fps=25 if len(clip) == 77 else 50, **given)
         np.testing.assert_allclose(motion.joints, alone.joints, atol=1e-5)
+
+
+def test_a_packed_network_is_shared_and_not_packed_again(monkeypatch):
+    monkeypatch.setattr(packed, "has_products", lambda precision: True)
+    own = lifter(width=64)
+    shared = Lifter(Together(own.model, most=64, precision="bf16"), own.config, precision="bf16")
+    given = {"skeleton": "h36m17", "fps": 50, "image_size": SIZE}
+    found, exact = shared.lift(person(30), **given), own.lift(person(30), **given)
+    assert any(isinstance(module, packed.Bf16Linear) for module in shared.model.modules())
+    assert 0 < np.linalg.norm(found.joints - exact.joints) < 0.05 * np.linalg.norm(exact.joints)
+    assert "The model computed in bf16, which moves joints by a few millimetres." in found.report

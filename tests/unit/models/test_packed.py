@@ -1,15 +1,20 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from mixste.errors import MixsteError
+from mixste.inference import lift
 from mixste.lifter import Lifter
 from mixste.models import CLASSES
 from mixste.models import packed as packing
-from mixste.models.packed import Int8Linear, has_products, packed
+from mixste.models.packed import Bf16Linear, Int8Linear, has_products, packed
 from tests.unit.factories import model
 from tests.unit.lifters import SIZE, lifter, person
 
+shorter = pytest.mark.skipif(
+    not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="this CPU cannot even imitate 16-bit products"
+)
 products = pytest.mark.skipif(not has_products("int8"), reason="this CPU has no 8-bit products")
 
 
@@ -46,8 +51,12 @@ def test_every_lifter_keeps_its_poses_and_its_first_and_last_layer(architecture)
     own = model(architecture=architecture, width=64)
     inner = packed(own, "int8")
     kept = [name for name, module in inner.named_modules() if isinstance(module, nn.Linear)]
-    assert any(name.startswith("head") for name in kept)
-    assert all(name.startswith(("embed", "head", "sequence_head")) for name in kept)
+    assert set(own.input_layers) <= set(kept)
+    assert {name for name in kept if name not in own.input_layers} == {
+        name for name, module in own.named_modules()
+        if isinstance(module, nn.Linear) and f"{name}.".startswith(own.output_layers)
+    }  # fmt: skip
+    assert packed(inner, "int8") is inner
     assert any(isinstance(module, Int8Linear) for module in inner.modules())
     assert not any(isinstance(module, Int8Linear) for module in own.modules())
     keypoints = torch.randn(4, own.settings.frames, own.joints, own.settings.channels) / 2
@@ -64,6 +73,42 @@ def test_a_lifter_of_8_bits_gives_nearly_the_same_motion():
     exact, found = (each.lift(pixels, skeleton="h36m17", fps=50, image_size=SIZE) for each in (own, few))
     assert 0 < abs(found.joints - exact.joints).max() < 0.1 * abs(exact.joints).max()
     assert "The model computed in int8, which moves joints by a few millimetres." in found.report
+
+
+@shorter
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("then", ["none", "gelu"])
+def test_a_layer_of_16_bits_is_the_layer_in_bfloat16(bias, then):
+    torch.manual_seed(0)
+    linear = nn.Linear(64, 48, bias=bias)
+    x = torch.randn(5, 7, 64)
+    with torch.inference_mode():
+        exact, found = linear(x), Bf16Linear(linear, then)(x)
+    exact = functional.gelu(exact) if then == "gelu" else exact
+    assert found.dtype == torch.bfloat16
+    assert found.shape == exact.shape
+    assert 0 < (found - exact).norm() < 0.01 * exact.norm()
+
+
+@shorter
+@pytest.mark.parametrize("architecture", CLASSES)
+def test_every_lifter_of_16_bits_gives_what_autocast_gives(monkeypatch, architecture):
+    monkeypatch.setattr(packing, "has_products", lambda precision: True)
+    own = model(architecture=architecture, width=64)
+    inner = packed(own, "bf16")
+    assert any(isinstance(module, Bf16Linear) for module in inner.modules())
+    keypoints = torch.randn(4, own.settings.frames, own.joints, 3) / 2
+    exact, found, automatic = (
+        lift(net, keypoints, precision=precision) for net, precision in ((own, "fp32"), (inner, "bf16"), (own, "bf16"))
+    )
+    assert 0 < (found - exact).norm() < 1.5 * (automatic - exact).norm()
+
+
+def test_bf16_without_its_products_is_left_to_autocast(monkeypatch):
+    monkeypatch.setattr(packing, "has_products", lambda precision: False)
+    own = model()
+    assert packed(own, "bf16") is own
+    assert packed(own, "fp32") is own
 
 
 def test_a_cpu_without_such_products_is_refused(monkeypatch):
