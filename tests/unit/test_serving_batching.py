@@ -98,5 +98,5 @@ def test_a_packed_network_is_shared_and_not_packed_again(monkeypatch):
     given = {"skeleton": "h36m17", "fps": 50, "image_size": SIZE}
     found, exact = shared.lift(person(30), **given), own.lift(person(30), **given)
     assert any(isinstance(module, packed.Bf16Linear) for module in shared.model.modules())
-    assert 0 < np.linalg.norm(found.joints - exact.joints) < 0.05 * np.linalg.norm(exact.joints)
+    assert 0 < abs(found.joints - exact.joints).max() < 0.1 * abs(exact.joints).max()
     assert "The model computed in bf16, which moves joints by a few millimetres." in found.report
