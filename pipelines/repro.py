@@ -31,7 +31,8 @@ def _anything_to_do(arguments: Sequence[str]) -> bool:
     targets = [argument for argument in arguments if not argument.startswith("-")]
     if targets != list(arguments):  # --force and others run what has not changed
         return True
-    return subprocess.run(["dvc", "status", "--quiet", *targets], capture_output=True).returncode != 0
+    asked = ["dvc", "status", "--quiet", *(targets or ["dvc.yaml"])]  # without a target DVC looks at the study, too
+    return subprocess.run(asked, capture_output=True).returncode != 0
 
 
 def main() -> None:
