@@ -67,12 +67,12 @@ class TrainingJob:
             execution=execution,
         )
 
-    def threads(self, cores: int, world: int = 1) -> int:
-        """How many of a process's cores its share of a batch is worth, when `world` processes share it."""
+    def cores_worth(self, world: int = 1) -> int:
+        """How many cores a process's share of a batch is worth, when `world` processes share it."""
         with torch.device("meta"):
             model = build_model(self.model, joints=len(load_skeleton(self.skeleton).joints))
         macs = model.linear_macs(self.model.frames) * self.training.batch_size / world
-        return min(cores, cores_worth(macs))
+        return cores_worth(macs)
 
     def transferred(self) -> Transfer | None:
         """What the model takes over from its parent; raises MixsteError for a parent that does not fit."""
