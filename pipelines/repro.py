@@ -11,12 +11,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from pipelines import cluster
 from pipelines.params import load
 from pipelines.stage import run
 
 BESIDE = ("pretrain", "scratch")  # both read what `project` writes, neither what the other does
+HEAD_START_S = 20.0  # for the first, which is the longer: two that start at once slow each other
 Steps = Sequence[Sequence[Sequence[str]]]
 
 
@@ -37,8 +39,13 @@ def reproduce(arguments: Sequence[str]) -> int:
 
 
 def _run(step: Sequence[Sequence[str]], environment: Mapping[str, str]) -> int:
-    """Run `dvc repro` with each of these arguments at once, and wait for all; the first status that is not 0."""
-    running = [subprocess.Popen(["dvc", "repro", *arguments], env=environment) for arguments in step]
+    """Run `dvc repro` with each of these arguments, soon at once, and wait for all; the first status that is not 0."""
+    running: list[subprocess.Popen[bytes]] = []
+    for arguments in step:
+        with suppress(subprocess.TimeoutExpired):
+            if running and (status := running[-1].wait(HEAD_START_S)):
+                return status
+        running.append(subprocess.Popen(["dvc", "repro", *arguments], env=environment))
     return next((status for status in [process.wait() for process in running] if status), 0)
 
 

@@ -11,7 +11,9 @@ from pipelines import cluster, repro
 pytestmark = pytest.mark.usefixtures("workplace")
 DVC = """#!/bin/sh
 echo "$@" "${RAY_ADDRESS:-alone}" >> calls
-case $1 in status) cat changed;; *) exit "$(cat "status $2 $3" 2>/dev/null || echo 0)";; esac
+case $1 in status) cat changed; exit;; esac
+while test -e "wait $2 $3" && ! grep -q scratch calls; do sleep 0.1; done
+exit "$(cat "status $2 $3" 2>/dev/null || echo 0)"
 """
 JOINED = "127.0.0.1:6379"
 
@@ -20,7 +22,7 @@ JOINED = "127.0.0.1:6379"
 def calls(workplace: Path, monkeypatch):
     """Put a `dvc` in the way for which the stages in `changed` have changed; returns what it was called with.
 
-    It ends with what the file `status ARGUMENTS` holds.
+    It ends with what the file `status ARGUMENTS` holds; where there is `wait ARGUMENTS`, once `scratch` has begun.
     """
     program = workplace / "bin/dvc"
     program.parent.mkdir()
@@ -61,19 +63,21 @@ def test_a_cluster_that_is_named_is_joined_as_ever(calls, monkeypatch):
     assert calls() == ["repro 10.0.0.1:6379"]
 
 
-def test_the_trainings_that_do_not_need_each_other_run_at_once(calls):
+def test_the_trainings_that_do_not_need_each_other_run_at_once(calls, monkeypatch):
     changed("pretrain", "scratch", "finetune")
+    monkeypatch.setattr(repro, "HEAD_START_S", 0.1)
+    Path("wait --single-item pretrain").touch()  # it ends when `scratch` has run
     assert repro.reproduce([]) == 0
-    asked, first, *both, last = calls()
-    assert (asked, first, last) == ("status --json dvc.yaml alone", f"repro project {JOINED}", f"repro {JOINED}")
-    assert sorted(both) == [f"repro --single-item {stage} {JOINED}" for stage in ("pretrain", "scratch")]
+    both = [f"repro --single-item {stage} {JOINED}" for stage in ("pretrain", "scratch")]
+    assert calls() == ["status --json dvc.yaml alone", f"repro project {JOINED}", *both, f"repro {JOINED}"]
 
 
-def test_what_comes_after_a_training_that_fails_does_not_run(calls):
+@pytest.mark.parametrize(("stage", "count"), [("project", 2), ("pretrain", 3), ("scratch", 4)])
+def test_what_comes_after_a_stage_that_fails_does_not_run(calls, stage, count):
     changed("pretrain", "scratch", "finetune")
-    Path("status --single-item scratch").write_text("4")
+    Path("status project " if stage == "project" else f"status --single-item {stage}").write_text("4")
     assert repro.reproduce([]) == 4
-    assert len(calls()) == 4
+    assert len(calls()) == count
 
 
 def test_trainings_that_take_a_gpu_run_in_turn(calls):
