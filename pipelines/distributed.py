@@ -19,7 +19,7 @@ Records = list[dict[str, float]]
 OnRecords = Callable[[Records, bool], None]
 ATTEMPTS = 3  # that fail without a new epoch between them, before training is given up
 ROOM_S = 5.0
-BUSY_S = 60.0  # longer than workers take to start
+BUSY_S = 60.0  # longer than workers take to start; twice as long each time that it is told
 log = logging.getLogger(__name__)
 
 
@@ -146,10 +146,10 @@ def _told_of_room(settings: ClusterSettings, resources: Mapping[str, float], mai
     ended = threading.Event()
 
     def watch() -> None:
-        before, told = settings.workers, time.monotonic()
+        before, told, pause = settings.workers, time.monotonic(), BUSY_S
         while not ended.wait(ROOM_S):
-            if time.monotonic() - told > BUSY_S and not ray.get(mailbox.has_begun.remote()):
-                told, free = time.monotonic(), ray.available_resources()
+            if time.monotonic() - told > pause and not ray.get(mailbox.has_begun.remote()):
+                told, pause, free = time.monotonic(), 2 * pause, ray.available_resources()
                 wanted = (f"{amount:g} {name}s ({free.get(name, 0):g} free)" for name, amount in resources.items())
                 log.warning("no worker has begun: each takes %s; waiting for others to end", ", ".join(wanted))
             now = min(room(resources), settings.workers)

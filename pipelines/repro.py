@@ -41,11 +41,12 @@ def reproduce(arguments: Sequence[str]) -> int:
 def _run(step: Sequence[Sequence[str]], environment: Mapping[str, str]) -> int:
     """Run `dvc repro` with each of these arguments, soon at once, and wait for all; the first status that is not 0."""
     running: list[subprocess.Popen[bytes]] = []
+    dvc = ["dvc", "--wait-for-lock"] if len(step) > 1 else ["dvc"]  # each holds it while it reads and writes dvc.lock
     for arguments in step:
         with suppress(subprocess.TimeoutExpired):
             if running and (status := running[-1].wait(HEAD_START_S)):
                 return status
-        running.append(subprocess.Popen(["dvc", "repro", *arguments], env=environment))
+        running.append(subprocess.Popen([*dvc, "repro", *arguments], env=environment))
     return next((status for status in [process.wait() for process in running] if status), 0)
 
 

@@ -11,7 +11,7 @@ from pipelines import cluster, repro
 pytestmark = pytest.mark.usefixtures("workplace")
 DVC = """#!/bin/sh
 echo "$@" "${RAY_ADDRESS:-alone}" >> calls
-case $1 in status) cat changed; exit;; esac
+case $1 in --wait-for-lock) shift;; status) cat changed; exit;; esac
 while test -e "wait $2 $3" && ! grep -q scratch calls; do sleep 0.1; done
 exit "$(cat "status $2 $3" 2>/dev/null || echo 0)"
 """
@@ -68,7 +68,7 @@ def test_the_trainings_that_do_not_need_each_other_run_at_once(calls, monkeypatc
     monkeypatch.setattr(repro, "HEAD_START_S", 0.1)
     Path("wait --single-item pretrain").touch()  # it ends when `scratch` has run
     assert repro.reproduce([]) == 0
-    both = [f"repro --single-item {stage} {JOINED}" for stage in ("pretrain", "scratch")]
+    both = [f"--wait-for-lock repro --single-item {stage} {JOINED}" for stage in ("pretrain", "scratch")]
     assert calls() == ["status --json dvc.yaml alone", f"repro project {JOINED}", *both, f"repro {JOINED}"]
 
 
