@@ -10,21 +10,26 @@ import json
 import os
 import subprocess
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 MARK = "MIXSTE_BENCHMARK"
 
 
-def memory(mark: str) -> int:
-    """Bytes of all processes whose environment carries the mark."""
-    total = 0
+def of_marked(mark: str, read: Callable[[Path], float]) -> dict[str, float]:
+    """What `read` finds in the folder below /proc of every process whose environment carries the mark, by its id."""
+    found = {}
     for process in Path("/proc").glob("[0-9]*"):
-        try:
+        with suppress(OSError, ValueError):  # it ended meanwhile, or is somebody else's
             if f"{MARK}={mark}".encode() in (process / "environ").read_bytes():
-                total += _proportional(process / "smaps_rollup")
-        except (OSError, ValueError):  # it ended meanwhile, or is somebody else's
-            continue
-    return total
+                found[process.name] = read(process)
+    return found
+
+
+def memory(mark: str) -> float:
+    """Bytes of all processes whose environment carries the mark."""
+    return sum(of_marked(mark, lambda process: _proportional(process / "smaps_rollup")).values())
 
 
 def _proportional(rollup: Path) -> int:
@@ -35,7 +40,7 @@ def _proportional(rollup: Path) -> int:
 def measure(command: list[str]) -> dict[str, float]:
     """Run a command; its seconds, its exit status and the peak of its memory in GiB."""
     mark = str(os.getpid())
-    started, peak = time.perf_counter(), 0
+    started, peak = time.perf_counter(), 0.0
     with subprocess.Popen(command, env={**os.environ, MARK: mark}) as process:
         while process.poll() is None:
             peak = max(peak, memory(mark))

@@ -11,6 +11,7 @@ import torch
 
 from mixste.errors import MixsteError
 from mixste.files import whole_file, whole_folder
+from mixste.inference import cores_worth
 from mixste.models import MaskedModel, PoseModel, build_masked, build_model
 from mixste.models.checkpoint import WEIGHTS, ModelConfig, read_config, save_model
 from mixste.models.transfer import Transfer, transfer
@@ -30,10 +31,6 @@ CODE = (
     "skeleton.py",
     *("skeletons/*.yaml", "table.py", "training.py", "training_state.py", "windows.py"),
 )
-
-# Multiply-adds of a step's forward pass that are worth a core: below, cores wait for each other more than they help.
-# Measured on two: `tiny` (40 million) trains as fast on one as on both, `small` (720 million) 1.2 to 1.4 times faster.
-WORTH_A_CORE = 300e6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,12 +67,12 @@ class TrainingJob:
             execution=execution,
         )
 
-    def threads(self, cores: int, world: int = 1) -> int:
-        """How many of a process's cores its share of a batch is worth, when `world` processes share it."""
+    def cores_worth(self, world: int = 1) -> int:
+        """How many cores a process's share of a batch is worth, when `world` processes share it."""
         with torch.device("meta"):
             model = build_model(self.model, joints=len(load_skeleton(self.skeleton).joints))
         macs = model.linear_macs(self.model.frames) * self.training.batch_size / world
-        return max(1, min(cores, int(macs // WORTH_A_CORE)))
+        return cores_worth(macs)
 
     def transferred(self) -> Transfer | None:
         """What the model takes over from its parent; raises MixsteError for a parent that does not fit."""

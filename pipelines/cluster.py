@@ -87,24 +87,29 @@ def fan_out(
     return [results[number] for number in range(len(items))]
 
 
-def resources_per_worker(settings: ClusterSettings) -> dict[str, float]:
-    """Return what one training process takes of the cluster; raises MixsteError if it has not as much for all."""
+def resources_per_worker(settings: ClusterSettings, *, most: int | None = None) -> dict[str, float]:
+    """Return what one training process takes of the cluster; raises MixsteError if it has not as much for all.
+
+    Where the settings do not say how many CPUs, it is no more than `most`.
+    """
     least = settings.min_workers or settings.workers
     mend = "lower cluster.workers, cluster.min_workers, cluster.cpus_per_worker or cluster.gpus_per_worker"
-    return shared_out(
-        settings.workers, settings.cpus_per_worker, settings.gpus_per_worker, least=least, what="workers", mend=mend
-    )
+    cpus, gpus = settings.cpus_per_worker, settings.gpus_per_worker
+    return shared_out(settings.workers, cpus, gpus, least=least, most=most, what="workers", mend=mend)
 
 
-def shared_out(count: int, cpus: int | None, gpus: float, *, least: int, what: str, mend: str) -> dict[str, float]:
-    """Return what one of `count` processes takes of the cluster, without `cpus` its share of all.
+def shared_out(
+    count: int, cpus: int | None, gpus: float, *, least: int, what: str, mend: str, most: int | None = None
+) -> dict[str, float]:
+    """Return what one of `count` processes takes of the cluster, without `cpus` its share of all, `most` at most.
 
     Raises MixsteError if there is not as much for `least` of them, for which Ray would wait.
     """
     import ray
 
     there = ray.cluster_resources()
-    wanted: dict[str, float] = {"CPU": cpus or max(1, int(there.get("CPU", 0)) // count)}
+    share = max(1, int(there.get("CPU", 0)) // count)
+    wanted: dict[str, float] = {"CPU": cpus or min(share, most or share)}
     if gpus:
         wanted["GPU"] = gpus
     if room(wanted) < least:

@@ -19,7 +19,7 @@ Records = list[dict[str, float]]
 OnRecords = Callable[[Records, bool], None]
 ATTEMPTS = 3  # that fail without a new epoch between them, before training is given up
 ROOM_S = 5.0
-BUSY_S = 60.0  # longer than workers take to start
+BUSY_S = 60.0  # longer than workers take to start; twice as long each time that it is told
 log = logging.getLogger(__name__)
 
 
@@ -30,11 +30,13 @@ def train(
     folder: Path,
     settings: ClusterSettings,
     on_records: OnRecords,
+    cores: int | None = None,
 ) -> Path:
     """Run a training loop on Ray Train and return the folder of its last checkpoint, fetched into `folder`.
 
     The loop runs on every worker and reports through `config["mailbox"]`; `on_records` sees the epochs' records here,
-    and whether they were trained now or come from the checkpoint that training goes on from.
+    and whether they were trained now or come from the checkpoint that training goes on from. A worker takes no more
+    than `cores`, unless the settings say how many.
 
     Checkpoints live in `settings.storage`, below the folder's name. A run that was killed goes on from the last of
     them when it is started again, on any machine.
@@ -45,7 +47,8 @@ def train(
     try:
         with nullcontext() if Path(place.path) == folder.absolute() else claimed(place, folder):
             connect(settings.address, dashboard=settings.dashboard)
-            checkpoint = _fit(loop, config, place, settings, on_records)
+            resources = resources_per_worker(settings, most=cores)
+            checkpoint = _fit(loop, config, place, settings, resources, on_records)
             with whole_folder(folder / "last") as partial:
                 checkpoint.to_directory(partial)
     except OSError as error:
@@ -58,6 +61,7 @@ def _fit(
     config: dict[str, Any],
     place: Storage,
     settings: ClusterSettings,
+    resources: dict[str, float],
     on_records: OnRecords,
 ) -> Any:
     """Return the last checkpoint of a training; what failed is raised as the user is told it."""
@@ -65,7 +69,6 @@ def _fit(
     from ray.train import Checkpoint
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    resources = resources_per_worker(settings)
     new, path = place.begin()
     start = path and Checkpoint(path, filesystem=new.files)
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)  # not lost with another
@@ -143,10 +146,10 @@ def _told_of_room(settings: ClusterSettings, resources: Mapping[str, float], mai
     ended = threading.Event()
 
     def watch() -> None:
-        before, told = settings.workers, time.monotonic()
+        before, told, pause = settings.workers, time.monotonic(), BUSY_S
         while not ended.wait(ROOM_S):
-            if time.monotonic() - told > BUSY_S and not ray.get(mailbox.has_begun.remote()):
-                told, free = time.monotonic(), ray.available_resources()
+            if time.monotonic() - told > pause and not ray.get(mailbox.has_begun.remote()):
+                told, pause, free = time.monotonic(), 2 * pause, ray.available_resources()
                 wanted = (f"{amount:g} {name}s ({free.get(name, 0):g} free)" for name, amount in resources.items())
                 log.warning("no worker has begun: each takes %s; waiting for others to end", ", ".join(wanted))
             now = min(room(resources), settings.workers)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from mixste.errors import MixsteError
-from mixste.inference import lift_sequences
+from mixste.inference import lift_windows, threads_worth
 from mixste.memory import memory_peak_gib
 from mixste.models import PoseModel, count_parameters
 from mixste.models.checkpoint import ModelConfig, load_model, read_config
@@ -32,6 +32,7 @@ from mixste.protocols import (
 from mixste.scoring import Scores, score
 from mixste.sequences import Sequences, read_sequences
 from mixste.skeleton import load_skeleton
+from mixste.windows import stitch
 from pipelines import tracking, watching
 from pipelines.evaluated import Evaluated
 from pipelines.evaluation_report import write_report
@@ -56,8 +57,8 @@ def evaluate(folder: Path, sequences: Sequences, params: Params) -> Evaluated:
     model, config = load_model(folder)
     refuse_misfit(folder, config, sequences)
     protocol, apart = PROTOCOLS[params.data.protocol], params.data.split.apart
-    predicted, watch = _lift(model, sequences, params, params.evaluate.overlap, str(folder))
-    published = scores_as_published(model, sequences, params, predicted)
+    predicted, windows, watch = _lift(model, sequences, params, params.evaluate.overlap, str(folder))
+    published = scores_as_published(model, sequences, params, windows)
     frames = config.model.frames
     return Evaluated(
         folder=folder,
@@ -77,21 +78,22 @@ def _scored(trials: Sequence[str], scores: Scores) -> tuple[str, ...]:
     return tuple(trial for trial in trials if trial in scores.names.trials)
 
 
-def scores_as_published(model: PoseModel, sequences: Sequences, params: Params, predicted: Tensor) -> Scores | None:
+def scores_as_published(model: PoseModel, sequences: Sequences, params: Params, windows: Tensor) -> Scores | None:
     """Scores by the code of the architecture's paper; None if not asked for, or of windows that code does not know.
 
-    A model that keeps the centre of every window has `predicted` what that code asks of it: it is not asked again.
+    Where that code asks for what the model gave already, `windows` one after the other, it is not asked again.
     """
     published, settings = AS_PUBLISHED[model.settings.architecture], model.settings
     if not params.evaluate.as_published or (published.chunks and settings.step > 1):
         return None
     scoring, labelled = scoring_as_published(PROTOCOLS[params.data.protocol], published), params.data.labelled
     clips = motionberts_clips(sequences) if labelled and labelled.format == "motionbert" else sequences
-    if clips is sequences and settings.output == "centre" and not published.chunks:
-        return score(predicted, sequences, scoring)
-    twin = copy.copy(model)
-    twin.settings = replace(settings, output="sequence" if published.chunks else "centre")
+    output = "sequence" if published.chunks else "centre"
     scored = in_chunks(clips, settings.frames) if published.chunks else clips
+    if clips is sequences and settings.output == output and not (published.chunks and params.evaluate.overlap):
+        return score(windows, scored, scoring)
+    twin = copy.copy(model)
+    twin.settings = replace(settings, output=output)
     return score(_lift(twin, scored, params, 0, "the same, as published")[0], scored, scoring)
 
 
@@ -139,20 +141,25 @@ def test_hash(paths: Sequence[Path], params: Params) -> str:
     return hashlib.md5(protocol.encode(), usedforsecurity=False).hexdigest()
 
 
-def _lift(model: PoseModel, sequences: Sequences, params: Params, overlap: int, title: str) -> tuple[Tensor, Watch]:
-    """Lift every frame, on the CPU again, and say what that took, a batch of windows being a step."""
+def _lift(
+    model: PoseModel, sequences: Sequences, params: Params, overlap: int, title: str
+) -> tuple[Tensor, Tensor, Watch]:
+    """Every frame once and the windows one after the other, on the CPU again, and what that took; a step is a batch."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     flip = torch.tensor(load_skeleton(sequences.skeleton).flip, device=device) if params.evaluate.flip else None
     model, sequences, batch_size = model.to(device), sequences.to(device), params.evaluate.batch_size
-    with watching.watch() as watch, progress(f"evaluate {title}") as tell:
+    macs = model.linear_macs(model.settings.frames) * batch_size
+    with watching.watch() as watch, progress(f"evaluate {title}") as tell, threads_worth(macs):
 
         def told(done: int, total: int) -> None:
             watch.steps, watch.windows = ceil(done / batch_size), done
             tell(done, total)
 
-        lifted = lift_sequences(model, sequences, flip=flip, overlap=overlap, batch_size=batch_size, tell=told).cpu()
+        parts = list(lift_windows(model, sequences, flip=flip, overlap=overlap, batch_size=batch_size, tell=told))
         watch.frames = sequences.frames
-    return lifted, watch
+    frames, windows = stitch(parts, sequences.frames), torch.cat([windows for windows, _ in parts])
+    places = torch.arange(windows.shape[:2].numel(), device=device).view(windows.shape[:2])
+    return frames.cpu(), stitch([(windows, places)], places.numel()).cpu(), watch
 
 
 def main() -> None:

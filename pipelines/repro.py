@@ -1,37 +1,62 @@
 """`dvc repro` with one Ray for all stages: `make repro`, or `python -m pipelines.repro [ARGUMENTS OF DVC REPRO]`.
 
-A plain `dvc repro` does the same; there, each stage starts a Ray of its own, which takes it some seconds.
+A plain `dvc repro` does the same; there, each stage starts a Ray of its own, which takes it some seconds, and the
+stages run one after the other. Here, pre-training and training from scratch run at once where there are cores for both;
+where there are not, one waits for the other's.
 """
 
+import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from pipelines import cluster
 from pipelines.params import load
 from pipelines.stage import run
 
+BESIDE = ("pretrain", "scratch")  # both read what `project` writes, neither what the other does
+HEAD_START_S = 20.0  # for the first, which is the longer: two that start at once slow each other
+Steps = Sequence[Sequence[Sequence[str]]]
+
 
 def reproduce(arguments: Sequence[str]) -> int:
     """Run `dvc repro` and return its exit status; its stages join the named cluster, or one started for them."""
     settings, environment = load().cluster, dict(os.environ)
-    if not (settings.address or "RAY_ADDRESS" in environment) and _anything_to_do(arguments):
+    steps: Steps = [[arguments]]
+    if not (settings.address or "RAY_ADDRESS" in environment) and (changed := _changed(arguments)):
         cluster.connect(dashboard=settings.dashboard)
         environment |= cluster.way_to_join()
+        if not arguments and changed.issuperset(BESIDE) and not settings.gpus_per_worker:
+            steps = [[["project"]], [["--single-item", stage] for stage in BESIDE], [[]]]
     before = signal.signal(signal.SIGINT, lambda *_: None)  # the stage gets it, too, and says how to go on
     try:
-        return subprocess.call(["dvc", "repro", *arguments], env=environment)
+        return next((status for step in steps if (status := _run(step, environment))), 0)
     finally:
         signal.signal(signal.SIGINT, before)
 
 
-def _anything_to_do(arguments: Sequence[str]) -> bool:
-    targets = [argument for argument in arguments if not argument.startswith("-")]
-    if targets != list(arguments):  # --force and others run what has not changed
-        return True
-    return subprocess.run(["dvc", "status", "--quiet", *targets], capture_output=True).returncode != 0
+def _run(step: Sequence[Sequence[str]], environment: Mapping[str, str]) -> int:
+    """Run `dvc repro` with each of these arguments, soon at once, and wait for all; the first status that is not 0."""
+    running: list[subprocess.Popen[bytes]] = []
+    dvc = ["dvc", "--wait-for-lock"] if len(step) > 1 else ["dvc"]  # each holds it while it reads and writes dvc.lock
+    for arguments in step:
+        with suppress(subprocess.TimeoutExpired):
+            if running and (status := running[-1].wait(HEAD_START_S)):
+                return status
+        running.append(subprocess.Popen([*dvc, "repro", *arguments], env=environment))
+    return next((status for status in [process.wait() for process in running] if status), 0)
+
+
+def _changed(arguments: Sequence[str]) -> set[str]:
+    """The stages among the targets that are not as DVC last saw them; the arguments, if it cannot be known."""
+    if any(argument.startswith("-") for argument in arguments):  # --force and others run what has not changed
+        return {*arguments}
+    asked = ["dvc", "status", "--json", *(arguments or ["dvc.yaml"])]  # without a target DVC looks at the study, too
+    answer = subprocess.run(asked, capture_output=True, text=True)
+    return {*json.loads(answer.stdout)} if answer.returncode == 0 else {"unknown"}
 
 
 def main() -> None:

@@ -37,9 +37,10 @@ def train(stage: str, job: TrainingJob, params: Params, output: Path, *, parent:
     tracked = tracking.run(stage, params, folder=folder, data_hash=data_hash, parent=parent, output=output)
     with alone(folder), tracked as run:
         if not (folder / FILE).exists():
-            follow = follower(stage, job, run)
+            follow, settings = follower(stage, job, run), params.cluster
+            cores = job.cores_worth(settings.min_workers or settings.workers)
             last = distributed.train(
-                train_loop, {"job": job}, folder=folder, settings=params.cluster, on_records=follow
+                train_loop, {"job": job}, folder=folder, settings=settings, on_records=follow, cores=cores
             )
             follow(read_state(last).records, False)  # what a killed driver did not hear
             (last / FILE).replace(folder / FILE)

@@ -44,7 +44,7 @@ def _train(config: dict[str, Any]) -> None:
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
     job: TrainingJob = config["job"]
-    torch.set_num_threads(job.threads(config["cores"], world))
+    torch.set_num_threads(min(config["cores"], job.cores_worth(world)))
     trainer = job.trainer(device=ray.train.torch.get_device(), rank=rank, world=world, execution=config["execution"])
     checkpoint = ray.train.get_checkpoint() or config["start"]
     if checkpoint is not None:

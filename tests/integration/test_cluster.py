@@ -25,6 +25,16 @@ print(len(ports) > 3, {port.laddr.ip.removeprefix("::ffff:") for port in ports},
     assert run("python", "-c", script, cwd=ROOT).strip().endswith("True {'127.0.0.1'} False")
 
 
+@pytest.mark.parametrize(
+    ("cpus", "most", "expected"), [(None, None, None), (None, 1, 1), (None, 9999, None), (2, 1, 2)]
+)
+def test_a_worker_takes_the_cores_there_are_as_far_as_it_is_worth_them_or_what_it_is_told(cpus, most, expected):
+    import ray
+
+    found = cluster.shared_out(1, cpus, 0, least=1, most=most, what="workers", mend="")
+    assert found == {"CPU": expected or ray.cluster_resources()["CPU"]}
+
+
 def test_fanned_out_results_come_in_the_order_of_the_items():
     def slow_first(number: int) -> int:
         import time

@@ -7,16 +7,18 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
 
 from mixste.errors import MixsteError
-from mixste.inference import lift
+from mixste.inference import lift, lift_sequences
 from mixste.models.checkpoint import ModelConfig, save_model
+from mixste.models.mixste import MixSTE
 from mixste.paired import read_clip_errors
-from mixste.protocols import PROTOCOLS, summary
+from mixste.protocols import AS_PUBLISHED, PROTOCOLS, in_chunks, scoring_as_published, summary
 from mixste.scoring import METRICS as ERRORS
 from mixste.scoring import Names, Scores, score
 from pipelines import evaluate
@@ -114,10 +116,10 @@ def test_stcformer_is_scored_by_centre_frames_with_its_root_at_zero_whatever_lif
 
 def test_a_model_that_keeps_centres_is_not_asked_twice(plain):
     network, data = model(architecture="stcformer", width=16, heads=2, output="centre"), sequences((12, 5))
-    predicted = torch.ones(17, 17, 3)
-    found = scores_as_published(network, data, plain, predicted).mean()
-    predicted[:, 0] = 0
-    assert found == score(predicted, data).mean()
+    given = torch.ones(17, 17, 3)
+    found = scores_as_published(network, data, plain, given).mean()
+    given[:, 0] = 0
+    assert found == score(given, data).mean()
 
 
 def test_the_second_scoring_is_left_out_where_it_is_not_asked_for(plain):
@@ -125,9 +127,18 @@ def test_the_second_scoring_is_left_out_where_it_is_not_asked_for(plain):
     assert scores_as_published(model(), sequences(), params, UNUSED) is None
 
 
-def test_mixste_is_scored_in_chunks(plain):
+@pytest.mark.parametrize(("overlap", "asked"), [(0, 1), (3, 2)])
+def test_mixste_is_scored_in_chunks_and_asked_once_where_its_windows_are_these(plain, tmp_path, overlap, asked):
     network, data = model(), sequences((12, 5))
-    assert scores_as_published(network, data, plain, UNUSED).frames.tolist() == [18, 9]
+    params = replace(plain, evaluate=replace(plain.evaluate, overlap=overlap))
+    chunks = in_chunks(data, network.settings.frames)
+    scoring = scoring_as_published(PROTOCOLS["h36m"], AS_PUBLISHED["mixste"])
+    expected = score(lift_sequences(network, chunks, flip=None), chunks, scoring)
+    with patch.object(MixSTE, "forward", autospec=True, side_effect=MixSTE.forward) as forward:
+        found = evaluate.evaluate(save(tmp_path / "m", network), data, params)
+    assert forward.call_count == asked
+    assert found.as_published["mean"] == summary(expected, PROTOCOLS["h36m"], ())["mean"]
+    assert found.as_published["mean"]["frames"] == 27
 
 
 def test_motionberts_data_are_scored_as_their_authors_do(plain):

@@ -42,7 +42,7 @@ def child(job, tmp_path):
 
 @pytest.mark.parametrize(
     ("frames", "width", "world", "expected"),
-    [(9, 32, 1, 1), (27, 512, 1, 8), (27, 64, 1, 2), (27, 64, 2, 1)],
+    [(9, 32, 1, 1), (27, 512, 1, 154), (27, 64, 1, 2), (27, 64, 2, 1)],
 )
 def test_a_step_takes_as_many_cores_as_it_is_worth(job, frames, width, world, expected):
     job = replace(
@@ -50,8 +50,7 @@ def test_a_step_takes_as_many_cores_as_it_is_worth(job, frames, width, world, ex
         model=model_settings(frames=frames, width=width, depth=3, heads=4, mlp_ratio=2.0),
         training=finetune_settings(batch_size=8),
     )
-    assert job.threads(8, world) == expected
-    assert job.threads(1, world) == 1
+    assert job.cores_worth(world) == expected
 
 
 def test_equal_jobs_have_equal_fingerprints(job):
