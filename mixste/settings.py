@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from mixste.errors import MixsteError
@@ -99,9 +100,15 @@ class Settings:
                 yield Problem(key, value, rule.text)
 
 
+@cache
+def hints(cls: type[Any]) -> dict[str, Any]:
+    """Return the types of a class's fields with their rules, by name."""
+    return get_type_hints(cls, include_extras=True)
+
+
+@cache
 def _rules(cls: type[Any]) -> tuple[tuple[str, Rule], ...]:
-    hints = get_type_hints(cls, include_extras=True)
-    return tuple((field.name, rule) for field in fields(cls) for rule in _found(hints[field.name]))
+    return tuple((field.name, rule) for field in fields(cls) for rule in _found(hints(cls)[field.name]))
 
 
 def _found(hint: Any) -> Iterator[Rule]:

@@ -91,9 +91,12 @@ def test_a_lifter_and_its_loss_compile_to_one_graph_once(monkeypatch, settings, 
     torch._dynamo.reset()
     counters = torch._dynamo.utils.counters
     counters.clear()
-    model = model_settings(architecture=architecture)
-    records = trained(settings(), model=model)[1]
-    again = trained(settings(), model=model, execution=Execution(compile=True))[1]
+    settings, model = (
+        settings(epochs=2),
+        model_settings(architecture=architecture, depth=2 if architecture == "mixste" else 1),
+    )
+    records = trained(settings, model=model)[1]
+    again = trained(settings, model=model, execution=Execution(compile=True))[1]
     assert curve(records) == curve(again)
     assert counters["stats"]["unique_graphs"] == 1
     assert not counters["graph_break"]
@@ -101,7 +104,7 @@ def test_a_lifter_and_its_loss_compile_to_one_graph_once(monkeypatch, settings, 
 
 @pytest.mark.parametrize(("settings", "changes"), EVERYTHING)
 def test_every_architecture_learns_what_it_is_asked_for(settings, changes):
-    settings = settings(epochs=15, optimiser=optimiser_settings(lr=1e-2), windows_per_epoch=32)
+    settings = settings(epochs=6, optimiser=optimiser_settings(lr=1e-2), windows_per_epoch=32, validation_windows=4)
     records = trained(settings, model=model_settings(**{**changes, "dropout": 0.0, "drop_path": 0.0}))[1]
     assert records[-1]["loss"] < 0.7 * records[0]["loss"]
 
