@@ -94,20 +94,21 @@ class Settings:
         yield from ()
 
     def _broken_rules(self) -> Iterator[Problem]:
-        for key, rule in _rules(type(self)):
+        own: Any = type(self)  # mypy takes no class for hashable
+        for key, rule in _rules(own):
             value = getattr(self, key)
             if value is not None and not rule.holds(value):
                 yield Problem(key, value, rule.text)
 
 
 @cache
-def hints(cls: type[Any]) -> dict[str, Any]:
+def hints(cls: Any) -> dict[str, Any]:
     """Return the types of a class's fields with their rules, by name."""
     return get_type_hints(cls, include_extras=True)
 
 
 @cache
-def _rules(cls: type[Any]) -> tuple[tuple[str, Rule], ...]:
+def _rules(cls: Any) -> tuple[tuple[str, Rule], ...]:
     return tuple((field.name, rule) for field in fields(cls) for rule in _found(hints(cls)[field.name]))
 
 

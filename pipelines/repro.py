@@ -31,7 +31,8 @@ def _anything_to_do(arguments: Sequence[str]) -> bool:
     targets = [argument for argument in arguments if not argument.startswith("-")]
     if targets != list(arguments):  # --force and others run what has not changed
         return True
-    return subprocess.run(["dvc", "status", "--quiet", *targets], capture_output=True).returncode != 0
+    asked = targets or ["dvc.yaml"]  # of all files, as `dvc status` alone looks, `dvc repro` alone runs this one
+    return subprocess.run(["dvc", "status", "--quiet", *asked], capture_output=True).returncode != 0
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ import shutil
 import pytest
 import yaml
 
-from benchmarks.drills.checkout import SHORT, make_checkout, run
+from benchmarks.drills.checkout import SHORT, environment, make_checkout, run
 from pipelines import store
 
 pytestmark = pytest.mark.timeout(900)  # the first test waits for the whole pipeline
@@ -42,8 +42,9 @@ def test_the_figures_and_the_clip_are_there(checkout):
     assert "our rows only" in (checkout / "reports/evaluation/table.md").read_text()
 
 
-def test_a_second_repro_runs_nothing(checkout):
-    assert "Running stage" not in run(*REPRO, cwd=checkout)
+def test_a_second_repro_runs_nothing_and_starts_no_ray(checkout, tmp_path):
+    assert "Running stage" not in run(*REPRO, cwd=checkout, env=environment(RAY_TMPDIR=str(tmp_path)))
+    assert not list(tmp_path.iterdir())
 
 
 def test_all_again_from_the_start_writes_the_same_bytes(checkout):

@@ -35,7 +35,7 @@ def test_stages_join_one_ray_and_the_status_is_dvcs(calls):
 def test_where_nothing_is_to_do_no_ray_is_started(calls):
     Path("changed").write_text("0")
     repro.reproduce([])
-    assert calls() == ["status --quiet alone", "repro alone"]
+    assert calls() == ["status --quiet dvc.yaml alone", "repro alone"]
 
 
 def test_what_is_forced_runs_on_one_ray(calls):
