@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from mixste.errors import MixsteError
@@ -93,15 +94,22 @@ class Settings:
         yield from ()
 
     def _broken_rules(self) -> Iterator[Problem]:
-        for key, rule in _rules(type(self)):
+        own: Any = type(self)  # mypy takes no class for hashable
+        for key, rule in _rules(own):
             value = getattr(self, key)
             if value is not None and not rule.holds(value):
                 yield Problem(key, value, rule.text)
 
 
-def _rules(cls: type[Any]) -> tuple[tuple[str, Rule], ...]:
-    hints = get_type_hints(cls, include_extras=True)
-    return tuple((field.name, rule) for field in fields(cls) for rule in _found(hints[field.name]))
+@cache
+def hints(cls: Any) -> dict[str, Any]:
+    """Return the types of a class's fields with their rules, by name."""
+    return get_type_hints(cls, include_extras=True)
+
+
+@cache
+def _rules(cls: Any) -> tuple[tuple[str, Rule], ...]:
+    return tuple((field.name, rule) for field in fields(cls) for rule in _found(hints(cls)[field.name]))
 
 
 def _found(hint: Any) -> Iterator[Rule]:

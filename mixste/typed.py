@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from difflib import get_close_matches
 from types import NoneType, UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from mixste.errors import MixsteError
-from mixste.settings import Problem, SettingsError
+from mixste.settings import Problem, SettingsError, hints
 
 _WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", NoneType: "null"}
 
@@ -86,11 +86,11 @@ def _unknown(cls: Any, value: Mapping[Any, Any], key: str) -> list[Problem]:
 
 
 def _fields(cls: Any, value: Mapping[Any, Any], key: str, problems: list[Problem]) -> dict[str, Any]:
-    hints = get_type_hints(cls, include_extras=True)
+    types = hints(cls)
     read = {}
     for field in fields(cls):
         if field.name in value:
-            read[field.name] = _read(hints[field.name], value[field.name], _join(key, field.name), problems)
+            read[field.name] = _read(types[field.name], value[field.name], _join(key, field.name), problems)
         elif field.default is MISSING and field.default_factory is MISSING:
             problems.append(Problem(_join(key, field.name), "nothing", "a value: the key is missing"))
     return read

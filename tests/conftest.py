@@ -25,8 +25,12 @@ from pipelines.environment import set_environment  # noqa: E402  (after the vari
 set_environment()
 
 
+LONGEST = ("test_pipeline.py", "test_job.py", "test_distributed.py")  # minutes each
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs a GPU where there is none."""
+    """Begin with the longest files, so that none ends last and alone; skip what needs a GPU where there is none."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
     wanting = [item for item in items if item.get_closest_marker("gpu")]
     if not wanting:
         return
@@ -37,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def root() -> Path:
     """Return the root of the checkout."""
     return ROOT

@@ -17,6 +17,8 @@ SHORT = [
     "pretrain.epochs=1",
     "finetune.epochs=2",
     "model.width=16",
+    "data.sources=[{name: sample, format: bvh, files: '*/wa*.bvh', "
+    "joint_map: h36m17, metres_per_unit: 0.01, up: 'y', fps: null}]",
 ]
 
 

@@ -3,26 +3,11 @@ from itertools import pairwise
 
 import pytest
 
-from benchmarks.drills.checkout import ROOT, run
 from mixste.errors import MixsteError
 from mixste.settings import Problem, SettingsError
 from pipelines import cluster
 
 pytestmark = pytest.mark.usefixtures("local_ray")
-
-
-def test_a_ray_of_our_own_listens_on_this_machine_alone(monkeypatch):
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    script = """
-import os, psutil
-from pipelines import cluster
-
-cluster.fan_out(lambda number: number, range(2), "workers that listen, too", address="local")
-family = psutil.Process().children(recursive=True)
-ports = [port for one in family for port in one.net_connections("tcp") if port.status == psutil.CONN_LISTEN]
-print(len(ports) > 3, {port.laddr.ip.removeprefix("::ffff:") for port in ports}, "RAY_ENABLE" in str(os.environ))
-"""
-    assert run("python", "-c", script, cwd=ROOT).strip().endswith("True {'127.0.0.1'} False")
 
 
 @pytest.mark.parametrize(

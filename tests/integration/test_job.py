@@ -90,13 +90,21 @@ def test_interrupting_stops_the_job_and_all_that_it_started(checkout, shell, clu
     wait_until(lambda: str(checkout) not in run("ps", "axww", "-o", "args", cwd=checkout), "the stage ends")
 
 
-def test_a_ray_of_our_own_is_not_the_one_that_someone_else_started_here(shell, cluster, checkout):
+def test_a_ray_of_our_own_is_not_the_one_that_someone_else_started_here_and_listens_on_this_machine_alone(
+    shell, cluster, checkout
+):
     code = """
+import os, psutil
 from pipelines import cluster
-cluster.connect()
+
+cluster.fan_out(lambda number: number, range(2), "workers that listen, too")
 import ray
 print("nodes", len(ray.nodes()), "of", ray.get_runtime_context().gcs_address)
+family = psutil.Process().children(recursive=True)
+ports = [port for one in family for port in one.net_connections("tcp") if port.status == psutil.CONN_LISTEN]
+print(len(ports) > 3, {port.laddr.ip.removeprefix("::ffff:") for port in ports}, "RAY_ENABLE" in str(os.environ))
 """
     printed = run("python", "-c", code, cwd=checkout, env=shell | {"RAY_TMPDIR": str(cluster.folder)})
     assert "nodes 1 of" in printed
     assert str(cluster.port) not in printed
+    assert printed.strip().endswith("True {'127.0.0.1'} False")

@@ -38,7 +38,7 @@ def echo(*, fps=FPS, batch_size=None, **settings: Any) -> Lifter:
 
 def flat(metres: float) -> Lifter:
     """A MixSTE set by hand: X and Y are `metres` times x and y in screen units, nearly, and Z is 0."""
-    own = lifter(width=16)
+    own = lifter(width=16, depth=1)
     large = 30.0  # beside it, what the norms divide by does not depend on x and y
     with torch.no_grad():
         for name, weights in own.model.named_parameters():

@@ -197,26 +197,42 @@ def test_models_from_elsewhere_have_names_of_their_own(workplace, names):
         write([f"evaluate.models=[{models}]"])
 
 
-@pytest.fixture
-def evaluated(plain, monkeypatch):
+@pytest.fixture(scope="module")
+def report(tmp_path_factory, root):
     """The report of a labelled data set with CPN's 2D: two lifters, a masked network, and one from elsewhere."""
-    labelled = SimpleNamespace(format="h36m")
-    data = SimpleNamespace(**{**plain.data.__dict__, "labelled": labelled})
+    folder, plain = tmp_path_factory.mktemp("report"), load(root / "params.yaml")
     test = replace(sequences((12, 9), seed=1), subjects=("S7", "S7"), actions=("Photo", "Photo"))
-    write_projections(Path("datasets/projections/rig/sample-S7.parquet"), test, detections="CPN")
-    data.split = replace(plain.data.split, test=GroupSettings(("S7",)))
-    extra = (ModelFolder("authors", "elsewhere"),)
-    params = SimpleNamespace(**{**plain.__dict__, "data": data, "evaluate": replace(plain.evaluate, models=extra)})
+    write_projections(folder / "datasets/projections/rig/sample-S7.parquet", test, detections="CPN")
+    split = replace(plain.data.split, test=GroupSettings(("S7",)))
+    data = SimpleNamespace(**{**plain.data.__dict__, "labelled": SimpleNamespace(format="h36m"), "split": split})
+    scoring = replace(plain.evaluate, flip=False, models=(ModelFolder("authors", "elsewhere"),))
+    params = SimpleNamespace(**{**plain.__dict__, "data": data, "evaluate": scoring})
     for name, seed in (("models/scratch", 0), ("models/finetuned", 1), ("elsewhere", 2)):
-        save(Path(name), model(seed))
-    save(Path("models/pretrained"), model(3), kind="masked")
+        save(folder / name, model(seed))
+    save(folder / "models/pretrained", model(3), kind="masked")
     logged, files = {}, []
-    run = SimpleNamespace(log_metrics=logged.update, log_figure=files.append)
-    monkeypatch.setattr(evaluate, "load", lambda: params)
-    monkeypatch.setattr("sys.argv", ["evaluate"])
-    monkeypatch.setattr(evaluate.tracking, "run", lambda *_, **__: nullcontext(run))
-    evaluate.main()
-    return SimpleNamespace(logged=logged, files=files, metrics=json.loads(METRICS.read_text()))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(folder)
+        _replace(patched, params, SimpleNamespace(log_metrics=logged.update, log_figure=files.append))
+        evaluate.main()
+        found = json.loads(METRICS.read_text())
+    return SimpleNamespace(folder=folder, params=params, logged=logged, files=files, metrics=found)
+
+
+def _replace(patched, params, run):
+    """Settings and MLflow's run of an evaluation of all models."""
+    patched.setattr(evaluate, "load", lambda: params)
+    patched.setattr("sys.argv", ["evaluate"])
+    patched.setattr(evaluate.tracking, "run", lambda *_, **__: nullcontext(run))
+
+
+@pytest.fixture
+def evaluated(report, tmp_path, monkeypatch):
+    """A copy of the report and of all that it was made of, in the current folder, in which it can be made again."""
+    shutil.copytree(report.folder, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    _replace(monkeypatch, report.params, SimpleNamespace(log_metrics=lambda _: None, log_figure=lambda _: None))
+    return report
 
 
 def rows(name):

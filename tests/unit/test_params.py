@@ -47,8 +47,9 @@ def test_every_file_of_conf_composes_and_is_valid(workplace: Path, group: str, n
         choices += ["pretrain.keep=last", "finetune.keep=last"]
     if group == "model" and compose(choices).model.step > 1:
         choices += ["pretrain.views=rig"]
-    assert isinstance(write(choices), Params)
-    assert load() == write(choices)
+    params = write(choices)
+    assert isinstance(params, Params)
+    assert load() == params
 
 
 def test_committed_params_are_what_conf_composes(root: Path, workplace: Path):

@@ -1,6 +1,7 @@
 """The sweep without Ray, with real trainings of tiny models: refusals, its folder, what a kill leaves, its report."""
 
 import csv
+import shutil
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -126,16 +127,17 @@ def test_a_sweep_leaves_its_report_and_a_child_a_trial(params, monkeypatch):
     assert all(one.ended == ["FINISHED"] for one in CHILDREN.values())
 
 
-@pytest.mark.parametrize("kill_at", [1, 3, 6])
-def test_a_killed_sweep_goes_on_to_the_same_results_with_nothing_logged_twice(params, monkeypatch, kill_at):
+def test_a_killed_sweep_goes_on_to_the_same_results_with_nothing_logged_twice(params, monkeypatch):
     whole = run(params, monkeypatch)
     logged = [one.epochs for one in CHILDREN.values()]
-    CHILDREN.clear()
-    elsewhere = replace(params, cluster=replace(params.cluster, storage="elsewhere"))
-    with pytest.raises(Killed):
-        run(elsewhere, monkeypatch, kill_at=kill_at)
-    assert run(elsewhere, monkeypatch) == whole
-    assert [one.epochs for one in CHILDREN.values()] == logged
+    for kill_at in (1, 3, 6):
+        CHILDREN.clear()
+        shutil.rmtree(sweep.SWEEP)
+        elsewhere = replace(params, cluster=replace(params.cluster, storage=f"elsewhere-{kill_at}"))
+        with pytest.raises(Killed):
+            run(elsewhere, monkeypatch, kill_at=kill_at)
+        assert run(elsewhere, monkeypatch) == whole, f"killed at report {kill_at}"
+        assert [one.epochs for one in CHILDREN.values()] == logged, f"killed at report {kill_at}"
 
 
 def test_more_trials_go_on_with_a_sweep_and_anything_else_is_another(params):

@@ -5,18 +5,18 @@ from dataclasses import replace
 
 import pytest
 
-from pipelines.params import write
 from pipelines.settings import SweptKey
 from pipelines.sweeping.draws import STARTUP, Draws
 from pipelines.sweeping.space import Space
+from tests.unit.composed import composed
 
 SIZES = (SweptKey("model.width", (16, 24)), SweptKey("model.heads", (3, 4)), SweptKey("model.depth", (1, 2)))
 LR = SweptKey("finetune.optimiser.lr", range=(0.0001, 0.1))
 
 
 @pytest.fixture
-def draws(workplace):
-    params = write()
+def draws():
+    params = composed()
 
     def make(*keys, searcher="optuna", seed=0):
         return Draws(Space(replace(params, sweep=replace(params.sweep, space=keys))), searcher, seed)
