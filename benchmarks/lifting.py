@@ -33,6 +33,7 @@ from mixste.lifter import PRECISIONS, fitting_batch
 from mixste.models import PoseModel, build_model
 from mixste.models.packed import packed
 
+CPU = torch.device("cpu")
 Row = dict[str, float | int | str]
 
 
@@ -40,7 +41,7 @@ def runs_of(model: PoseModel, precisions: list[str]) -> dict[str, Run]:
     """Return the baseline and the model in every precision."""
     runs: dict[str, Run] = {"baseline": partial(lift, PlainMixSTE(model).eval())}
     for name in precisions:
-        runs[name] = partial(lift, packed(model, name), precision=name)
+        runs[name] = partial(lift, packed(model, name, CPU), precision=name)
     return runs
 
 
@@ -50,7 +51,7 @@ def measure(name: str, frames: int, precisions: list[str], rounds: int, most: in
     torch.manual_seed(0)
     model = build_model(settings, joints=17).eval()
     runs = runs_of(model, precisions)
-    for count in sorted({1, min(most, fitting_batch(model))}):
+    for count in sorted({1, min(most, fitting_batch(model, CPU))}):
         found = frames_per_second(runs, random_windows(model, count, frames), rounds=rounds)
         times = {f"{each}, times the baseline": round(found[each] / found["baseline"], 2) for each in precisions}
         rates = {each: round(rate) for each, rate in found.items()}

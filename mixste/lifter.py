@@ -56,11 +56,11 @@ class Lifter:
             raise MixsteError("cannot lift in such batches", found=batch_size, expected="1 window or more")
         self.device = _device(device)
         model = model.to(self.device).eval()
-        self.model = packed(model, precision)
+        self.model = packed(model, precision, self.device)
         self.config = config
         self.skeleton = load_skeleton(config.skeleton)
         self.precision = precision
-        self.batch_size = batch_size or fitting_batch(model)
+        self.batch_size = batch_size or fitting_batch(model, self.device)
         self._flip = torch.tensor(self.skeleton.flip, device=self.device) if flip else None
 
     @classmethod
@@ -227,7 +227,7 @@ def _device(name: str) -> torch.device:
         raise MixsteError("unknown device", found=name, expected="cpu, cuda or auto") from None
 
 
-def fitting_batch(model: PoseModel) -> int:
-    """Return how many windows a model of this size is best given at once where it is."""
-    settings, most = model.settings, _ACTIVATIONS[next(model.parameters()).device.type]
+def fitting_batch(model: PoseModel, device: torch.device) -> int:
+    """Return how many windows a model of this size is best given at once on its device."""
+    settings, most = model.settings, _ACTIVATIONS[device.type]
     return max(1, min(64, most // (settings.frames * model.joints * settings.width)))

@@ -56,15 +56,14 @@ class Bf16Linear(nn.Module):
         return torch.ops.mkldnn._linear_pointwise(x.bfloat16(), self.weight, self.bias, self.then, [], "none")
 
 
-def packed(model: PoseModel, precision: str) -> PoseModel:
-    """Return a model for inference in a precision: itself, or for `bf16` and `int8` on a CPU a copy of packed layers.
+def packed(model: PoseModel, precision: str, device: torch.device) -> PoseModel:
+    """Return a model for inference on its device: itself, or for `bf16` and `int8` on a CPU a copy of packed layers.
 
     One that is packed already stays as it is.
 
     MixsteError for `int8` where that would be slower than float32, or wrong: on a GPU, and on a CPU without 8-bit
     products. `bf16` without such products stays as it is.
     """
-    device = next(model.parameters()).device
     if precision == "fp32" or (precision == "bf16" and not (device.type == "cpu" and has_products("bf16"))):
         return model
     found = device.type if device.type != "cpu" else "" if has_products("int8") else "a CPU without VNNI"

@@ -5,6 +5,8 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import torch
+
 from mixste.lifter import fitting_batch
 from mixste.lifting.source import model_folder
 from mixste.models.checkpoint import load_model
@@ -20,11 +22,11 @@ class Replica:
     def __init__(self, model: str, tracking_uri: str | None, settings: ServeSettings) -> None:
         with model_folder(model, tracking_uri) as folder:
             network, config = load_model(folder)
-        device = "cuda" if settings.gpus_per_replica else "cpu"
+        device = torch.device("cuda" if settings.gpus_per_replica else "cpu")
         network = network.to(device).eval()
-        most, precision = settings.batch or fitting_batch(network), settings.precision
+        most, precision = settings.batch or fitting_batch(network, device), settings.precision
         self._network = Together(network, most=most, precision=precision)
-        self._answering = Answering(self._network, config, device=device, precision=precision, batch_size=most)
+        self._answering = Answering(self._network, config, device=device.type, precision=precision, batch_size=most)
         self._threads = ThreadPoolExecutor(settings.at_once, thread_name_prefix="lift")
         about = {"model": model, "skeleton": config.skeleton, "fps": config.fps, "unit": config.unit}
         self._door = Door(self._lift, about, settings)

@@ -12,6 +12,7 @@ from mixste.models.packed import Bf16Linear, Int8Linear, has_products, packed
 from tests.unit.factories import model
 from tests.unit.lifters import SIZE, lifter, person
 
+CPU = torch.device("cpu")
 shorter = pytest.mark.skipif(
     not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="this CPU cannot even imitate 16-bit products"
 )
@@ -49,14 +50,14 @@ def test_input_of_one_value_is_exact_but_for_the_weights(values):
 @pytest.mark.parametrize("architecture", CLASSES)
 def test_every_lifter_keeps_its_poses_and_its_first_and_last_layer(architecture):
     own = model(architecture=architecture, width=64)
-    inner = packed(own, "int8")
+    inner = packed(own, "int8", CPU)
     kept = [name for name, module in inner.named_modules() if isinstance(module, nn.Linear)]
     assert set(own.input_layers) <= set(kept)
     assert {name for name in kept if name not in own.input_layers} == {
         name for name, module in own.named_modules()
         if isinstance(module, nn.Linear) and f"{name}.".startswith(own.output_layers)
     }  # fmt: skip
-    assert packed(inner, "int8") is inner
+    assert packed(inner, "int8", CPU) is inner
     assert any(isinstance(module, Int8Linear) for module in inner.modules())
     assert not any(isinstance(module, Int8Linear) for module in own.modules())
     keypoints = torch.randn(4, own.settings.frames, own.joints, own.settings.channels) / 2
@@ -95,7 +96,7 @@ def test_a_layer_of_16_bits_is_the_layer_in_bfloat16(bias, then):
 def test_every_lifter_of_16_bits_gives_what_autocast_gives(monkeypatch, architecture):
     monkeypatch.setattr(packing, "has_products", lambda precision: True)
     own = model(architecture=architecture, width=64)
-    inner = packed(own, "bf16")
+    inner = packed(own, "bf16", CPU)
     assert any(isinstance(module, Bf16Linear) for module in inner.modules())
     keypoints = torch.randn(4, own.settings.frames, own.joints, 3) / 2
     exact, found, automatic = (
@@ -107,11 +108,11 @@ def test_every_lifter_of_16_bits_gives_what_autocast_gives(monkeypatch, architec
 def test_bf16_without_its_products_is_left_to_autocast(monkeypatch):
     monkeypatch.setattr(packing, "has_products", lambda precision: False)
     own = model()
-    assert packed(own, "bf16") is own
-    assert packed(own, "fp32") is own
+    assert packed(own, "bf16", CPU) is own
+    assert packed(own, "fp32", CPU) is own
 
 
 def test_a_cpu_without_such_products_is_refused(monkeypatch):
     monkeypatch.setattr(packing.torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_vnni": False})
     with pytest.raises(MixsteError, match=r"cannot lift in int8; found: a CPU without VNNI; .*precision fp32 or bf16"):
-        packed(model(), "int8")
+        packed(model(), "int8", CPU)
