@@ -1,6 +1,7 @@
 """Time the reading and preparing of a data set: `python -m benchmarks.prepare [data=cmu] [--json FILE]`.
 
-Without Ray, in one process: what parsing, posing and preparing cost by themselves. The CMU set is expected in data/cmu.
+Without Ray, in one process: what parsing, posing and preparing cost by themselves, and reading and writing tables. The
+CMU set is expected in data/cmu.
 """
 
 import json
@@ -16,6 +17,8 @@ from omegaconf import OmegaConf
 from mixste.captures.asfamc import bone_ends, find_asf, read_amc, read_asf
 from mixste.captures.bvh import joint_positions, read_bvh
 from mixste.errors import MixsteError
+from mixste.table import read_table
+from mixste.table_writer import write_table
 from mixste.typed import build
 from pipelines.data_settings import DataSettings
 from pipelines.params import compose
@@ -30,7 +33,7 @@ def main() -> None:
     data = build(DataSettings, OmegaConf.to_container(compose(chosen).data), "conf")
     with tempfile.TemporaryDirectory() as folder:
         subjects = find_subjects(data, Path(folder))
-        result = {"data": data.name, **parse(subjects), **prepare(subjects)}
+        result = {"data": data.name, **parse(subjects), **prepare(subjects), **tables(Path(folder), data)}
     result["peak_memory_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     for name, value in result.items():
         print(f"{name:28} {value}")
@@ -87,6 +90,20 @@ def prepare(subjects: list[Subject]) -> dict[str, Any]:
         "frames": frames,
         "prepare_seconds": round(seconds, 2),
         "prepare_frames_per_second": round(frames / seconds),
+    }
+
+
+def tables(folder: Path, data: DataSettings) -> dict[str, Any]:
+    """Read every table that was written, and write what was read."""
+    paths, started = sorted(folder.glob("*.parquet")), time.perf_counter()
+    found = [read_table(path, kind="recordings", skeleton=data.skeleton, fps=data.fps) for path in paths]
+    read = time.perf_counter()
+    rows = sum(write_table(folder / "again.parquet", [columns], metadata) for columns, metadata in found)
+    written = time.perf_counter()
+    return {
+        "parquet_megabytes": round(sum(path.stat().st_size for path in paths) / 1e6, 1),
+        "read_frames_per_second": round(rows / (read - started)),
+        "write_frames_per_second": round(rows / (written - read)),
     }
 
 
