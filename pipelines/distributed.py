@@ -1,6 +1,7 @@
 """Training on Ray Train, with one worker or many: what they report, what fails, and where to go on from."""
 
 import logging
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -75,7 +76,7 @@ def _fit(
     mailbox = ray.remote(num_cpus=0, scheduling_strategy=here)(_Mailbox).remote()
     more = {"mailbox": mailbox, "cores": int(resources["CPU"]), "start": start, "execution": settings.execution}
     trainer = _trainer(loop, {**config, **more}, new, settings, resources)
-    with _delivered(mailbox, on_records), _told_of_room(settings, resources, mailbox):
+    with _delivered(mailbox, on_records), _told_of_room(settings, resources, mailbox), interruptible():
         try:
             result = trainer.fit()
         except ray.train.TrainingFailedError as error:
@@ -87,6 +88,19 @@ def _fit(
     if result.checkpoint or start:
         return result.checkpoint or start
     raise MixsteError(f"training in {place.uri} left no checkpoint", mend="delete the folder and run `dvc repro` again")
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C raise KeyboardInterrupt, as anywhere: Ray Train handles the signal, for ever, and ends the process."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit:
+        raise KeyboardInterrupt from None
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)
 
 
 def _trainer(
