@@ -1,7 +1,8 @@
 """A model over windows and over whole sequences, with test-time flip: used to validate, to evaluate and to lift."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,26 +11,6 @@ from mixste.models import PoseModel
 from mixste.recipe import ModelSettings
 from mixste.sequences import Sequences
 from mixste.windows import Windows, centre, cut, gather, stitch
-
-# Multiply-adds of a forward pass that are worth a core: below, cores wait for each other more than they help.
-# Measured on two: `tiny` (40 million a step) trains as fast on one as on both, `small` (720) 1.2 to 1.4 times faster.
-WORTH_A_CORE = 300e6
-
-
-def cores_worth(macs: float) -> int:
-    """How many cores a forward pass of so many multiply-adds is worth."""
-    return max(1, int(macs // WORTH_A_CORE))
-
-
-@contextmanager
-def threads_worth(macs: float) -> Iterator[None]:
-    """Let torch work on as many of its threads as forward passes of so many multiply-adds are worth."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(min(before, cores_worth(macs)))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
@@ -84,7 +65,7 @@ def lift_windows(
     precision: str = "fp32",
     tell: Callable[[int, int], None] | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Lift the windows of every sequence, a batch at a time: `w t j 3`, metres, camera axes, relative to the root.
+    """Lift the windows of every sequence, a batch at a time: `w t j 3`, metres, camera axes, relative to its root.
 
     With them come the numbers of their frames, `w t`. `overlap` is the number of frames of a window that the next one
     covers again. A model that keeps the centre frame is given a window for every frame instead. `tell` is told after
@@ -106,21 +87,10 @@ def lift_windows(
     return map(lifted, numbers.split(batch_size))
 
 
-def lift_sequences(
-    model: PoseModel,
-    sequences: Sequences,
-    *,
-    flip: Tensor | None,
-    overlap: int = 0,
-    batch_size: int = 64,
-    precision: str = "fp32",
-    tell: Callable[[int, int], None] | None = None,
-) -> Tensor:
-    """Lift every frame of every sequence once, by the windows of `lift_windows`: `n j 3`, as predicted.
+def lift_sequences(model: PoseModel, sequences: Sequences, **how: Any) -> Tensor:
+    """Lift every frame of every sequence once: `n j 3`, metres, camera axes, relative to the root as predicted.
 
-    Where windows overlap, their predictions are blended. Memory holds one batch of windows at a time.
+    `how` is what `lift_windows` takes, by whose windows it is done. Where they overlap, their predictions are blended.
+    Memory holds one batch of windows at a time.
     """
-    windows = lift_windows(
-        model, sequences, flip=flip, overlap=overlap, batch_size=batch_size, precision=precision, tell=tell
-    )
-    return stitch(windows, sequences.frames)
+    return stitch(lift_windows(model, sequences, **how), sequences.frames)

@@ -11,7 +11,7 @@ import torch
 
 from mixste.errors import MixsteError
 from mixste.files import whole_file, whole_folder
-from mixste.inference import cores_worth
+from mixste.hardware import cores_worth
 from mixste.models import MaskedModel, PoseModel, build_masked, build_model
 from mixste.models.checkpoint import WEIGHTS, ModelConfig, read_config, save_model
 from mixste.models.transfer import Transfer, transfer

@@ -163,9 +163,8 @@ class TrainingSettings(Settings):
 class Execution:
     """How a process carries out its steps, which changes what is learned by rounding and by what dropout draws.
 
-    `accumulate` cuts its share of a batch into so many parts, one after the other. `compile` makes fused kernels of a
-    lifter and its loss; masked networks, whose loss draws, stay as they are. `recompute` computes a block's inside
-    again in the backward pass, to the same numbers in less memory.
+    `accumulate` cuts its share of a batch into so many parts, one after the other. `compile` fuses a block's kernels.
+    `recompute` computes a block's inside again in the backward pass, to the same numbers in less memory.
     """
 
     accumulate: int = 1

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from mixste.errors import MixsteError
-from mixste.inference import lift_windows, threads_worth
+from mixste.hardware import threads_worth
+from mixste.inference import lift_windows
 from mixste.memory import memory_peak_gib
 from mixste.models import PoseModel, count_parameters
 from mixste.models.checkpoint import ModelConfig, load_model, read_config
@@ -144,7 +145,7 @@ def test_hash(paths: Sequence[Path], params: Params) -> str:
 def _lift(
     model: PoseModel, sequences: Sequences, params: Params, overlap: int, title: str
 ) -> tuple[Tensor, Tensor, Watch]:
-    """Every frame once and the windows one after the other, on the CPU again, and what that took; a step is a batch."""
+    """Every frame once, the windows one after the other, both on the CPU, and what that took; a batch is a step."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     flip = torch.tensor(load_skeleton(sequences.skeleton).flip, device=device) if params.evaluate.flip else None
     model, sequences, batch_size = model.to(device), sequences.to(device), params.evaluate.batch_size
@@ -157,9 +158,8 @@ def _lift(
 
         parts = list(lift_windows(model, sequences, flip=flip, overlap=overlap, batch_size=batch_size, tell=told))
         watch.frames = sequences.frames
-    frames, windows = stitch(parts, sequences.frames), torch.cat([windows for windows, _ in parts])
-    places = torch.arange(windows.shape[:2].numel(), device=device).view(windows.shape[:2])
-    return frames.cpu(), stitch([(windows, places)], places.numel()).cpu(), watch
+    windows = torch.cat([windows.flatten(0, 1) for windows, _ in parts])
+    return stitch(parts, sequences.frames).cpu(), windows.cpu(), watch
 
 
 def main() -> None:

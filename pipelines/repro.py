@@ -17,7 +17,7 @@ from pipelines import cluster
 from pipelines.params import load
 from pipelines.stage import run
 
-BESIDE = ("pretrain", "scratch")  # both read what `project` writes, neither what the other does
+AT_ONCE = ("pretrain", "scratch")  # both read what `project` writes, neither what the other does
 HEAD_START_S = 20.0  # for the first, which is the longer: two that start at once slow each other
 Steps = Sequence[Sequence[Sequence[str]]]
 
@@ -26,11 +26,13 @@ def reproduce(arguments: Sequence[str]) -> int:
     """Run `dvc repro` and return its exit status; its stages join the named cluster, or one started for them."""
     settings, environment = load().cluster, dict(os.environ)
     steps: Steps = [[arguments]]
-    if not (settings.address or "RAY_ADDRESS" in environment) and (changed := _changed(arguments)):
+    own = not (settings.address or "RAY_ADDRESS" in environment)
+    changed = _changed(arguments) if own else set()
+    if changed is None or changed:
         cluster.connect(dashboard=settings.dashboard)
         environment |= cluster.way_to_join()
-        if not arguments and changed.issuperset(BESIDE) and not settings.gpus_per_worker:
-            steps = [[["project"]], [["--single-item", stage] for stage in BESIDE], [[]]]
+    if changed and changed.issuperset(AT_ONCE) and not arguments and not settings.gpus_per_worker:
+        steps = [[["project"]], [["--single-item", stage] for stage in AT_ONCE], [[]]]
     before = signal.signal(signal.SIGINT, lambda *_: None)  # the stage gets it, too, and says how to go on
     try:
         return next((status for step in steps if (status := _run(step, environment))), 0)
@@ -39,7 +41,7 @@ def reproduce(arguments: Sequence[str]) -> int:
 
 
 def _run(step: Sequence[Sequence[str]], environment: Mapping[str, str]) -> int:
-    """Run `dvc repro` with each of these arguments, soon at once, and wait for all; the first status that is not 0."""
+    """Run a `dvc repro` for each of these arguments, beside each other, to their ends; the first status but 0, or 0."""
     running: list[subprocess.Popen[bytes]] = []
     dvc = ["dvc", "--wait-for-lock"] if len(step) > 1 else ["dvc"]  # each holds it while it reads and writes dvc.lock
     for arguments in step:
@@ -50,13 +52,13 @@ def _run(step: Sequence[Sequence[str]], environment: Mapping[str, str]) -> int:
     return next((status for status in [process.wait() for process in running] if status), 0)
 
 
-def _changed(arguments: Sequence[str]) -> set[str]:
-    """The stages among the targets that are not as DVC last saw them; the arguments, if it cannot be known."""
+def _changed(arguments: Sequence[str]) -> set[str] | None:
+    """The stages among the targets that are not as DVC last saw them; None if it cannot be known what will run."""
     if any(argument.startswith("-") for argument in arguments):  # --force and others run what has not changed
-        return {*arguments}
+        return None
     asked = ["dvc", "status", "--json", *(arguments or ["dvc.yaml"])]  # without a target DVC looks at the study, too
     answer = subprocess.run(asked, capture_output=True, text=True)
-    return {*json.loads(answer.stdout)} if answer.returncode == 0 else {"unknown"}
+    return {*json.loads(answer.stdout)} if answer.returncode == 0 else None
 
 
 def main() -> None:

@@ -64,7 +64,9 @@ def packed(model: PoseModel, precision: str, device: torch.device) -> PoseModel:
     MixsteError for `int8` where that would be slower than float32, or wrong: on a GPU, and on a CPU without 8-bit
     products. `bf16` without such products stays as it is.
     """
-    if precision == "fp32" or (precision == "bf16" and not (device.type == "cpu" and has_products("bf16"))):
+    if precision == "fp32" or any(isinstance(module, Int8Linear | Bf16Linear) for module in model.modules()):
+        return model
+    if precision == "bf16" and not (device.type == "cpu" and has_products("bf16")):
         return model
     found = device.type if device.type != "cpu" else "" if has_products("int8") else "a CPU without VNNI"
     if precision == "int8" and found:
@@ -83,8 +85,6 @@ def _packed(model: PoseModel, kind: type[Int8Linear | Bf16Linear]) -> PoseModel:
         outer = name in model.input_layers or f"{name}.".startswith(model.output_layers)
         if isinstance(module, nn.Linear) and not outer and name.rpartition(".")[0] not in mlps:
             layers[name] = kind(module)
-    if not layers:
-        return model
     copy = deepcopy(model)
     for name, layer in layers.items():
         copy.set_submodule(name, layer)

@@ -81,8 +81,6 @@ class Together(PoseModel):
     def __init__(self, network: PoseModel, *, most: int, precision: str) -> None:
         super().__init__(network.settings, network.joints)
         self.network, self.precision = packed(network, precision, next(network.parameters()).device), precision
-        self.input_layers = tuple(f"network.{name}" for name in network.input_layers)  # type: ignore[misc]
-        self.output_layers = tuple(f"network.{name}" for name in network.output_layers)  # type: ignore[misc]
         self.batcher = Batcher(self._run, most)
 
     def forward(self, keypoints: Tensor) -> Tensor:

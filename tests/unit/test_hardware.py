@@ -3,7 +3,7 @@ import time
 import pytest
 import torch
 
-from mixste.hardware import Stopwatch, memory_peak, peak_flops
+from mixste.hardware import WORTH_A_CORE, Stopwatch, memory_peak, peak_flops, threads_worth
 
 
 def test_the_peak_of_memory_is_of_this_process_and_only_grows():
@@ -45,3 +45,15 @@ def test_gpus_are_known_by_name(monkeypatch, name, bf16, fp32):
     device = torch.device("cuda", 0)
     assert peak_flops(device, "bf16") == (bf16 and pytest.approx(bf16))
     assert peak_flops(device, "fp32") == (fp32 and pytest.approx(fp32))
+
+
+@pytest.mark.parametrize(("worth", "expected"), [(0.1, 1), (2.5, 2), (99, 3)])
+def test_torch_works_on_the_threads_that_work_is_worth_and_then_on_all_again(worth, expected):
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with threads_worth(worth * WORTH_A_CORE):
+            assert torch.get_num_threads() == expected
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mixste.inference import WORTH_A_CORE, lift, lift_sequences, mirror, threads_worth
+from mixste.inference import lift, lift_sequences, mirror
 from tests.unit.factories import FLIP, model, sequences
 
 FLIP_TENSOR = torch.tensor(FLIP)
@@ -136,15 +136,3 @@ def test_lifting_tells_how_many_windows_are_done(output):
     lift_sequences(network, sequences((20,)), flip=None, batch_size=2, tell=lambda *state: told.append(state))
     total = 20 if output == "centre" else 3
     assert told == [(min(done, total), total) for done in range(2, total + 2, 2)]
-
-
-@pytest.mark.parametrize(("worth", "expected"), [(0.1, 1), (2.5, 2), (99, 3)])
-def test_torch_works_on_the_threads_that_work_is_worth_and_then_on_all_again(worth, expected):
-    before = torch.get_num_threads()
-    torch.set_num_threads(3)
-    try:
-        with threads_worth(worth * WORTH_A_CORE):
-            assert torch.get_num_threads() == expected
-        assert torch.get_num_threads() == 3
-    finally:
-        torch.set_num_threads(before)
