@@ -10,6 +10,7 @@ from torch.nn import functional
 from mixste.exporting.facts import INPUT, lengths
 from mixste.inference import keep
 from mixste.models import PoseModel
+from mixste.models.layers import ExactLinear
 
 AXES = {0: "batch", 1: "frames"}
 
@@ -42,11 +43,11 @@ class Bf16Linear(nn.Module):
 
 
 def in_bf16(model: PoseModel) -> PoseModel:
-    """Return a copy of a model whose linear layers are of bf16."""
+    """Return a copy of a model whose linear layers, but the exact ones, are of bf16."""
     copy = deepcopy(model)
-    linears = [name for name, module in copy.named_modules() if isinstance(module, nn.Linear)]
-    for name in linears:
-        copy.set_submodule(name, Bf16Linear(copy.get_submodule(name)))  # type: ignore[arg-type]
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear) and not isinstance(module, ExactLinear):
+            copy.set_submodule(name, Bf16Linear(module))
     return copy
 
 

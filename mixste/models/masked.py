@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mixste.models.base import PoseModel
+from mixste.models.layers import ExactLinear
 
 LIFTER = "lifter."
 
@@ -30,7 +31,7 @@ class MaskedPose(nn.Module):
         self.lifter = lifter
         self.joint_token = nn.Parameter(torch.randn(self.settings.channels))
         self.frame_token = nn.Parameter(torch.randn(self.settings.channels))
-        self.keypoint_head = nn.Linear(self.settings.width, 2)
+        self.keypoint_head = ExactLinear(self.settings.width, 2)
         self.register_state_dict_post_hook(_lifter_names)
         self.register_load_state_dict_pre_hook(_module_names)
 

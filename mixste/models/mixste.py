@@ -13,7 +13,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from mixste.models.base import PoseModel
-from mixste.models.layers import Block
+from mixste.models.layers import Block, ExactLinear
 from mixste.recipe import ModelSettings
 
 
@@ -33,7 +33,7 @@ class MixSTE(PoseModel):
                 for rate in rates
             )
 
-        self.embed = nn.Linear(settings.channels, width)
+        self.embed = ExactLinear(settings.channels, width)
         self.joint_position = nn.Parameter(torch.zeros(1, joints, width))
         self.frame_position = nn.Parameter(torch.zeros(1, settings.frames, width))
         self.spatial_blocks = blocks("space")
@@ -41,7 +41,7 @@ class MixSTE(PoseModel):
         self.spatial_norm = nn.LayerNorm(width, eps=1e-6)
         self.temporal_norm = nn.LayerNorm(width, eps=1e-6)
         self.head_norm = nn.LayerNorm(width)
-        self.head = nn.Linear(width, 3)
+        self.head = ExactLinear(width, 3)
 
     def forward(self, keypoints: Tensor) -> Tensor:
         """Lift `b t j c` to `b t j 3`, for any t up to the model's number of frames."""
@@ -51,11 +51,11 @@ class MixSTE(PoseModel):
         """Encode `b t j c` as `b t j width`."""
         self.check(keypoints)
         x = self.embed(keypoints)
-        x = x + self.joint_position.to(x.dtype)
+        x = x + self.joint_position
         for depth, (spatial, temporal) in enumerate(zip(self.spatial_blocks, self.temporal_blocks, strict=True)):
             x = spatial(x, self.spatial_norm)
             if depth == 0:
-                x = x + rearrange(self.frame_position[:, : x.shape[1]], "one t c -> one t 1 c").to(x.dtype)
+                x = x + rearrange(self.frame_position[:, : x.shape[1]], "one t c -> one t 1 c")
             x = temporal(x, self.temporal_norm)
         return x
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mixste.models.base import PoseModel
-from mixste.models.layers import Attention
+from mixste.models.layers import Attention, ExactLinear
 from mixste.recipe import ModelSettings
 
 EPSILON = 1e-6
@@ -68,10 +68,10 @@ class BatchNorm(nn.BatchNorm1d):
 class Dense(nn.Module):
     """Linear, batch norm, leaky ReLU, dropout."""
 
-    def __init__(self, given: int, width: int, dropout: float) -> None:
+    def __init__(self, linear: nn.Linear, dropout: float) -> None:
         super().__init__()
-        self.linear = nn.Linear(given, width)
-        self.norm = BatchNorm(width)
+        self.linear = linear
+        self.norm = BatchNorm(linear.out_features)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -85,8 +85,8 @@ class PoseEmbedding(nn.Module):
     def __init__(self, settings: ModelSettings, joints: int) -> None:
         super().__init__()
         hidden = 2 * settings.width
-        self.first = Dense(joints * settings.channels, hidden, settings.dropout)
-        self.inner = nn.Sequential(*(Dense(hidden, hidden, settings.dropout) for _ in range(2)))
+        self.first = Dense(ExactLinear(joints * settings.channels, hidden), settings.dropout)
+        self.inner = nn.Sequential(*(Dense(nn.Linear(hidden, hidden), settings.dropout) for _ in range(2)))
         self.last = nn.Linear(hidden, settings.width)
 
     def forward(self, keypoints: Tensor) -> Tensor:
@@ -181,7 +181,7 @@ class PoseHead(nn.Module):
         super().__init__()
         self.joints = joints
         self.norm = BatchNorm(width)
-        self.linear = nn.Linear(width, joints * values)
+        self.linear = ExactLinear(width, joints * values)
 
     def forward(self, x: Tensor) -> Tensor:
         """`b t c -> b t j values`."""
@@ -195,7 +195,6 @@ class PSTMO(PoseModel):
     """
 
     head_prefixes = ("reduce.", "sequence_head.", "head.")
-    input_layers = ("encoder.embed.first.linear",)
     output_layers = ("sequence_head.linear.", "head.linear.")
 
     def __init__(self, settings: ModelSettings, joints: int) -> None:

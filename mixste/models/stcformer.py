@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mixste.models.base import PoseModel
-from mixste.models.layers import Axis, mix, rows
+from mixste.models.layers import Axis, ExactLinear, mix, rows
 from mixste.recipe import ModelSettings
 
 # As released; in space it was 0.001 once (issue 2 of the authors' repository).
@@ -130,9 +130,9 @@ class STCFormer(PoseModel):
 
     def __init__(self, settings: ModelSettings, joints: int) -> None:
         super().__init__(settings, joints)
-        self.embed = nn.Linear(settings.channels, settings.width, bias=False)
+        self.embed = ExactLinear(settings.channels, settings.width, bias=False)
         self.blocks = nn.ModuleList(STCBlock(settings, joints, self.variant) for _ in range(settings.depth))
-        self.head = nn.Linear(settings.width, 3, bias=False)
+        self.head = ExactLinear(settings.width, 3, bias=False)
 
     def forward(self, keypoints: Tensor) -> Tensor:
         """Lift `b t j c` to `b t j 3`, for any t up to the model's number of frames."""

@@ -6,7 +6,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mixste.errors import MixsteError
 from mixste.models import CLASSES, MixSTE, count_parameters
-from mixste.models.layers import LONG, SHORT, DropPath, attend
+from mixste.models.layers import LONG, SHORT, DropPath, ExactLinear, attend
 from mixste.recipe import ARCHITECTURES
 from tests.unit.factories import model, model_settings
 
@@ -120,6 +120,21 @@ def test_the_gradient_reaches_every_parameter():
 def test_equal_seeds_give_equal_models():
     first, second = model(3).state_dict(), model(3).state_dict()
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("architecture", CLASSES)
+def test_autocast_leaves_keypoints_and_what_a_network_gives_in_float32(architecture):
+    lifter = model(architecture=architecture)
+    ends = [module for module in lifter.modules() if isinstance(module, ExactLinear)]
+    seen = []
+    for end in ends:
+        end.register_forward_hook(lambda layer, given, found: seen.append((layer, given[0].float(), found)))
+    given = keypoints() + 0.001
+    with torch.autocast("cpu", torch.bfloat16):
+        lifter.outputs(given)
+    assert [layer for layer, _, _ in seen] == ends
+    assert torch.equal(seen[0][1].flatten(), given.flatten())
+    assert all(torch.equal(found, functional.linear(inputs, layer.weight, layer.bias)) for layer, inputs, found in seen)
 
 
 @pytest.mark.parametrize("tokens", [3, SHORT + 1, LONG + 1])
