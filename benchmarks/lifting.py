@@ -4,9 +4,9 @@
         [--most 4]
     python -m benchmarks.lifting --start models/finetuned
 
-MixSTE with drawn weights and windows, no flip averaging: one window at once, as a clip has it, and as many as `Lifter`
-takes of a long video, but no more than `--most`. The median of the rounds counts. `--start MODEL`: instead, what
-`mixste lift` of one frame takes from the command to its end.
+MixSTE with drawn weights and windows, no flip averaging, in a process like that of `mixste lift`: one window at once,
+as a clip has it, and as many as `Lifter` takes of a long video, but no more than `--most`. The median of the rounds
+counts. `--start MODEL`: instead, what `mixste lift` of one frame takes from the command to its end.
 """
 
 import argparse
@@ -30,6 +30,7 @@ from mixste.exporting.parity import Run, random_windows
 from mixste.exporting.speed import frames_per_second
 from mixste.inference import lift
 from mixste.lifter import PRECISIONS, fitting_batch
+from mixste.memory import keep_freed
 from mixste.models import PoseModel, build_model
 from mixste.models.packed import packed
 
@@ -88,6 +89,7 @@ def main() -> None:
         print(f"mixste lift, one frame: {start(chosen.start, chosen.rounds):.2f} s")
         return
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}\n")
+    keep_freed()
     rows: list[Row] = []
     for frames in chosen.frames:
         for row in measure(chosen.model, frames, chosen.precisions, chosen.rounds, chosen.most):

@@ -4,8 +4,9 @@
         [--steps 8] [--repeats 5] [--variants bf16 compiled ...] [--json FILE]
 
 Variants: fp32, bf16, compiled (bf16), recompute (bf16, compiled). Each repeat takes so many steps of each in turn; the
-median counts. The objective is that of pre-training: windows are drawn, mirrored and corrupted in the step. The
-baseline computes in fp32, on a GPU with TF32 products. Nothing of Ray or DVC is needed.
+median counts, without the validation that ends an epoch of ours. The objective is that of pre-training: windows are
+drawn, mirrored and corrupted in the step. The baseline computes in fp32, on a GPU with TF32 products. Nothing of Ray or
+DVC is needed.
 """
 
 import argparse
@@ -91,27 +92,32 @@ def trainer(model: ModelSettings, data: Sequences, batch: int, steps: int, **cha
     return Trainer(network, OBJECTIVE, data, data.select([0]), every, flip=SKELETON.flip, seed=0, **changes)
 
 
-def plain(model: ModelSettings, data: Sequences, batch: int, steps: int, device: torch.device) -> Iterator[None]:
-    """So many steps of the baseline each time it is asked."""
-    own = trainer(model, data, batch, steps, device=device, precision="fp32")
-    stepping = train(PlainMixSTE(own.model).to(device), OBJECTIVE, own.batches, 1e-4)
+def own_steps(own: Trainer) -> Iterator[float]:
+    """Seconds of an epoch's steps each time it is asked."""
+    for record in own.epochs():
+        yield own.steps_per_epoch * record["step_seconds"]
+
+
+def plain_steps(own: Trainer) -> Iterator[float]:
+    """Seconds of as many steps of the baseline, with the same weights and data."""
+    stepping = train(PlainMixSTE(own.model).to(own.device), OBJECTIVE, own.batches, 1e-4)
     while True:
-        for _ in range(steps):
+        started = time.perf_counter()
+        for _ in range(own.steps_per_epoch):
             next(stepping)
-        yield
+        if own.device.type == "cuda":
+            torch.cuda.synchronize(own.device)
+        yield time.perf_counter() - started
 
 
-def repeated(measured: Measured, epochs: Iterator[object], device: torch.device) -> None:
+def repeated(measured: Measured, epochs: Iterator[float], device: torch.device) -> None:
     """Take one repeat's steps and note what they took."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     torch.backends.cuda.matmul.allow_tf32 = measured.name == "baseline"
-    started = time.perf_counter()
-    next(epochs)
+    took = next(epochs)
     if device.type == "cuda":
-        torch.cuda.synchronize(device)
         measured.memory = max(measured.memory, torch.cuda.max_memory_allocated(device) / GIB)
-    took = time.perf_counter() - started
     if measured.first:
         measured.seconds.append(took)
     measured.first = measured.first or took
@@ -138,7 +144,7 @@ def report(all_measured: list[Measured], device: torch.device, macs: int) -> lis
         mfu = f"{row['mfu']:.0%}" if peak else ""
         memory = f"{each.memory:.1f}" if each.memory else ""
         print(
-            f"| {each.name} | {each.batch} | {each.rate:,.1f} | {row['times_baseline']:.2f} | {flops / 1e12:,.1f} "
+            f"| {each.name} | {each.batch} | {each.rate:.3g} | {row['times_baseline']:.2f} | {flops / 1e12:,.1f} "
             f"| {mfu} | {memory} | {each.first:.1f} |"
         )
     return rows
@@ -160,12 +166,11 @@ def main() -> None:
     model = replace(find(chosen.model)[0], frames=chosen.frames)
     data, device, steps = motion(chosen.frames), chosen.device, chosen.steps
     batch = chosen.baseline_batch or chosen.batch
-    runs: list[tuple[Measured, Iterator[object]]] = [
-        (Measured("baseline", "fp32", batch, steps), plain(model, data, batch, steps, device))
-    ]
+    baseline = plain_steps(trainer(model, data, batch, steps, device=device, precision="fp32"))
+    runs = [(Measured("baseline", "fp32", batch, steps), baseline)]
     for name in chosen.variants:
         own = trainer(model, data, chosen.batch, steps, device=device, **VARIANTS[name])
-        runs.append((Measured(name, str(VARIANTS[name]["precision"]), chosen.batch, steps), own.epochs()))
+        runs.append((Measured(name, str(VARIANTS[name]["precision"]), chosen.batch, steps), own_steps(own)))
     for _ in range(chosen.repeats + 1):
         for measured, epochs in runs:
             repeated(measured, epochs, device)

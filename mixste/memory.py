@@ -1,11 +1,24 @@
-"""The most memory that a process held; no torch here, so that tasks without tensors can say it, too."""
+"""A process's memory: the most that it held, and who keeps what is freed; no torch here, for tasks without tensors."""
 
+import ctypes
 import resource
 import sys
 from pathlib import Path
 
 GIB = 2**30
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of <malloc.h>
+
+
+def keep_freed() -> None:
+    """Let this process keep what tensors free, for the next ones, until it ends; with glibc only.
+
+    Else large ones are handed back to the system page by page, and cleared anew: a quarter of the time of lifting with
+    a large model of 8 bits. It holds for the whole process, so it is for those who own theirs.
+    """
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        libc.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+        libc.mallopt(_MMAP_THRESHOLD, GIB)
 
 
 def reset_memory_peak() -> bool:

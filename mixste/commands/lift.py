@@ -36,8 +36,10 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace) -> None:
     """Lift the people asked for and write every file; what will not work is refused as soon as that can be known."""
     from mixste.detections import tracks
+    from mixste.memory import keep_freed
     from mixste.video import is_video
 
+    keep_freed()
     check(options)
     video = is_video(options.input)
     lifter = _lifter(options)

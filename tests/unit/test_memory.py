@@ -1,3 +1,4 @@
+import platform
 import subprocess
 import sys
 
@@ -38,3 +39,35 @@ def test_without_proc_the_peak_is_since_the_process_began(monkeypatch, tmp_path)
     monkeypatch.setattr(memory, "CLEAR", tmp_path / "none" / "clear_refs")
     assert not reset_memory_peak()
     assert 0.01 < memory_peak_gib() < 64
+
+
+FREED = """
+import sys
+import numpy as np
+from mixste.memory import GIB, STATUS, keep_freed
+def resident():
+    return next(int(line.split()[1]) * 1024 / GIB for line in STATUS.read_text().splitlines() if "VmRSS" in line)
+if sys.argv[1:]:
+    keep_freed()
+before = resident()
+held = np.ones(2**25)  # a quarter of a GiB
+del held
+print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or platform.libc_ver()[0] != "glibc", reason="glibc's allocator alone")
+def test_a_process_that_asks_for_it_keeps_what_is_freed():
+    found = [
+        float(subprocess.run([sys.executable, "-c", FREED, *asks], capture_output=True, text=True, check=True).stdout)
+        for asks in ([], ["keep"])
+    ]
+    assert found[0] < 0.1
+    assert found[1] > 0.15
+
+
+def test_elsewhere_than_with_glibc_nothing_is_kept(monkeypatch):
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: object())
+    memory.keep_freed()
+    monkeypatch.setattr(memory.sys, "platform", "darwin")
+    memory.keep_freed()
