@@ -142,7 +142,7 @@ def _drift(b: int, t: int, j: int, device: torch.device, generator: Generator) -
     at_keys = torch.where(is_gaussian, gaussian, uniform)
     flat = rearrange(at_keys, "b k j c -> b (j c) k")
     smooth = functional.interpolate(flat, size=t, mode="linear", align_corners=True)
-    return rearrange(smooth, "b (j c) t -> b t j c", j=j)
+    return rearrange(smooth, "b (j c) t -> b t j c", j=j).contiguous()
 
 
 @cache
