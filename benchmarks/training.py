@@ -3,8 +3,8 @@
     python -m benchmarks.training [--model base] [--frames 243] [--device cuda] [--batch 32] [--baseline-batch 16]
         [--steps 8] [--repeats 5] [--variants bf16 compiled ...] [--json FILE]
 
-Variants: fp32, bf16, compiled (bf16), recompute (bf16, compiled). Each repeat takes so many steps of each in turn; the
-median counts, without the validation that ends an epoch of ours. The objective is that of pre-training: windows are
+Variants: fp32, bf16, fused (fp32, compiled), compiled (bf16), recompute (bf16, compiled). Each repeat takes so many
+steps of each in turn; the median counts, without the validation that ends an epoch of ours. The objective is that of pre-training: windows are
 drawn, mirrored and corrupted in the step. The baseline computes in fp32, on a GPU with TF32 products. Nothing of Ray or
 DVC is needed.
 """
@@ -37,6 +37,7 @@ SKELETON, FPS, CLIPS = load_skeleton("h36m17"), 50.0, 64
 VARIANTS = {
     "fp32": {"precision": "fp32"},
     "bf16": {"precision": "bf16"},
+    "fused": {"precision": "fp32", "execution": Execution(compile=True)},
     "compiled": {"precision": "bf16", "execution": Execution(compile=True)},
     "recompute": {"precision": "bf16", "execution": Execution(compile=True, recompute=True)},
 }

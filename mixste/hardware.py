@@ -1,5 +1,8 @@
 """What a device gives: cores and who is worth them, seconds spent, the most memory held, operations a second."""
 
+import os
+import shutil
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +10,7 @@ from typing import Any
 
 import torch
 
+from mixste.errors import MixsteError
 from mixste.memory import GIB, memory_peak_gib
 
 # Dense tensor-core bf16 and plain fp32, TFLOP/s, from the makers' data sheets; longer names first.
@@ -71,6 +75,21 @@ class Stopwatch:
         mark = torch.cuda.Event(enable_timing=True)
         mark.record()
         return mark
+
+
+def refuse_without_compiler(device: torch.device) -> None:
+    """Raise MixsteError where `torch.compile` would not find the compiler that it gives its kernels to."""
+    if device.type == "cuda":
+        names = [os.environ["CC"]] if "CC" in os.environ else ["gcc", "clang"]
+    else:
+        names = [os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")]
+    if not any(map(shutil.which, names)):
+        raise MixsteError(
+            "cannot compile the network",
+            found=f"no {' or '.join(names)} on {os.uname().nodename}",
+            expected="a compiler, which torch.compile calls",
+            mend="install it (Debian: apt install g++), or set cluster.compile=false",
+        )
 
 
 def memory_peak(device: torch.device) -> float:

@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mixste.batches import Batches, Share, Validation, View
 from mixste.errors import MixsteError
-from mixste.hardware import Stopwatch, memory_peak, peak_flops
+from mixste.hardware import Stopwatch, memory_peak, peak_flops, refuse_without_compiler
 from mixste.inference import autocast
 from mixste.models import MaskedModel, PoseModel, compile_blocks, recompute_blocks
 from mixste.models.layers import paths_drawn
@@ -92,6 +92,7 @@ class Trainer:
         self.kept = _copy(self.model)
         self._drawing, self._operations = Stopwatch(device), self._count_operations()
         if execution.compile:
+            refuse_without_compiler(device)
             compile_blocks(self.model)
         if execution.recompute:
             recompute_blocks(self.model)

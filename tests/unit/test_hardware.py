@@ -3,7 +3,17 @@ import time
 import pytest
 import torch
 
-from mixste.hardware import WORTH_A_CORE, Stopwatch, memory_peak, peak_flops, threads_worth
+from mixste.errors import MixsteError
+from mixste.hardware import (
+    WORTH_A_CORE,
+    Stopwatch,
+    memory_peak,
+    peak_flops,
+    refuse_without_compiler,
+    threads_worth,
+)
+from mixste.recipe import Execution
+from tests.unit.factories import trainer
 
 
 def test_the_peak_of_memory_is_of_this_process_and_only_grows():
@@ -57,3 +67,28 @@ def test_torch_works_on_the_threads_that_work_is_worth_and_then_on_all_again(wor
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("device", "variable", "compiler"), [("cpu", "CXX", "g++"), ("cuda", "CC", "gcc")])
+def test_compiling_without_a_compiler_is_refused_before_anything_runs(
+    monkeypatch, tmp_path, device, variable, compiler
+):
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv(variable, raising=False)
+    with pytest.raises(MixsteError, match=rf"cannot compile.*no {compiler[:3]}.*apt install.*cluster.compile=false"):
+        refuse_without_compiler(torch.device(device))
+    own = tmp_path / "mine"
+    own.touch(0o755)
+    monkeypatch.setenv(variable, str(own))
+    refuse_without_compiler(torch.device(device))
+    monkeypatch.delenv(variable)
+    own.rename(tmp_path / compiler)
+    refuse_without_compiler(torch.device(device))
+
+
+def test_a_trainer_that_shall_compile_asks_for_a_compiler(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CXX", "none")
+    with pytest.raises(MixsteError, match="cannot compile the network; found: no none on"):
+        trainer(execution=Execution(compile=True))
