@@ -1,8 +1,8 @@
 """The `.onnx` file, in one piece, by torch's exporter that goes by torch.export; run by onnxruntime.
 
 bf16 is how weights are stored: onnxruntime multiplies no bf16 on a CPU, and makes them float32 when it loads them. int8
-is onnxruntime's dynamic quantisation: weights of 8 bits, activations made so as they come. The first layer and the last
-stay float32: they cost next to nothing, and half of the error would be theirs.
+is onnxruntime's dynamic quantisation: weights of 8 bits, activations made so as they come. In both the first layer and
+the last stay float32: they cost next to nothing, and half of the error would be theirs.
 """
 
 import logging
@@ -63,15 +63,15 @@ class Runner:
         return torch.from_numpy(self._session.run([OUTPUT], {INPUT: keypoints.numpy()})[0])
 
 
-def _products(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """Return the matrix products with weights, from input to output."""
+def _inner_products(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """Return the matrix products with weights, but for the first and the last."""
     weights = {tensor.name for tensor in graph.initializer}
-    return [node for node in graph.node if node.op_type in ("MatMul", "Gemm") and node.input[1] in weights]
+    return [node for node in graph.node if node.op_type in ("MatMul", "Gemm") and node.input[1] in weights][1:-1]
 
 
 def _store_bf16(graph: onnx.GraphProto) -> None:
     """Replace the weights of matrix products by bf16 ones that are cast to float32 before they are used."""
-    used = {node.input[1] for node in _products(graph)}
+    used = {node.input[1] for node in _inner_products(graph)}
     for tensor in [each for each in graph.initializer if each.name in used]:
         rounded = torch.from_numpy(numpy_helper.to_array(tensor).copy()).bfloat16()
         name, raw = tensor.name, rounded.view(torch.int16).numpy().tobytes()
@@ -85,7 +85,7 @@ def _quantised(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Return the model with weights and activations of 8 bits, both unsigned: CPUs without VNNI overflow otherwise."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    _, *inner, _ = (node.name for node in _products(proto.graph))
+    inner = [node.name for node in _inner_products(proto.graph)]
     with TemporaryDirectory(prefix="mixste-") as place, _quiet():
         out = Path(place) / "int8.onnx"
         quantize_dynamic(proto, out, nodes_to_quantize=inner, per_channel=True, weight_type=QuantType.QUInt8)
