@@ -79,6 +79,7 @@ def test_interrupting_stops_the_job_and_all_that_it_started(checkout, shell, clu
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests in a shell's background ignore it
     )
     assert process.stdout is not None
     for line in process.stdout:
