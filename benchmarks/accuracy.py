@@ -124,6 +124,8 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     axes.set(
         xlabel="seconds of training since nothing, compiling included", ylabel="validation MPJPE, mm", yscale="log"
     )
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
     axes.legend()
     figure.savefig(path, dpi=120)
 
