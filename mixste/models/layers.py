@@ -20,7 +20,7 @@ else:
     few_tokens = None  # type: ignore[assignment]
 
 Axis = Literal["space", "time"]
-FEW, SHORT, LONG = 32, 64, 128  # tokens
+FEW, SHORT = 32, 64  # tokens
 WIDEST = 128  # head, for few tokens
 SPLIT = "b r n (three h d) -> three (b r) h n d"
 JOIN = "(b r) h n d -> b r n (h d)"
@@ -53,16 +53,20 @@ def attend(query: Tensor, key: Tensor, value: Tensor, scale: float, dropout: flo
     """Softmax attention over the third axis of `r h n d`; `dropout` is the share of its weights that is dropped.
 
     The fused kernel wins on a GPU and on long fp32 sequences. Elsewhere explicit products do: over few tokens in fp32
-    whatever the precision, because a CPU's bf16 softmax costs more than its products save.
+    whatever the precision, because a CPU's bf16 softmax costs more than its products save. What is smaller is scaled,
+    the products of few tokens or the queries of many. `benchmarks.attention` measures it.
     """
     tokens = query.shape[-2]
     fused = query.device.type != "cpu" or torch.compiler.is_exporting()  # exported: one way for all lengths
-    if fused or (tokens > LONG and query.dtype == torch.float32):
+    if fused or (tokens > SHORT and query.dtype == torch.float32):
         return functional.scaled_dot_product_attention(query, key, value, scale=scale, dropout_p=dropout)
     with torch.autocast("cpu", enabled=False):
         if tokens <= SHORT:
             query, key, value = query.float(), key.float(), value.float()
-        return functional.dropout(((query * scale) @ key.mT).softmax(dim=-1), dropout, dropout > 0) @ value
+            scores = query @ key.mT * scale
+        else:
+            scores = (query * scale) @ key.mT
+        return functional.dropout(scores.softmax(dim=-1), dropout, dropout > 0) @ value
 
 
 class ExactLinear(nn.Linear):
