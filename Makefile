@@ -27,7 +27,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@test -n '$(PYTHON)' || { echo 'error: no Python 3.11 to 3.13 found; name one: make install PYTHON=/path/to/python' >&2; exit 1; }
 	@echo 'installing into $(VENV): about 2 GB, two to eight minutes (torch for CUDA is larger; TORCH_INDEX in the Makefile)'
 	@$(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/python -m pip install --quiet --progress-bar on --disable-pip-version-check \
+	@$(VENV)/bin/python -m pip install --quiet --progress-bar on --disable-pip-version-check --use-pep517 \
 		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints.txt -e '.[dev]'
 	@touch $@
 

@@ -8,11 +8,11 @@ What a linear layer gives, `1 r n (3 h d)`, is mixed among n tokens, r so that t
 """
 
 import argparse
-import json
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain, product
 from pathlib import Path
 
 import torch
@@ -20,11 +20,11 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn import functional
 
+from benchmarks.table import Row, tell
 from mixste.inference import autocast
 from mixste.models.layers import mix
 
 Way = Callable[[Tensor, int, float], Tensor]
-Row = dict[str, float | int | str]
 
 
 def plain(qkv: Tensor, heads: int, scale: float) -> Tensor:
@@ -56,12 +56,11 @@ def seconds(way: Way, qkv: Tensor, heads: int, precision: str, *, both: bool) ->
     return time.perf_counter() - started
 
 
-def measure(tokens: int, precision: str, chosen: argparse.Namespace) -> list[Row]:
-    """A row of milliseconds for forward, and one for both directions."""
+def measure(tokens: int, precision: str, chosen: argparse.Namespace) -> Iterator[Row]:
+    """Yield a row of milliseconds for forward, and one for both directions."""
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
     shape = (1, max(1, chosen.all // tokens), tokens, 3 * chosen.width)
     qkv = torch.randn(shape, device=chosen.device).to(kind).requires_grad_()
-    rows: list[Row] = []
     for both in (False, True):
         taken: dict[str, list[float]] = {name: [] for name in WAYS}
         for _ in range(chosen.rounds + 1):
@@ -70,8 +69,7 @@ def measure(tokens: int, precision: str, chosen: argparse.Namespace) -> list[Row
         medians = {name: round(1000 * statistics.median(each[1:]), 3) for name, each in taken.items()}
         beside = round(min(medians["plain"], medians["torch"]) / medians["ours"], 2)
         direction = "both" if both else "forward"
-        rows.append({"tokens": tokens, "precision": precision, "passes": direction, **medians, "best / ours": beside})
-    return rows
+        yield {"tokens": tokens, "precision": precision, "passes": direction, **medians, "best / ours": beside}
 
 
 def _wait(values: Tensor) -> None:
@@ -95,16 +93,8 @@ def main() -> None:
     print(
         f"{machine}, torch {torch.__version__}, {torch.get_num_threads()} threads, C={chosen.width}, H={chosen.heads}\n"
     )
-    rows: list[Row] = []
-    for precision in chosen.precisions:
-        for tokens in chosen.tokens:
-            for row in measure(tokens, precision, chosen):
-                if not rows:
-                    print("|", " | ".join(row), "|\n|", " | ".join("---" for _ in row), "|", sep="")
-                print("|", " | ".join(map(str, row.values())), "|", flush=True)
-                rows.append(row)
-    if chosen.json:
-        chosen.json.write_text(json.dumps(rows, indent=2) + "\n")
+    asked = product(chosen.precisions, chosen.tokens)
+    tell(chain.from_iterable(measure(tokens, precision, chosen) for precision, tokens in asked), chosen.json)
 
 
 if __name__ == "__main__":

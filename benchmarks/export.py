@@ -8,7 +8,6 @@ Every file lifts the same windows in turns; speeds are medians.
 """
 
 import argparse
-import json
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +15,7 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import Tensor
 
+from benchmarks.table import Row, tell
 from mixste.costs import find
 from mixste.exporting import onnx_file, torch_file
 from mixste.exporting.facts import describe
@@ -28,7 +28,6 @@ from mixste.sequences import read_sequences
 from mixste.windows import gather
 
 FORMATS = {"onnx": onnx_file, "pt2": torch_file}
-Row = dict[str, float | str]
 
 
 def model_of(name: str) -> tuple[PoseModel, ModelConfig]:
@@ -112,11 +111,7 @@ def main() -> None:
     chosen = parser.parse_args()
     rows = measure(*model_of(chosen.model), chosen.data, chosen.windows, chosen.rounds)
     print(f"{chosen.model}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}\n")
-    print("|", " | ".join(rows[0]), "|\n|", " | ".join("---" for _ in rows[0]), "|", sep="")
-    for row in rows:
-        print("|", " | ".join(str(value) for value in row.values()), "|")
-    if chosen.json:
-        chosen.json.write_text(json.dumps(rows, indent=2) + "\n")
+    tell(rows, chosen.json)
 
 
 if __name__ == "__main__":

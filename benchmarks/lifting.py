@@ -13,7 +13,6 @@ projections, no flip; bf16 packed as on a CPU that multiplies it, whether this o
 """
 
 import argparse
-import json
 import statistics
 import subprocess
 import sys
@@ -29,6 +28,7 @@ import numpy as np
 import torch
 
 from benchmarks.baseline import PlainMixSTE
+from benchmarks.table import Row, tell
 from mixste.costs import find
 from mixste.exporting.parity import Run, random_windows
 from mixste.exporting.speed import frames_per_second
@@ -42,7 +42,6 @@ from mixste.models.packed import packed
 from mixste.sequences import read_sequences
 
 CPU = torch.device("cpu")
-Row = dict[str, float | int | str]
 
 
 def runs_of(model: PoseModel, precisions: list[str]) -> dict[str, Run]:
@@ -68,7 +67,7 @@ def measure(name: str, frames: int, precisions: list[str], rounds: int, most: in
 
 def errors(folder: Path, tables: list[Path], precisions: list[str]) -> Iterator[Row]:
     """Yield a row for each precision, in millimetres."""
-    has_products = packing.has_products
+    has_products = packing.has_products  # what this CPU lacks in bf16 it imitates
     packing.has_products = lambda precision: precision == "bf16" or has_products(precision)
     model, config = load_model(folder)
     data = read_sequences(tables, skeleton=config.skeleton, fps=config.fps)
@@ -123,14 +122,7 @@ def main() -> None:
         found = chain.from_iterable(
             measure(chosen.model, frames, chosen.precisions, chosen.rounds, chosen.most) for frames in chosen.frames
         )
-    rows: list[Row] = []
-    for row in found:
-        if not rows:
-            print("|", " | ".join(row), "|\n|", " | ".join("---" for _ in row), "|", sep="")
-        print("|", " | ".join(map(str, row.values())), "|", flush=True)
-        rows.append(row)
-    if chosen.json:
-        chosen.json.write_text(json.dumps(rows, indent=2) + "\n")
+    tell(found, chosen.json)
 
 
 if __name__ == "__main__":

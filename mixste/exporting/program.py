@@ -10,7 +10,7 @@ from torch.nn import functional
 from mixste.exporting.facts import INPUT, lengths
 from mixste.inference import keep
 from mixste.models import PoseModel
-from mixste.models.layers import ExactLinear
+from mixste.models.layers import inexact_linears
 
 AXES = {0: "batch", 1: "frames"}
 
@@ -45,9 +45,8 @@ class Bf16Linear(nn.Module):
 def in_bf16(model: PoseModel) -> PoseModel:
     """Return a copy of a model whose linear layers, but the exact ones, are of bf16."""
     copy = deepcopy(model)
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Linear) and not isinstance(module, ExactLinear):
-            copy.set_submodule(name, Bf16Linear(module))
+    for name, linear in inexact_linears(model):
+        copy.set_submodule(name, Bf16Linear(linear))
     return copy
 
 

@@ -12,8 +12,8 @@ class PoseModel(nn.Module):
     """2D keypoints `b t j c` (screen units, c = 2 or 3) to 3D joints (metres, camera axes).
 
     `forward` gives `b t j 3`, or `b 1 j 3` where the architecture lifts only the centre frame. `head_prefixes` names
-    the parameters that exist for the 3D output alone: masked pre-training does not give them; `output_layers`
-    begin the names of the layers that give the output's numbers.
+    the parameters that exist for the 3D output alone: masked pre-training does not give them;
+    `output_layers` begin the names of the layers that give the output's numbers.
     """
 
     head_prefixes: ClassVar[tuple[str, ...]]

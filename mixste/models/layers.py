@@ -83,6 +83,13 @@ class ExactLinear(nn.Linear):
             return super().forward(x.float())
 
 
+def inexact_linears(model: nn.Module) -> Iterator[tuple[str, nn.Linear]]:
+    """The linear layers that may be packed or stored in fewer bits, by their names."""
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear) and not isinstance(module, ExactLinear):
+            yield name, module
+
+
 class Attention(nn.Module):
     """Multi-head self-attention over joints or over frames: `b t j c -> b t j c`.
 

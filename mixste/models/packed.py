@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mixste.errors import MixsteError
 from mixste.models.base import PoseModel
-from mixste.models.layers import ExactLinear, Mlp
+from mixste.models.layers import Mlp, inexact_linears
 
 _WEIGHT, _INPUT = 127, 255  # steps on one side of zero, and in all
 _PRODUCTS = {"bf16": ("avx512_bf16", "amx_bf16"), "int8": ("avx512_vnni", "avx_vnni", "amx_int8")}
@@ -81,10 +81,9 @@ def _packed(model: PoseModel, kind: type[Int8Linear | Bf16Linear]) -> PoseModel:
     layers: dict[str, nn.Module] = {
         name: nn.Sequential(kind(mlp.fc1, "gelu"), kind(mlp.fc2)) for name, mlp in mlps.items()
     }
-    for name, module in model.named_modules():
-        inner = isinstance(module, nn.Linear) and not isinstance(module, ExactLinear)
-        if inner and name.rpartition(".")[0] not in mlps:
-            layers[name] = kind(module)
+    for name, linear in inexact_linears(model):
+        if name.rpartition(".")[0] not in mlps:
+            layers[name] = kind(linear)
     copy = deepcopy(model)
     for name, layer in layers.items():
         copy.set_submodule(name, layer)
