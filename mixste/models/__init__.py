@@ -62,7 +62,7 @@ def count_parameters(model: nn.Module) -> int:
 
 
 def compile_blocks(model: nn.Module) -> None:
-    """Let kernels of blocks be fused in training; blocks that differ in nothing but weights are compiled once."""
+    """Let blocks that have no kernels of ours be compiled in training; those that differ in weights alone, once."""
     for block in _blocks(model):
         block.forward = _fused_in_training(block)
 
@@ -78,9 +78,10 @@ def _blocks(model: nn.Module) -> list[nn.Module]:
 
 
 def _fused_in_training(block: nn.Module) -> Callable[..., Tensor]:
-    plain, fused = block.forward, torch.compile(block.forward, dynamic=False)
+    plain, compiled = block.forward, torch.compile(block.forward, dynamic=False)
 
     def forward(*inputs: Tensor | nn.Module) -> Tensor:
-        return (fused if block.training else plain)(*inputs)
+        in_kernels = isinstance(block, Block) and block.in_kernels(inputs[0])
+        return (compiled if block.training and not in_kernels else plain)(*inputs)
 
     return forward

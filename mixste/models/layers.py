@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 if torch.version.cuda and find_spec("triton"):
-    from mixste.models import few_tokens
+    from mixste.models import few_tokens, fused
 else:
-    few_tokens = None  # type: ignore[assignment]
+    few_tokens = fused = None  # type: ignore[assignment]
 
 Axis = Literal["space", "time"]
 FEW, SHORT = 32, 64  # tokens
@@ -38,9 +38,12 @@ def mix(qkv: Tensor, heads: int, scale: float, dropout: float = 0.0) -> Tensor:
     """
     if few_tokens and qkv.is_cuda and not dropout and _few(qkv, heads):
         return few_tokens.mix(qkv.flatten(0, 1), heads, scale).unflatten(0, qkv.shape[:2])
-    if torch.compiler.is_exporting():
-        qkv = qkv.contiguous()  # torch 2.11's exporter fixes the length when it splits a view
-    query, key, value = rearrange(qkv, SPLIT, three=3, h=heads)
+    if fused and qkv.is_cuda and not torch.compiler.is_compiling():
+        query, key, value = fused.split(qkv.flatten(0, 1), heads)
+    else:
+        if torch.compiler.is_exporting():
+            qkv = qkv.contiguous()  # torch 2.11's exporter fixes the length when it splits a view
+        query, key, value = rearrange(qkv, SPLIT, three=3, h=heads)
     return rearrange(attend(query, key, value, scale, dropout), JOIN, b=qkv.shape[0])
 
 
@@ -107,9 +110,11 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Mix `b t j c` along the layer's axis."""
-        qkv = self.qkv(rows(x, self.axis))
-        mixed = mix(qkv, self.heads, self.scale, self.dropout if self.training else 0.0)
-        return rows(self.proj(mixed), self.axis)
+        return rows(self.proj(self.mixed(rows(x, self.axis))), self.axis)
+
+    def mixed(self, x: Tensor) -> Tensor:
+        """`b r n c` mixed along n, before the projection."""
+        return mix(self.qkv(x), self.heads, self.scale, self.dropout if self.training else 0.0)
 
 
 class Mlp(nn.Module):
@@ -145,13 +150,16 @@ class DropPath(nn.Module):
         keep = 1.0 - self.rate
         return like.new_empty(rows).bernoulli_(keep, generator=generator).div_(keep)
 
+    def share(self, x: Tensor) -> Tensor | None:
+        """What `b t j c` is multiplied by; None in evaluation or at rate 0."""
+        if self.kept is not None:  # asked first: compiled blocks shall not differ by their rates
+            return self.kept
+        return self.draw(x) if self.training and self.rate else None
+
     def forward(self, x: Tensor) -> Tensor:
         """`b t j c -> b t j c`; the identity in evaluation or at rate 0."""
-        if self.kept is not None:  # asked first: compiled blocks shall not differ by their rates
-            return x * self.kept.to(x.dtype)
-        if not self.training or self.rate == 0.0:
-            return x
-        return x * self.draw(x)
+        share = self.share(x)
+        return x if share is None else x * share.to(x.dtype)
 
 
 @contextmanager
@@ -186,6 +194,22 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, last_norm: nn.LayerNorm) -> Tensor:
         """`b t j c -> b t j c`."""
+        if self.in_kernels(x):
+            return self._fused(x, last_norm)
         x = x + self.drop_path(self.attn(self.norm1(x)))
         x = x + self.drop_path(self.mlp(self.norm2(x)))
         return last_norm(x)
+
+    def in_kernels(self, x: Tensor) -> bool:
+        """Whether what lies between matrix products is computed in `mixste.models.fused`."""
+        return fused is not None and fused.fits(x)
+
+    def _fused(self, x: Tensor, last_norm: nn.LayerNorm) -> Tensor:
+        """The same in kernels that add, norm and turn at once, to which the linear layers leave their biases."""
+        by_joint, proj, fc1, fc2 = self.attn.axis == "time", self.attn.proj, self.mlp.fc1, self.mlp.fc2
+        x, normed = fused.norm(x, self.norm1, turned=by_joint)
+        branch = functional.linear(self.attn.mixed(normed), proj.weight)
+        x, normed = fused.add_norm(x, branch, proj.bias, self.drop_path.share(x), self.norm2, turned=by_joint)
+        hidden = fused.gelu(functional.linear(normed, fc1.weight), fc1.bias)
+        branch = functional.linear(hidden, fc2.weight)
+        return fused.norm_of_sum(x, branch, fc2.bias, self.drop_path.share(x), last_norm, by_joint=by_joint)

@@ -5,11 +5,13 @@ import time
 import pytest
 import torch
 from einops import rearrange
+from torch import nn
 
 from mixste.corruption import corrupt
 from mixste.hardware import Stopwatch, peak_flops
 from mixste.inference import lift_sequences
 from mixste.models import build_model
+from mixste.models.layers import Block
 from mixste.recipe import CorruptionSettings, Execution
 from tests.unit import factories
 
@@ -60,6 +62,35 @@ def test_few_tokens_are_mixed_as_written_out(rows, tokens, heads, width, dtype, 
     mixed.backward(given)
     torch.testing.assert_close(mixed.to(exact.dtype), expected, atol=close, rtol=close)
     torch.testing.assert_close(found.grad.to(exact.dtype), exact.grad, atol=2 * close, rtol=2 * close)
+
+
+def passed(block, x, norm, given):
+    """What a block gives, and the gradients of its input and of all its weights."""
+    x = x.clone().requires_grad_()
+    found = block(x, norm)
+    found.backward(given)
+    weights = [*block.parameters(), *norm.parameters()]
+    return [found.detach(), x.grad, *(weight.grad for weight in weights)]
+
+
+@pytest.mark.parametrize("axis", ["space", "time"])
+@pytest.mark.parametrize("drop_path", [0.0, 0.4])
+@pytest.mark.parametrize(("width", "heads"), [(64, 4), (48, 3), (512, 8)])
+@pytest.mark.parametrize("frames", [9, 50])
+def test_a_block_in_kernels_gives_what_it_gives_in_double_precision(axis, drop_path, width, heads, frames):
+    torch.manual_seed(0)
+    block, norm = Block(width, heads, axis, mlp_ratio=2.0, drop_path=drop_path).cuda(), nn.LayerNorm(width).cuda()
+    x, given = torch.randn(2, 3, frames, 17, width, device="cuda")
+    if drop_path:
+        block.drop_path.kept = block.drop_path.draw(x)
+    with torch.autocast("cuda", torch.bfloat16):
+        assert block.in_kernels(x)
+        found = passed(block, x, norm, given)
+    for module in (block, norm):
+        module.double().zero_grad()
+    expected = passed(block, x.double(), norm, given.double())
+    for ours, exact in zip(found, expected, strict=True):
+        assert (ours - exact).norm() < 0.02 * exact.norm()
 
 
 @pytest.mark.parametrize("architecture", ["mixste", "stcformer", "pstmo"])
