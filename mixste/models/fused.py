@@ -16,9 +16,12 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from triton.language.extra import libdevice
 
+from mixste.models import few_tokens
+
 WIDEST = 4096
-NORM, NORM_BACKWARD, GELU, GELU_BACKWARD = (2048, 1), (1024, 1), (2048, 1), (2048, 1)  # numbers and warps of a program
-SPREAD = 16  # programs of a multiprocessor, where each takes many tiles
+# Numbers that a program holds at once, and its warps; of those that add up, so many share a multiprocessor.
+NORM, NORM_BACKWARD, GELU, GELU_BACKWARD, PACK = (512, 1), (512, 1), (2048, 2), (1024, 2), (512, 1)
+SPREAD = 32
 
 
 @triton.jit
@@ -160,6 +163,28 @@ def _gelu_backward(x, bias, by_out, by_x, sums, rows, width: tl.constexpr, ROWS:
     tl.store(sums + first * width + column, tl.sum(bias_sum, axis=0)[None, :], inside)
 
 
+@triton.jit
+def _pack(query, key, value, packed, sums, rows, width: tl.constexpr, ROWS: tl.constexpr, WIDTH: tl.constexpr):
+    first, step, column = tl.program_id(0), tl.num_programs(0), tl.arange(0, WIDTH)[None, :]
+    inside = column < width
+    query_sum = tl.zeros((ROWS, WIDTH), tl.float32)
+    value_sum = tl.zeros((ROWS, WIDTH), tl.float32)
+    for tile in range(first, tl.cdiv(rows, ROWS), step):
+        row, there = _rows(tile, rows, inside, ROWS)
+        place = row.to(tl.int64)[:, None] * width + column
+        queries, values = tl.load(query + place, there, 0.0), tl.load(value + place, there, 0.0)
+        keys = tl.load(key + place, there, 0.0)
+        place = packed + 3 * row.to(tl.int64)[:, None] * width + column
+        tl.store(place, queries, there)
+        tl.store(place + width, keys, there)
+        tl.store(place + 2 * width, values, there)
+        query_sum += queries
+        value_sum += values
+    sums += 2 * first * width + column
+    tl.store(sums, tl.sum(query_sum, axis=0)[None, :], inside)
+    tl.store(sums + width, tl.sum(value_sum, axis=0)[None, :], inside)
+
+
 class How(NamedTuple):
     """What a norm of `b t j c` does beside: where a branch lies, where the output goes, whether the sum is returned."""
 
@@ -228,21 +253,38 @@ class _Gelu(Function):
         return by_x, sums.sum(dim=0)
 
 
-class _Split(Function):
-    """`r n (3 h d)` as queries, keys and values, `r h n d`, whose gradients are laid side by side again."""
+class _MixFew(Function):
+    """Attention among few tokens of `r n (3 h d)`, to which the bias has been added, whose gradient it sums up."""
 
     @staticmethod
-    def forward(ctx: Any, qkv: Tensor, heads: int) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, qkv: Tensor, bias: Tensor, heads: int, scale: float) -> Tensor:
+        ctx.save_for_backward(qkv)
+        ctx.how = heads, scale
+        return few_tokens.mix(qkv, heads, scale)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, given: Tensor) -> tuple[Tensor | None, ...]:
+        return *few_tokens.mix_backward_with_sums(*ctx.saved_tensors, given, *ctx.how), None, None
+
+
+class _Split(Function):
+    """`r n (3 h d)`, to which the bias has been added, as queries, keys and values, `r h n d`."""
+
+    @staticmethod
+    def forward(ctx: Any, qkv: Tensor, bias: Tensor, heads: int) -> tuple[Tensor, ...]:
         return tuple(qkv.unflatten(-1, (3, heads, -1)).permute(2, 0, 3, 1, 4).unbind())
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *given: Tensor) -> tuple[Tensor, None]:
-        rows, heads, tokens, width = given[0].shape
-        packed = given[0].new_empty(rows, tokens, 3, heads, width)
-        for part, gradient in zip(packed.unbind(2), given, strict=True):
-            part.copy_(gradient.transpose(1, 2))
-        return packed.flatten(2), None
+    def backward(ctx: Any, *given: Tensor) -> tuple[Tensor | None, ...]:
+        parts = [part.transpose(1, 2).flatten(2).contiguous() for part in given]
+        query, (rows, tokens, width) = parts[0], parts[0].shape
+        packed, sizes = query.new_empty(rows, tokens, 3 * width), _sizes(query, PACK)
+        programs = _programs(query, rows * tokens, sizes)
+        sums = query.new_empty(programs, 2, width, dtype=torch.float32)
+        _pack[(programs,)](*parts, packed, sums, rows * tokens, **sizes)
+        return packed, few_tokens.bias_gradient(sums), None
 
 
 def fits(x: Tensor) -> bool:
@@ -285,9 +327,14 @@ def gelu(x: Tensor, bias: Tensor) -> Tensor:
     return _Gelu.apply(x.contiguous(), bias)
 
 
-def split(qkv: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries, keys and values, `r h n d`, of `r n (3 h d)`."""
-    return _Split.apply(qkv, heads)
+def mix_few(qkv: Tensor, bias: Tensor, heads: int, scale: float) -> Tensor:
+    """`few_tokens.mix` of what `bias` has been added to, detached: its gradient is summed up here."""
+    return _MixFew.apply(qkv, bias, heads, scale)
+
+
+def split(qkv: Tensor, bias: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, keys and values, `r h n d`, of `r n (3 h d)`, to which `bias` has been added, likewise."""
+    return _Split.apply(qkv, bias, heads)
 
 
 def _tokens(x: Tensor) -> int:

@@ -38,12 +38,9 @@ def mix(qkv: Tensor, heads: int, scale: float, dropout: float = 0.0) -> Tensor:
     """
     if few_tokens and qkv.is_cuda and not dropout and _few(qkv, heads):
         return few_tokens.mix(qkv.flatten(0, 1), heads, scale).unflatten(0, qkv.shape[:2])
-    if fused and qkv.is_cuda and not torch.compiler.is_compiling():
-        query, key, value = fused.split(qkv.flatten(0, 1), heads)
-    else:
-        if torch.compiler.is_exporting():
-            qkv = qkv.contiguous()  # torch 2.11's exporter fixes the length when it splits a view
-        query, key, value = rearrange(qkv, SPLIT, three=3, h=heads)
+    if torch.compiler.is_exporting():
+        qkv = qkv.contiguous()  # torch 2.11's exporter fixes the length when it splits a view
+    query, key, value = rearrange(qkv, SPLIT, three=3, h=heads)
     return rearrange(attend(query, key, value, scale, dropout), JOIN, b=qkv.shape[0])
 
 
@@ -110,11 +107,19 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Mix `b t j c` along the layer's axis."""
-        return rows(self.proj(self.mixed(rows(x, self.axis))), self.axis)
+        qkv = self.qkv(rows(x, self.axis))
+        mixed = mix(qkv, self.heads, self.scale, self.dropout if self.training else 0.0)
+        return rows(self.proj(mixed), self.axis)
 
-    def mixed(self, x: Tensor) -> Tensor:
-        """`b r n c` mixed along n, before the projection."""
-        return mix(self.qkv(x), self.heads, self.scale, self.dropout if self.training else 0.0)
+    def fused(self, x: Tensor) -> Tensor:
+        """`b r n c` mixed along n before the projection, in kernels that sum up the gradient of the bias."""
+        bias = self.qkv.bias
+        qkv = functional.linear(x, self.qkv.weight, bias.detach()).flatten(0, 1)
+        if _few(qkv, self.heads):
+            mixed = fused.mix_few(qkv, bias, self.heads, self.scale)
+        else:
+            mixed = rearrange(attend(*fused.split(qkv, bias, self.heads), self.scale), "r h n d -> r n (h d)")
+        return mixed.unflatten(0, x.shape[:2])
 
 
 class Mlp(nn.Module):
@@ -208,7 +213,7 @@ class Block(nn.Module):
         """The same in kernels that add, norm and turn at once, to which the linear layers leave their biases."""
         by_joint, proj, fc1, fc2 = self.attn.axis == "time", self.attn.proj, self.mlp.fc1, self.mlp.fc2
         x, normed = fused.norm(x, self.norm1, turned=by_joint)
-        branch = functional.linear(self.attn.mixed(normed), proj.weight)
+        branch = functional.linear(self.attn.fused(normed), proj.weight)
         x, normed = fused.add_norm(x, branch, proj.bias, self.drop_path.share(x), self.norm2, turned=by_joint)
         hidden = fused.gelu(functional.linear(normed, fc1.weight), fc1.bias)
         branch = functional.linear(hidden, fc2.weight)

@@ -10,7 +10,7 @@ from torch import nn
 from mixste.corruption import corrupt
 from mixste.hardware import Stopwatch, peak_flops
 from mixste.inference import lift_sequences
-from mixste.models import build_model
+from mixste.models import build_model, layers
 from mixste.models.layers import Block
 from mixste.recipe import CorruptionSettings, Execution
 from tests.unit import factories
@@ -91,6 +91,18 @@ def test_a_block_in_kernels_gives_what_it_gives_in_double_precision(axis, drop_p
     expected = passed(block, x.double(), norm, given.double())
     for ours, exact in zip(found, expected, strict=True):
         assert (ours - exact).norm() < 0.02 * exact.norm()
+
+
+@pytest.mark.parametrize("execution", [Execution(), Execution(recompute=True), Execution(accumulate=2)])
+def test_a_training_in_kernels_has_the_losses_of_one_without(execution, monkeypatch):
+    def losses():
+        settings, model = factories.pretrain_settings(epochs=2), factories.model_settings(frames=40, drop_path=0.3)
+        how = {"device": torch.device("cuda"), "precision": "bf16", "execution": execution}
+        return [record["loss"] for record in factories.trainer(settings, model=model, **how).epochs()]
+
+    found = losses()
+    monkeypatch.setattr(layers, "fused", None)
+    assert found == pytest.approx(losses(), rel=2e-2)
 
 
 @pytest.mark.parametrize("architecture", ["mixste", "stcformer", "pstmo"])
