@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.checkpoint import checkpoint as recomputed
 
 from mixste.models.base import PoseModel
@@ -77,11 +78,11 @@ def _blocks(model: nn.Module) -> list[nn.Module]:
     return [module for module in model.modules() if isinstance(module, Block | PoseBlock | STCBlock)]
 
 
-def _fused_in_training(block: nn.Module) -> Callable[..., Tensor]:
+def _fused_in_training(block: nn.Module) -> Callable[..., Any]:
     plain, compiled = block.forward, torch.compile(block.forward, dynamic=False)
 
-    def forward(*inputs: Tensor | nn.Module) -> Tensor:
-        in_kernels = isinstance(block, Block) and block.in_kernels(inputs[0])
-        return (compiled if block.training and not in_kernels else plain)(*inputs)
+    def forward(x: Any, *norm: nn.LayerNorm) -> Any:
+        in_kernels = isinstance(block, Block) and block.in_kernels(x)
+        return (compiled if block.training and not in_kernels else plain)(x, *norm)
 
     return forward

@@ -15,17 +15,16 @@ from torch import Tensor
 from torch.library import triton_op, wrap_triton
 from torch.utils.flop_counter import register_flop_formula
 
-FORWARD, BACKWARD = (1, 2, 1), (1, 2, 1)  # rows of a program, its warps, and stages of its loop
+WARPS = 2
 
 
 @triton.jit
 def _place(
-    start, row, rows, head,
+    start, row, head,
     tokens: tl.constexpr, stride: tl.constexpr, width: tl.constexpr, TOKENS: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
     token, column = tl.arange(0, TOKENS)[:, None], tl.arange(0, WIDTH)[None, :]
-    there = (row < rows) & (token < tokens) & (column < width)
-    return start + (row * tokens + token) * stride + head * width + column, there
+    return start + (row * tokens + token) * stride + head * width + column, (token < tokens) & (column < width)
 
 
 @triton.jit
@@ -38,56 +37,41 @@ def _weights(query, key, scale: tl.constexpr, tokens: tl.constexpr, TOKENS: tl.c
 
 @triton.jit
 def _mix(
-    qkv, mixed, rows, scale: tl.constexpr,
+    qkv, mixed, scale: tl.constexpr,
     stride: tl.constexpr, tokens: tl.constexpr, heads: tl.constexpr, width: tl.constexpr,
-    TOKENS: tl.constexpr, WIDTH: tl.constexpr, PRODUCTS: tl.constexpr, EACH: tl.constexpr,
+    TOKENS: tl.constexpr, WIDTH: tl.constexpr, PRODUCTS: tl.constexpr,
 ):  # fmt: skip
-    head, program = tl.program_id(0) % heads, tl.program_id(0) // heads
-    for number in range(EACH):
-        row = program.to(tl.int64) * EACH + number
-        place, there = _place(qkv, row, rows, head, tokens, stride, width, TOKENS, WIDTH)
-        query, key = tl.load(place, there, 0.0), tl.load(place + heads * width, there, 0.0)
-        value = tl.load(place + 2 * heads * width, there, 0.0)
-        weights = _weights(query, key, scale, tokens, TOKENS, PRODUCTS).to(value.dtype)
-        place, there = _place(mixed, row, rows, head, tokens, heads * width, width, TOKENS, WIDTH)
-        tl.store(place, tl.dot(weights, value, input_precision=PRODUCTS).to(value.dtype), there)
+    row, head = tl.program_id(0).to(tl.int64), tl.program_id(1)
+    place, there = _place(qkv, row, head, tokens, stride, width, TOKENS, WIDTH)
+    query, key = tl.load(place, there, 0.0), tl.load(place + heads * width, there, 0.0)
+    value = tl.load(place + 2 * heads * width, there, 0.0)
+    weights = _weights(query, key, scale, tokens, TOKENS, PRODUCTS).to(value.dtype)
+    place, there = _place(mixed, row, head, tokens, heads * width, width, TOKENS, WIDTH)
+    tl.store(place, tl.dot(weights, value, input_precision=PRODUCTS).to(value.dtype), there)
 
 
 @triton.jit
 def _mix_backward(
-    qkv, mixed_gradient, gradient, sums, rows, scale: tl.constexpr,
+    qkv, mixed_gradient, gradient, scale: tl.constexpr,
     stride: tl.constexpr, tokens: tl.constexpr, heads: tl.constexpr, width: tl.constexpr,
-    TOKENS: tl.constexpr, WIDTH: tl.constexpr, PRODUCTS: tl.constexpr, EACH: tl.constexpr, SUMS: tl.constexpr,
+    TOKENS: tl.constexpr, WIDTH: tl.constexpr, PRODUCTS: tl.constexpr,
 ):  # fmt: skip
-    head, program = tl.program_id(0) % heads, tl.program_id(0) // heads
-    query_sum = tl.zeros((TOKENS, WIDTH), tl.float32)
-    value_sum = tl.zeros((TOKENS, WIDTH), tl.float32)
-    for number in range(EACH):
-        row = program.to(tl.int64) * EACH + number
-        place, there = _place(qkv, row, rows, head, tokens, stride, width, TOKENS, WIDTH)
-        query, key = tl.load(place, there, 0.0), tl.load(place + heads * width, there, 0.0)
-        value = tl.load(place + 2 * heads * width, there, 0.0)
-        place, there = _place(mixed_gradient, row, rows, head, tokens, heads * width, width, TOKENS, WIDTH)
-        given = tl.load(place, there, 0.0)
-        weights = _weights(query, key, scale, tokens, TOKENS, PRODUCTS)
-        by_weight = tl.dot(given, tl.trans(value), input_precision=PRODUCTS)
-        by_score = weights * (by_weight - tl.sum(weights * by_weight, axis=1)[:, None]) * scale
-        weights, by_score = weights.to(value.dtype), by_score.to(value.dtype)
-        place, there = _place(gradient, row, rows, head, tokens, 3 * heads * width, width, TOKENS, WIDTH)
-        by_query = tl.dot(by_score, key, input_precision=PRODUCTS)
-        by_value = tl.dot(tl.trans(weights), given, input_precision=PRODUCTS).to(value.dtype)
-        tl.store(place, by_query.to(value.dtype), there)
-        by_key = tl.dot(tl.trans(by_score), query, input_precision=PRODUCTS).to(value.dtype)
-        tl.store(place + heads * width, by_key, there)
-        tl.store(place + 2 * heads * width, by_value, there)
-        if SUMS:
-            query_sum += by_query
-            value_sum += given
-    if SUMS:
-        column = tl.arange(0, WIDTH)
-        sums += 2 * program * heads * width + head * width + column
-        tl.store(sums, tl.sum(query_sum, axis=0), column < width)
-        tl.store(sums + heads * width, tl.sum(value_sum, axis=0), column < width)
+    row, head = tl.program_id(0).to(tl.int64), tl.program_id(1)
+    place, there = _place(qkv, row, head, tokens, stride, width, TOKENS, WIDTH)
+    query, key = tl.load(place, there, 0.0), tl.load(place + heads * width, there, 0.0)
+    value = tl.load(place + 2 * heads * width, there, 0.0)
+    place, there = _place(mixed_gradient, row, head, tokens, heads * width, width, TOKENS, WIDTH)
+    given = tl.load(place, there, 0.0)
+    weights = _weights(query, key, scale, tokens, TOKENS, PRODUCTS)
+    by_weight = tl.dot(given, tl.trans(value), input_precision=PRODUCTS)
+    by_score = weights * (by_weight - tl.sum(weights * by_weight, axis=1)[:, None]) * scale
+    weights, by_score = weights.to(value.dtype), by_score.to(value.dtype)
+    place, there = _place(gradient, row, head, tokens, 3 * heads * width, width, TOKENS, WIDTH)
+    tl.store(place, tl.dot(by_score, key, input_precision=PRODUCTS).to(value.dtype), there)
+    tl.store(place + heads * width, tl.dot(tl.trans(by_score), query, input_precision=PRODUCTS).to(value.dtype), there)
+    tl.store(
+        place + 2 * heads * width, tl.dot(tl.trans(weights), given, input_precision=PRODUCTS).to(value.dtype), there
+    )
 
 
 @triton_op("mixste::mix", mutates_args=())
@@ -96,41 +80,17 @@ def mix(qkv: Tensor, heads: int, scale: float) -> Tensor:
     qkv = _with_even_tokens(qkv)
     rows, tokens, triple = qkv.shape
     mixed = qkv.new_empty(rows, tokens, triple // 3)
-    sizes = _sizes(qkv, heads, FORWARD)
-    wrap_triton(_mix)[(heads * triton.cdiv(rows, sizes["EACH"]),)](qkv, mixed, rows, scale, **sizes)
+    wrap_triton(_mix)[(rows, heads)](qkv, mixed, scale, **_sizes(qkv, heads))
     return mixed
 
 
 @triton_op("mixste::mix_backward", mutates_args=())
 def mix_backward(qkv: Tensor, mixed_gradient: Tensor, heads: int, scale: float) -> Tensor:
     """The gradient of `mix` by its input, `r n (3 h d)`, from that by its output, `r n (h d)`."""
-    return _backward(qkv, mixed_gradient, heads, scale, sums=False)[0]
-
-
-def mix_backward_with_sums(qkv: Tensor, mixed_gradient: Tensor, heads: int, scale: float) -> tuple[Tensor, Tensor]:
-    """The same, and the gradient of a bias of the input, `(3 h d)` in float32."""
-    gradient, sums = _backward(qkv, mixed_gradient, heads, scale, sums=True)
-    return gradient, bias_gradient(sums)
-
-
-def bias_gradient(sums: Tensor) -> Tensor:
-    """`(3 h d)` from parts of sums over tokens of the gradients of queries and values, `parts 2 (h d)`.
-
-    That of keys is zero: softmax does not see what is added to all keys.
-    """
-    total = sums.new_zeros(3, sums.shape[-1])
-    total[::2] = sums.sum(dim=0)
-    return total.flatten()
-
-
-def _backward(qkv: Tensor, mixed_gradient: Tensor, heads: int, scale: float, *, sums: bool) -> tuple[Tensor, Tensor]:
-    qkv, given, sizes = _with_even_tokens(qkv), mixed_gradient.contiguous(), _sizes(qkv, heads, BACKWARD)
-    rows, _, triple = qkv.shape
+    qkv, given = _with_even_tokens(qkv), mixed_gradient.contiguous()
     gradient = torch.empty_like(qkv, memory_format=torch.contiguous_format)
-    programs = triton.cdiv(rows, sizes["EACH"])
-    added = qkv.new_empty(programs, 2, triple // 3, dtype=torch.float32) if sums else gradient
-    wrap_triton(_mix_backward)[(heads * programs,)](qkv, given, gradient, added, rows, scale, SUMS=sums, **sizes)
-    return gradient, added
+    wrap_triton(_mix_backward)[(len(qkv), heads)](qkv, given, gradient, scale, **_sizes(qkv, heads))
+    return gradient
 
 
 def _with_even_tokens(qkv: Tensor) -> Tensor:
@@ -138,8 +98,7 @@ def _with_even_tokens(qkv: Tensor) -> Tensor:
     return qkv if qkv.stride(2) == 1 and qkv.stride(0) == qkv.shape[1] * qkv.stride(1) else qkv.contiguous()
 
 
-def _sizes(qkv: Tensor, heads: int, how: tuple[int, int, int]) -> dict[str, Any]:
-    each, warps, stages = how
+def _sizes(qkv: Tensor, heads: int) -> dict[str, int | str]:
     width = qkv.shape[2] // (3 * heads)
     return {
         "stride": qkv.stride(1),  # sizes are constants, so that memory is read in the widest pieces
@@ -149,9 +108,7 @@ def _sizes(qkv: Tensor, heads: int, how: tuple[int, int, int]) -> dict[str, Any]
         "TOKENS": max(16, triton.next_power_of_2(qkv.shape[1])),
         "WIDTH": max(16, triton.next_power_of_2(width)),
         "PRODUCTS": "ieee" if qkv.dtype == torch.float32 else "tf32",  # the latter says nothing of 16 bits
-        "EACH": each,
-        "num_warps": warps,
-        "num_stages": stages,
+        "num_warps": WARPS,
     }
 
 

@@ -7,7 +7,7 @@ end, and an attention layer takes the axis it mixes: joints within a frame (`spa
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from einops import rearrange
@@ -18,6 +18,9 @@ if torch.version.cuda and find_spec("triton"):
     from mixste.models import few_tokens, fused
 else:
     few_tokens = fused = None  # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    from mixste.models.fused import Pending
 
 Axis = Literal["space", "time"]
 FEW, SHORT = 32, 64  # tokens
@@ -112,14 +115,12 @@ class Attention(nn.Module):
         return rows(self.proj(mixed), self.axis)
 
     def fused(self, x: Tensor) -> Tensor:
-        """`b r n c` mixed along n before the projection, in kernels that sum up the gradient of the bias."""
+        """`b r n c` mixed along n before the projection, where kernels lay the gradients of many tokens together."""
+        if x.shape[-2] <= FEW:
+            return mix(self.qkv(x), self.heads, self.scale)
         bias = self.qkv.bias
         qkv = functional.linear(x, self.qkv.weight, bias.detach()).flatten(0, 1)
-        if _few(qkv, self.heads):
-            mixed = fused.mix_few(qkv, bias, self.heads, self.scale)
-        else:
-            mixed = rearrange(attend(*fused.split(qkv, bias, self.heads), self.scale), "r h n d -> r n (h d)")
-        return mixed.unflatten(0, x.shape[:2])
+        return rearrange(attend(*fused.split(qkv, bias, self.heads), self.scale), JOIN, b=len(x))
 
 
 class Mlp(nn.Module):
@@ -197,24 +198,29 @@ class Block(nn.Module):
         self.mlp = Mlp(width, mlp_ratio)
         self.drop_path = DropPath(drop_path, axis)
 
-    def forward(self, x: Tensor, last_norm: nn.LayerNorm) -> Tensor:
-        """`b t j c -> b t j c`."""
+    def forward(self, x: "Tensor | Pending", last_norm: nn.LayerNorm) -> "Tensor | Pending":
+        """`b t j c -> b t j c`; in kernels the last norm is left to what follows."""
         if self.in_kernels(x):
             return self._fused(x, last_norm)
         x = x + self.drop_path(self.attn(self.norm1(x)))
         x = x + self.drop_path(self.mlp(self.norm2(x)))
         return last_norm(x)
 
-    def in_kernels(self, x: Tensor) -> bool:
+    def in_kernels(self, x: "Tensor | Pending") -> bool:
         """Whether what lies between matrix products is computed in `mixste.models.fused`."""
         return fused is not None and fused.fits(x)
 
-    def _fused(self, x: Tensor, last_norm: nn.LayerNorm) -> Tensor:
+    def _fused(self, x: "Tensor | Pending", last_norm: nn.LayerNorm) -> "Pending":
         """The same in kernels that add, norm and turn at once, to which the linear layers leave their biases."""
         by_joint, proj, fc1, fc2 = self.attn.axis == "time", self.attn.proj, self.mlp.fc1, self.mlp.fc2
-        x, normed = fused.norm(x, self.norm1, turned=by_joint)
+        x, normed = fused.enter(x, self.norm1, turned=by_joint)
         branch = functional.linear(self.attn.fused(normed), proj.weight)
         x, normed = fused.add_norm(x, branch, proj.bias, self.drop_path.share(x), self.norm2, turned=by_joint)
         hidden = fused.gelu(functional.linear(normed, fc1.weight), fc1.bias)
         branch = functional.linear(hidden, fc2.weight)
-        return fused.norm_of_sum(x, branch, fc2.bias, self.drop_path.share(x), last_norm, by_joint=by_joint)
+        return fused.Pending(x, branch, fc2.bias, self.drop_path.share(x), last_norm, by_joint)
+
+
+def settled(x: "Tensor | Pending") -> Tensor:
+    """What a block gives, `b t j c`, where more than another block is done with it."""
+    return x if isinstance(x, Tensor) else fused.settled(x)

@@ -13,7 +13,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from mixste.models.base import PoseModel
-from mixste.models.layers import Block, ExactLinear
+from mixste.models.layers import Block, ExactLinear, settled
 from mixste.recipe import ModelSettings
 
 
@@ -55,9 +55,10 @@ class MixSTE(PoseModel):
         for depth, (spatial, temporal) in enumerate(zip(self.spatial_blocks, self.temporal_blocks, strict=True)):
             x = spatial(x, self.spatial_norm)
             if depth == 0:
-                x = x + rearrange(self.frame_position[:, : x.shape[1]], "one t c -> one t 1 c")
+                positions = self.frame_position[:, : keypoints.shape[1]]
+                x = settled(x) + rearrange(positions, "one t c -> one t 1 c")
             x = temporal(x, self.temporal_norm)
-        return x
+        return settled(x)
 
     def linear_macs(self, frames: int) -> int:
         """Multiply-adds of the linear layers for one sequence: what the literature calls this network's FLOPs."""
