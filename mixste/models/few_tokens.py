@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.library import triton_op, wrap_triton
 from torch.utils.flop_counter import register_flop_formula
 
-WARPS, BACKWARD_WARPS = 1, 2
+WARPS = 1
 
 
 @triton.jit
@@ -80,7 +80,7 @@ def mix(qkv: Tensor, heads: int, scale: float) -> Tensor:
     qkv = _with_even_tokens(qkv)
     rows, tokens, triple = qkv.shape
     mixed = qkv.new_empty(rows, tokens, triple // 3)
-    wrap_triton(_mix)[(rows, heads)](qkv, mixed, scale, **_sizes(qkv, heads, WARPS))
+    wrap_triton(_mix)[(rows, heads)](qkv, mixed, scale, **_sizes(qkv, heads))
     return mixed
 
 
@@ -89,7 +89,7 @@ def mix_backward(qkv: Tensor, mixed_gradient: Tensor, heads: int, scale: float) 
     """The gradient of `mix` by its input, `r n (3 h d)`, from that by its output, `r n (h d)`."""
     qkv, given = _with_even_tokens(qkv), mixed_gradient.contiguous()
     gradient = torch.empty_like(qkv, memory_format=torch.contiguous_format)
-    wrap_triton(_mix_backward)[(len(qkv), heads)](qkv, given, gradient, scale, **_sizes(qkv, heads, BACKWARD_WARPS))
+    wrap_triton(_mix_backward)[(len(qkv), heads)](qkv, given, gradient, scale, **_sizes(qkv, heads))
     return gradient
 
 
@@ -98,7 +98,7 @@ def _with_even_tokens(qkv: Tensor) -> Tensor:
     return qkv if qkv.stride(2) == 1 and qkv.stride(0) == qkv.shape[1] * qkv.stride(1) else qkv.contiguous()
 
 
-def _sizes(qkv: Tensor, heads: int, warps: int) -> dict[str, int | str]:
+def _sizes(qkv: Tensor, heads: int) -> dict[str, int | str]:
     width = qkv.shape[2] // (3 * heads)
     return {
         "stride": qkv.stride(1),  # sizes are constants, so that memory is read in the widest pieces
@@ -108,7 +108,7 @@ def _sizes(qkv: Tensor, heads: int, warps: int) -> dict[str, int | str]:
         "TOKENS": max(16, triton.next_power_of_2(qkv.shape[1])),
         "WIDTH": max(16, triton.next_power_of_2(width)),
         "PRODUCTS": "ieee" if qkv.dtype == torch.float32 else "tf32",  # the latter says nothing of 16 bits
-        "num_warps": warps,
+        "num_warps": WARPS,
     }
 
 

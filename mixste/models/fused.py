@@ -28,7 +28,7 @@ class Tile(NamedTuple):
     spread: int = 1
 
 
-NORM, NORM_BACKWARD = Tile(512, 1), Tile(512, 1, 32)
+NORM, NORM_BACKWARD = Tile(512, 1), Tile(512, 1, 16)
 GELU, GELU_BACKWARD, PACK = Tile(2048, 2), Tile(1024, 2, 16), Tile(1024, 1, 16)
 
 
