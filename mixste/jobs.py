@@ -18,7 +18,7 @@ from mixste.models.transfer import Transfer, transfer
 from mixste.objectives import ERROR_2D, MPJPE, MPJPE_ON_SCREEN, Lift, Masked, Metric, Objective, Supervised
 from mixste.optimisation import shrink_outputs
 from mixste.recipe import Execution, FinetuneSettings, MaskSettings, ModelSettings, PretrainSettings
-from mixste.sequences import choose_fraction, open_sequences
+from mixste.sequences import SequenceTables, choose_fraction, open_sequences
 from mixste.skeleton import load_skeleton
 from mixste.table import Metadata, read_metadata
 from mixste.training import PLAIN, Trainer
@@ -51,11 +51,10 @@ class TrainingJob:
     def trainer(self, *, device: torch.device, rank: int = 0, world: int = 1, execution: Execution = PLAIN) -> Trainer:
         """Build model and data; raises MixsteError for data or a parent that does not fit."""
         skeleton = load_skeleton(self.skeleton)
-        data = open_sequences(self.train, skeleton=self.skeleton, fps=self.fps)
         return Trainer(
             self._model(len(skeleton.joints)),
             self._objective(len(skeleton.joints), device),
-            data.only(choose_fraction(data, self.fraction, self.seed)),
+            self._data(),
             open_sequences(self.validation, skeleton=self.skeleton, fps=self.fps),
             self.training,
             flip=skeleton.flip,
@@ -66,6 +65,16 @@ class TrainingJob:
             world=world,
             execution=execution,
         )
+
+    def amount(self) -> str:
+        """How much there is to train on, and how often an epoch sees it, in words."""
+        lengths, model = self._data().offsets.diff(), self.model
+        frames, span, drawn = int(lengths.sum()), (model.frames - 1) * model.step + 1, self.training.windows_per_epoch
+        short = int((lengths < span).sum()) if model.output == "sequence" else 0
+        told = f"{len(lengths)} sequences, {frames / self.fps / 60:.1f} minutes"
+        told += f", {short} of them shorter than the model's {span} frames" if short else ""
+        seen = (drawn or 0) * (model.frames if model.output == "sequence" else 1) / frames
+        return told + (f"; an epoch sees a frame {seen:.2g} times" if drawn else "")
 
     def cores_worth(self, world: int = 1) -> int:
         """How many cores a process's share of a batch is worth, when `world` processes share it."""
@@ -128,6 +137,10 @@ class TrainingJob:
     def parent_provenance(self) -> dict[str, Any] | None:
         """Where the parent model came from."""
         return None if self.parent is None else read_config(self.parent).provenance
+
+    def _data(self) -> SequenceTables:
+        data = open_sequences(self.train, skeleton=self.skeleton, fps=self.fps)
+        return data.only(choose_fraction(data, self.fraction, self.seed))
 
     def _parent_hash(self) -> str | None:
         if self.parent is None:

@@ -37,6 +37,7 @@ def train(stage: str, job: TrainingJob, params: Params, output: Path, *, parent:
     tracked = tracking.run(stage, params, folder=folder, data_hash=data_hash, parent=parent, output=output)
     with alone(folder), tracked as run:
         if not (folder / FILE).exists():
+            log.info("%s: %s", stage, job.amount())
             follow, settings = follower(stage, job, run), params.cluster
             cores = job.cores_worth(settings.min_workers or settings.workers)
             last = distributed.train(

@@ -94,11 +94,12 @@ def test_a_block_in_kernels_gives_what_it_gives_in_double_precision(axis, drop_p
 
 
 @pytest.mark.parametrize("execution", [Execution(), Execution(recompute=True), Execution(accumulate=2)])
-def test_a_training_in_kernels_has_the_losses_of_one_without(execution, monkeypatch):
+def test_a_training_in_kernels_has_the_losses_and_errors_of_one_without(execution, monkeypatch):
     def losses():
         settings, model = factories.pretrain_settings(epochs=2), factories.model_settings(frames=41, drop_path=0.3)
         how = {"device": torch.device("cuda"), "precision": "bf16", "execution": execution}
-        return [record["loss"] for record in factories.trainer(settings, model=model, **how).epochs()]
+        records = list(factories.trainer(settings, model=model, **how).epochs())
+        return [record[name] for record in records for name in ("loss", "validation_mpjpe")]
 
     found = losses()
     monkeypatch.setattr(layers, "fused", None)
