@@ -25,7 +25,7 @@ install: $(INSTALLED) ## make the environment .venv from constraints.txt (nothin
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@test -n '$(PYTHON)' || { echo 'error: no Python 3.11 to 3.13 found; name one: make install PYTHON=/path/to/python' >&2; exit 1; }
-	@echo 'installing into $(VENV): about 2 GB, two to eight minutes (torch for CUDA is larger; TORCH_INDEX in the Makefile)'
+	@echo 'installing into $(VENV): about 3.5 GB, two to eight minutes (torch for CUDA is larger; TORCH_INDEX in the Makefile)'
 	@$(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --progress-bar on --disable-pip-version-check --use-pep517 \
 		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints.txt -e '.[dev]'

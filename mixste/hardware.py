@@ -77,16 +77,24 @@ class Stopwatch:
         return mark
 
 
+def compilers(kind: str) -> list[str]:
+    """The compilers, any of which torch or Triton would give their kernels to, for a device of a kind."""
+    if kind == "cuda":
+        return [os.environ["CC"]] if "CC" in os.environ else ["gcc", "clang"]
+    return [os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")]
+
+
+def can_compile(kind: str) -> bool:
+    """Whether there is a compiler for the kernels of a device of a kind."""
+    return any(map(shutil.which, compilers(kind)))
+
+
 def refuse_without_compiler(device: torch.device) -> None:
     """Raise MixsteError where `torch.compile` would not find the compiler that it gives its kernels to."""
-    if device.type == "cuda":
-        names = [os.environ["CC"]] if "CC" in os.environ else ["gcc", "clang"]
-    else:
-        names = [os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")]
-    if not any(map(shutil.which, names)):
+    if not can_compile(device.type):
         raise MixsteError(
             "cannot compile the network",
-            found=f"no {' or '.join(names)} on {os.uname().nodename}",
+            found=f"no {' or '.join(compilers(device.type))} on {os.uname().nodename}",
             expected="a compiler, which torch.compile calls",
             mend="install it (Debian: apt install g++), or set cluster.compile=false",
         )

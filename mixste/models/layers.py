@@ -14,7 +14,9 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
-if torch.version.cuda and find_spec("triton"):
+from mixste.hardware import can_compile
+
+if torch.version.cuda and find_spec("triton") and can_compile("cuda"):
     from mixste.models import few_tokens, fused
 else:
     few_tokens = fused = None  # type: ignore[assignment]

@@ -1,0 +1,15 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+INTERPRETED = Path(__file__).parent / "interpreted.py"
+
+
+def test_the_gpus_kernels_compute_what_the_plain_network_does_in_tritons_interpreter():
+    pytest.importorskip("triton", reason="there is none for this platform")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(INTERPRETED)]
+    run = subprocess.run(command, env={**os.environ, "TRITON_INTERPRET": "1"}, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
