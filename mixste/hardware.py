@@ -3,9 +3,11 @@
 import os
 import shutil
 import sys
+import sysconfig
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -77,26 +79,27 @@ class Stopwatch:
         return mark
 
 
-def compilers(kind: str) -> list[str]:
-    """The compilers, any of which torch or Triton would give their kernels to, for a device of a kind."""
+def missing_to_compile(kind: str) -> str | None:
+    """What torch and Triton need to compile kernels for a device of a kind and do not find; None if nothing."""
     if kind == "cuda":
-        return [os.environ["CC"]] if "CC" in os.environ else ["gcc", "clang"]
-    return [os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")]
-
-
-def can_compile(kind: str) -> bool:
-    """Whether there is a compiler for the kernels of a device of a kind."""
-    return any(map(shutil.which, compilers(kind)))
+        compilers = [os.environ["CC"]] if "CC" in os.environ else ["gcc", "clang"]
+    else:
+        compilers = [os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")]
+    if not any(map(shutil.which, compilers)):
+        return " or ".join(compilers)
+    header = Path(sysconfig.get_paths()["include"], "Python.h")
+    return None if header.exists() else str(header)
 
 
 def refuse_without_compiler(device: torch.device) -> None:
-    """Raise MixsteError where `torch.compile` would not find the compiler that it gives its kernels to."""
-    if not can_compile(device.type):
+    """Raise MixsteError where `torch.compile` would not find what it compiles kernels with."""
+    missing = missing_to_compile(device.type)
+    if missing:
         raise MixsteError(
             "cannot compile the network",
-            found=f"no {' or '.join(compilers(device.type))} on {os.uname().nodename}",
-            expected="a compiler, which torch.compile calls",
-            mend="install it (Debian: apt install g++), or set cluster.compile=false",
+            found=f"no {missing} on {os.uname().nodename}",
+            expected="a compiler and Python's headers, which torch.compile uses",
+            mend="install it (Debian: apt install g++ python3-dev), or set cluster.compile=false",
         )
 
 

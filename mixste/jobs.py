@@ -67,14 +67,14 @@ class TrainingJob:
         )
 
     def amount(self) -> str:
-        """How much there is to train on, and how often an epoch sees it, in words."""
+        """How much there is to train on, every view of a clip by itself, and how often an epoch sees it, in words."""
         lengths, model = self._data().offsets.diff(), self.model
         frames, span, drawn = int(lengths.sum()), (model.frames - 1) * model.step + 1, self.training.windows_per_epoch
         short = int((lengths < span).sum()) if model.output == "sequence" else 0
-        told = f"{len(lengths)} sequences, {frames / self.fps / 60:.1f} minutes"
+        told = f"{len(lengths)} sequences, {frames / self.fps / 60:.1f} minutes with all views"
         told += f", {short} of them shorter than the model's {span} frames" if short else ""
-        seen = (drawn or 0) * (model.frames if model.output == "sequence" else 1) / frames
-        return told + (f"; an epoch sees a frame {seen:.2g} times" if drawn else "")
+        seen = (drawn or 0) * (model.frames if model.output == "sequence" else 1) / max(frames, 1)
+        return told + (f"; an epoch sees a frame {seen:.1f} times" if drawn else "")
 
     def cores_worth(self, world: int = 1) -> int:
         """How many cores a process's share of a batch is worth, when `world` processes share it."""

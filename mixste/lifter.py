@@ -222,9 +222,13 @@ def _device(name: str) -> torch.device:
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise MixsteError("cannot lift on a GPU", found="none that torch can use", mend='use device "cpu" or "auto"')
     try:
-        return torch.device(name)
+        device = torch.device(name)
     except RuntimeError:
         raise MixsteError("unknown device", found=name, expected="cpu, cuda or auto") from None
+    if device.index:  # kernels run on the process's own GPU
+        mend = f"set CUDA_VISIBLE_DEVICES={device.index} and use cuda"
+        raise MixsteError("cannot choose a GPU by its number", found=name, expected="cpu, cuda or auto", mend=mend)
+    return device
 
 
 def fitting_batch(model: PoseModel, device: torch.device) -> int:

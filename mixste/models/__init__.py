@@ -65,7 +65,7 @@ def count_parameters(model: nn.Module) -> int:
 def compile_blocks(model: nn.Module) -> None:
     """Let blocks that have no kernels of ours be compiled in training; those that differ in weights alone, once."""
     for block in _blocks(model):
-        block.forward = _fused_in_training(block)
+        block.forward = _compiled_in_training(block)
 
 
 def recompute_blocks(model: nn.Module) -> None:
@@ -78,7 +78,7 @@ def _blocks(model: nn.Module) -> list[nn.Module]:
     return [module for module in model.modules() if isinstance(module, Block | PoseBlock | STCBlock)]
 
 
-def _fused_in_training(block: nn.Module) -> Callable[..., Any]:
+def _compiled_in_training(block: nn.Module) -> Callable[..., Any]:
     plain, compiled = block.forward, torch.compile(block.forward, dynamic=False)
 
     def forward(x: Any, *norm: nn.LayerNorm) -> Any:

@@ -99,8 +99,6 @@ class _Norm(Function):
         rows, sizes = _tokens(x), how.sizes(x, by_branch, kept, twice=twice, tile=NORM_BACKWARD)
         programs = _programs(x, sizes, NORM_BACKWARD)
         sums = x.new_empty(5 if twice else 2 + adds, programs, x.shape[-1])
-        if twice and by_total is None:
-            by_total = torch.zeros_like(x)
         given = None if by_total is None else by_total.contiguous(), by_out.contiguous()
         kernels.norm_backward[(programs,)](
             x, branch, bias, kept, weight, shift, next_weight, *given, by_x, by_branch, sums, rows,

@@ -14,9 +14,9 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mixste.hardware import can_compile
+from mixste.hardware import missing_to_compile
 
-if torch.version.cuda and find_spec("triton") and can_compile("cuda"):
+if torch.version.cuda and find_spec("triton") and not missing_to_compile("cuda"):
     from mixste.models import few_tokens, fused
 else:
     few_tokens = fused = None  # type: ignore[assignment]
@@ -62,8 +62,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, scale: float, dropout: flo
     the products of few tokens or the queries of many. `benchmarks.attention` measures it.
     """
     tokens = query.shape[-2]
-    fused = query.device.type != "cpu" or torch.compiler.is_exporting()  # exported: one way for all lengths
-    if fused or (tokens > SHORT and query.dtype == torch.float32):
+    library = query.device.type != "cpu" or torch.compiler.is_exporting()  # exported: one way for all lengths
+    if library or (tokens > SHORT and query.dtype == torch.float32):
         return functional.scaled_dot_product_attention(query, key, value, scale=scale, dropout_p=dropout)
     with torch.autocast("cpu", enabled=False):
         if tokens <= SHORT:
@@ -116,7 +116,7 @@ class Attention(nn.Module):
         mixed = mix(qkv, self.heads, self.scale, self.dropout if self.training else 0.0)
         return rows(self.proj(mixed), self.axis)
 
-    def fused(self, x: Tensor) -> Tensor:
+    def in_kernels(self, x: Tensor) -> Tensor:
         """`b r n c` mixed along n before the projection, where kernels lay the gradients of many tokens together."""
         if x.shape[-2] <= FEW:
             return mix(self.qkv(x), self.heads, self.scale)
@@ -216,7 +216,7 @@ class Block(nn.Module):
         """The same in kernels that add, norm and turn at once, to which the linear layers leave their biases."""
         by_joint, proj, fc1, fc2 = self.attn.axis == "time", self.attn.proj, self.mlp.fc1, self.mlp.fc2
         x, normed = fused.enter(x, self.norm1, turned=by_joint)
-        branch = functional.linear(self.attn.fused(normed), proj.weight)
+        branch = functional.linear(self.attn.in_kernels(normed), proj.weight)
         x, normed = fused.add_norm(x, branch, proj.bias, self.drop_path.share(x), self.norm2, turned=by_joint)
         hidden = fused.gelu(functional.linear(normed, fc1.weight), fc1.bias)
         branch = functional.linear(hidden, fc2.weight)

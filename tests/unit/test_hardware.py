@@ -87,6 +87,12 @@ def test_compiling_without_a_compiler_is_refused_before_anything_runs(
     refuse_without_compiler(torch.device(device))
 
 
+def test_compiling_without_pythons_headers_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr("sysconfig.get_paths", lambda: {"include": str(tmp_path)})
+    with pytest.raises(MixsteError, match=r"cannot compile.*no .*Python.h on"):
+        refuse_without_compiler(torch.device("cpu"))
+
+
 def test_a_trainer_that_shall_compile_asks_for_a_compiler(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("CXX", "none")

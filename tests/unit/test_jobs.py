@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from pyarrow import parquet
 
 from mixste.errors import MixsteError
 from mixste.jobs import TrainingJob, run_job
@@ -33,7 +34,7 @@ def job(tmp_path):
 
 
 def test_a_job_tells_how_much_it_trains_on_and_which_of_it_is_too_short(job):
-    minutes = f"{2 * 54 / FPS / 60:.1f} minutes"
+    minutes = f"{2 * 54 / FPS / 60:.1f} minutes with all views"
     assert job.amount() == f"8 sequences, {minutes}"
     job = replace(job, training=finetune_settings(windows_per_epoch=30), model=model_settings(frames=15))
     assert (
@@ -41,7 +42,16 @@ def test_a_job_tells_how_much_it_trains_on_and_which_of_it_is_too_short(job):
         == f"8 sequences, {minutes}, 4 of them shorter than the model's 15 frames; an epoch sees a frame 4.2 times"
     )
     centre = replace(job, model=model_settings(frames=15, output="centre"))
-    assert centre.amount() == f"8 sequences, {minutes}; an epoch sees a frame 0.28 times"
+    assert centre.amount() == f"8 sequences, {minutes}; an epoch sees a frame 0.3 times"
+
+
+def test_a_job_with_empty_tables_tells_so_and_is_refused(job, tmp_path):
+    empty = tmp_path / "empty-1.parquet"
+    parquet.write_table(parquet.read_table(job.train[0]).slice(0, 0), empty)
+    job = replace(job, train=(empty,), training=finetune_settings(windows_per_epoch=30))
+    assert job.amount().startswith("0 sequences, 0.0 minutes")
+    with pytest.raises(MixsteError, match="nothing to train on"):
+        job.trainer(device=CPU)
 
 
 @pytest.fixture

@@ -57,6 +57,13 @@ def test_options_that_cannot_be_are_refused(options, message):
         Lifter(own.model, own.config, **options)
 
 
+def test_a_gpu_is_not_chosen_by_its_number(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    own = lifter()
+    with pytest.raises(MixsteError, match=r"by its number; found: cuda:1; .*CUDA_VISIBLE_DEVICES=1"):
+        Lifter(own.model, own.config, device="cuda:1")
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_auto_is_the_cpu_and_cuda_is_refused():
     own = lifter()
