@@ -147,10 +147,10 @@ class _Split(Function):
         query, (rows, tokens, width) = parts[0], parts[0].shape
         packed, sizes = query.new_empty(rows, tokens, 3 * width), _sizes(query, PACK)
         programs = _programs(query, sizes, PACK)
-        sums = query.new_empty(programs, 2, width, dtype=torch.float32)
+        sums = query.new_empty(2, programs, width, dtype=torch.float32)
         kernels.pack[(programs,)](*parts, packed, sums, rows * tokens, **sizes)
         by_bias = sums.new_zeros(3, width)
-        by_bias[::2] = sums.sum(dim=0)
+        by_bias[::2] = sums.sum(dim=1)
         return packed, by_bias.flatten(), None
 
 

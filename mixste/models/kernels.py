@@ -18,9 +18,17 @@ def _rows(tile, rows, inside, ROWS: tl.constexpr):
 
 
 @triton.jit
-def _turn(row, frames: tl.constexpr, joints: tl.constexpr):
-    """Where token `b t j` lies in `b j t`."""
-    return row - row % (frames * joints) + row % joints * frames + row // joints % frames
+def _places(row, column, width: tl.constexpr, frames: tl.constexpr, joints: tl.constexpr):
+    """Where the numbers of token `b t j` lie in `b t j c` and in `b j t c`."""
+    turned = row - row % (frames * joints) + row % joints * frames + row // joints % frames
+    return row.to(tl.int64)[:, None] * width + column, turned.to(tl.int64)[:, None] * width + column
+
+
+@triton.jit
+def _leave(sums, number: tl.constexpr, values, column, inside, width: tl.constexpr):
+    """Write a program's part of the sum of a number, `sums programs c`."""
+    part = sums + (number * tl.num_programs(0) + tl.program_id(0)) * width
+    tl.store(part + column, tl.sum(values, axis=0)[None, :], inside)
 
 
 @triton.jit
@@ -55,8 +63,7 @@ def norm(
     column = tl.arange(0, WIDTH)[None, :]
     inside = column < width
     row, there = _rows(tl.program_id(0), rows, inside, ROWS)
-    place = row.to(tl.int64)[:, None] * width + column
-    turned = _turn(row, frames, joints).to(tl.int64)[:, None] * width + column
+    place, turned = _places(row, column, width, frames, joints)
     value = tl.load(x + place, there, 0.0)
     if ADDS:
         added = tl.load(branch + (turned if TURNED_BRANCH else place), there, 0.0).to(tl.float32)
@@ -88,8 +95,7 @@ def norm_backward(
     bias_sum = tl.zeros((ROWS, WIDTH), tl.float32)
     for tile in range(first, tl.cdiv(rows, ROWS), step):
         row, there = _rows(tile, rows, inside, ROWS)
-        place = row.to(tl.int64)[:, None] * width + column
-        turned = _turn(row, frames, joints).to(tl.int64)[:, None] * width + column
+        place, turned = _places(row, column, width, frames, joints)
         value = tl.load(x + place, there, 0.0)
         given = tl.load(by_out + (turned if TURNED else place), there, 0.0).to(tl.float32)
         share = _share(kept, row, frames, joints, BY_JOINT) if DROPS else 1.0
@@ -116,14 +122,13 @@ def norm_backward(
             result *= share
             bias_sum += result
             tl.store(by_branch + (turned if TURNED_BRANCH else place), result.to(by_branch.dtype.element_ty), there)
-    sums += first * width + column
-    tl.store(sums, tl.sum(weight_sum, axis=0)[None, :], inside)
-    tl.store(sums + step * width, tl.sum(shift_sum, axis=0)[None, :], inside)
+    _leave(sums, 0, weight_sum, column, inside, width)
+    _leave(sums, 1, shift_sum, column, inside, width)
     if ADDS:
-        tl.store(sums + 2 * step * width, tl.sum(bias_sum, axis=0)[None, :], inside)
+        _leave(sums, 2, bias_sum, column, inside, width)
     if TWICE:
-        tl.store(sums + 3 * step * width, tl.sum(next_weight_sum, axis=0)[None, :], inside)
-        tl.store(sums + 4 * step * width, tl.sum(next_shift_sum, axis=0)[None, :], inside)
+        _leave(sums, 3, next_weight_sum, column, inside, width)
+        _leave(sums, 4, next_shift_sum, column, inside, width)
 
 
 @triton.jit
@@ -163,7 +168,7 @@ def gelu_backward(x, bias, by_out, by_x, sums, rows, width: tl.constexpr, ROWS: 
         result = given * (until + value * density)
         bias_sum += result
         tl.store(by_x + place, result.to(by_x.dtype.element_ty), there)
-    tl.store(sums + first * width + column, tl.sum(bias_sum, axis=0)[None, :], inside)
+    _leave(sums, 0, bias_sum, column, inside, width)
 
 
 @triton.jit
@@ -184,6 +189,5 @@ def pack(query, key, value, packed, sums, rows, width: tl.constexpr, ROWS: tl.co
         tl.store(place + 2 * width, values, there)
         query_sum += queries
         value_sum += values
-    sums += 2 * first * width + column
-    tl.store(sums, tl.sum(query_sum, axis=0)[None, :], inside)
-    tl.store(sums + width, tl.sum(value_sum, axis=0)[None, :], inside)
+    _leave(sums, 0, query_sum, column, inside, width)
+    _leave(sums, 1, value_sum, column, inside, width)

@@ -116,7 +116,7 @@ class Attention(nn.Module):
         mixed = mix(qkv, self.heads, self.scale, self.dropout if self.training else 0.0)
         return rows(self.proj(mixed), self.axis)
 
-    def in_kernels(self, x: Tensor) -> Tensor:
+    def mixed_in_kernels(self, x: Tensor) -> Tensor:
         """`b r n c` mixed along n before the projection, where kernels lay the gradients of many tokens together."""
         if x.shape[-2] <= FEW:
             return mix(self.qkv(x), self.heads, self.scale)
@@ -216,7 +216,7 @@ class Block(nn.Module):
         """The same in kernels that add, norm and turn at once, to which the linear layers leave their biases."""
         by_joint, proj, fc1, fc2 = self.attn.axis == "time", self.attn.proj, self.mlp.fc1, self.mlp.fc2
         x, normed = fused.enter(x, self.norm1, turned=by_joint)
-        branch = functional.linear(self.attn.in_kernels(normed), proj.weight)
+        branch = functional.linear(self.attn.mixed_in_kernels(normed), proj.weight)
         x, normed = fused.add_norm(x, branch, proj.bias, self.drop_path.share(x), self.norm2, turned=by_joint)
         hidden = fused.gelu(functional.linear(normed, fc1.weight), fc1.bias)
         branch = functional.linear(hidden, fc2.weight)
