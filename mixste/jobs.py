@@ -74,7 +74,7 @@ class TrainingJob:
         told = f"{len(lengths)} sequences, {frames / self.fps / 60:.1f} minutes with all views"
         told += f", {short} of them shorter than the model's {span} frames" if short else ""
         seen = (drawn or 0) * (model.frames if model.output == "sequence" else 1) / max(frames, 1)
-        return told + (f"; an epoch sees a frame {seen:.1f} times" if drawn else "")
+        return told + (f"; an epoch sees each frame {seen:.1f} times on average" if drawn else "")
 
     def cores_worth(self, world: int = 1) -> int:
         """How many cores a process's share of a batch is worth, when `world` processes share it."""

@@ -39,10 +39,10 @@ def test_a_job_tells_how_much_it_trains_on_and_which_of_it_is_too_short(job):
     job = replace(job, training=finetune_settings(windows_per_epoch=30), model=model_settings(frames=15))
     assert (
         job.amount()
-        == f"8 sequences, {minutes}, 4 of them shorter than the model's 15 frames; an epoch sees a frame 4.2 times"
+        == f"8 sequences, {minutes}, 4 of them shorter than the model's 15 frames; an epoch sees each frame 4.2 times on average"
     )
     centre = replace(job, model=model_settings(frames=15, output="centre"))
-    assert centre.amount() == f"8 sequences, {minutes}; an epoch sees a frame 0.3 times"
+    assert centre.amount() == f"8 sequences, {minutes}; an epoch sees each frame 0.3 times on average"
 
 
 def test_a_job_with_empty_tables_tells_so_and_is_refused(job, tmp_path):
