@@ -37,10 +37,8 @@ def test_a_job_tells_how_much_it_trains_on_and_which_of_it_is_too_short(job):
     minutes = f"{2 * 54 / FPS / 60:.1f} minutes with all views"
     assert job.amount() == f"8 sequences, {minutes}"
     job = replace(job, training=finetune_settings(windows_per_epoch=30), model=model_settings(frames=15))
-    assert (
-        job.amount()
-        == f"8 sequences, {minutes}, 4 of them shorter than the model's 15 frames; an epoch sees each frame 4.2 times on average"
-    )
+    short = "4 of them shorter than the model's 15 frames; an epoch sees each frame 4.2 times on average"
+    assert job.amount() == f"8 sequences, {minutes}, {short}"
     centre = replace(job, model=model_settings(frames=15, output="centre"))
     assert centre.amount() == f"8 sequences, {minutes}; an epoch sees each frame 0.3 times on average"
 
