@@ -7,7 +7,7 @@ end, and an attention layer takes the axis it mixes: joints within a frame (`spa
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from einops import rearrange
@@ -15,14 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mixste.hardware import missing_to_compile
+from mixste.models import fused, native
+from mixste.models.fused import Pending
 
 if torch.version.cuda and find_spec("triton") and not missing_to_compile("cuda"):
-    from mixste.models import few_tokens, fused
+    from mixste.models import few_tokens
 else:
-    few_tokens = fused = None  # type: ignore[assignment]
-
-if TYPE_CHECKING:
-    from mixste.models.fused import Pending
+    few_tokens = None  # type: ignore[assignment]
 
 Axis = Literal["space", "time"]
 FEW, SHORT = 32, 64  # tokens
@@ -43,6 +42,8 @@ def mix(qkv: Tensor, heads: int, scale: float, dropout: float = 0.0) -> Tensor:
     """
     if few_tokens and qkv.is_cuda and not dropout and _few(qkv, heads):
         return few_tokens.mix(qkv.flatten(0, 1), heads, scale).unflatten(0, qkv.shape[:2])
+    if not dropout and _native(qkv):
+        return native.mix(qkv.float(), heads, scale)
     if torch.compiler.is_exporting():
         qkv = qkv.contiguous()  # torch 2.11's exporter fixes the length when it splits a view
     query, key, value = rearrange(qkv, SPLIT, three=3, h=heads)
@@ -52,6 +53,11 @@ def mix(qkv: Tensor, heads: int, scale: float, dropout: float = 0.0) -> Tensor:
 def _few(qkv: Tensor, heads: int) -> bool:
     tokens, triple = qkv.shape[-2:]
     return tokens <= FEW and triple <= 3 * heads * WIDEST and qkv.dtype != torch.float64
+
+
+def _native(qkv: Tensor) -> bool:
+    exact = qkv.dtype == torch.float32 or (qkv.dtype == torch.bfloat16 and qkv.shape[-2] <= SHORT)
+    return exact and native.takes(qkv)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, scale: float, dropout: float = 0.0) -> Tensor:
@@ -112,16 +118,20 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Mix `b t j c` along the layer's axis."""
-        qkv = self.qkv(rows(x, self.axis))
-        mixed = mix(qkv, self.heads, self.scale, self.dropout if self.training else 0.0)
-        return rows(self.proj(mixed), self.axis)
+        dropout = self.dropout if self.training else 0.0
+        if native.takes(x):  # where tokens lie is the same to it
+            return self.proj(rows(mix(rows(self.qkv(x), self.axis), self.heads, self.scale, dropout), self.axis))
+        return rows(self.proj(mix(self.qkv(rows(x, self.axis)), self.heads, self.scale, dropout)), self.axis)
 
     def mixed_in_kernels(self, x: Tensor) -> Tensor:
-        """`b r n c` mixed along n before the projection, where kernels lay the gradients of many tokens together."""
+        """`b t j c`, or `b r n c` on a GPU, mixed before the projection, biases and their gradients within kernels."""
+        weight, bias = self.qkv.weight, self.qkv.bias
+        if not fused.by_triton(x):
+            qkv = rows(functional.linear(x, weight), self.axis)
+            return rows(native.mix(qkv, self.heads, self.scale, bias), self.axis)
         if x.shape[-2] <= FEW:
             return mix(self.qkv(x), self.heads, self.scale)
-        bias = self.qkv.bias
-        qkv = functional.linear(x, self.qkv.weight, bias.detach()).flatten(0, 1)
+        qkv = functional.linear(x, weight, bias.detach()).flatten(0, 1)
         return rearrange(attend(*fused.split(qkv, bias, self.heads), self.scale), JOIN, b=len(x))
 
 
@@ -200,7 +210,7 @@ class Block(nn.Module):
         self.mlp = Mlp(width, mlp_ratio)
         self.drop_path = DropPath(drop_path, axis)
 
-    def forward(self, x: "Tensor | Pending", last_norm: nn.LayerNorm) -> "Tensor | Pending":
+    def forward(self, x: Tensor | Pending, last_norm: nn.LayerNorm) -> Tensor | Pending:
         """`b t j c -> b t j c`; in kernels the last norm is left to what follows."""
         if self.in_kernels(x):
             return self._fused(x, last_norm)
@@ -208,21 +218,23 @@ class Block(nn.Module):
         x = x + self.drop_path(self.mlp(self.norm2(x)))
         return last_norm(x)
 
-    def in_kernels(self, x: "Tensor | Pending") -> bool:
-        """Whether what lies between matrix products is computed in `mixste.models.fused`."""
-        return fused is not None and fused.fits(x)
+    def in_kernels(self, x: Tensor | Pending) -> bool:
+        """Whether what lies between matrix products is computed in `mixste.models.fused`; not with packed layers."""
+        return isinstance(self.mlp, Mlp) and fused.fits(x)
 
-    def _fused(self, x: "Tensor | Pending", last_norm: nn.LayerNorm) -> "Pending":
+    def _fused(self, x: Tensor | Pending, last_norm: nn.LayerNorm) -> Pending:
         """The same in kernels that add, norm and turn at once, to which the linear layers leave their biases."""
         by_joint, proj, fc1, fc2 = self.attn.axis == "time", self.attn.proj, self.mlp.fc1, self.mlp.fc2
-        x, normed = fused.enter(x, self.norm1, turned=by_joint)
+        turned = by_joint and fused.by_triton(proj.weight)
+        x, normed = fused.enter(x, self.norm1, turned=turned)
         branch = functional.linear(self.attn.mixed_in_kernels(normed), proj.weight)
-        x, normed = fused.add_norm(x, branch, proj.bias, self.drop_path.share(x), self.norm2, turned=by_joint)
+        share = self.drop_path.share(x)
+        x, normed = fused.add_norm(x, branch, proj.bias, share, self.norm2, by_joint=by_joint, turned=turned)
         hidden = fused.gelu(functional.linear(normed, fc1.weight), fc1.bias)
         branch = functional.linear(hidden, fc2.weight)
-        return fused.Pending(x, branch, fc2.bias, self.drop_path.share(x), last_norm, by_joint)
+        return Pending(x, branch, fc2.bias, self.drop_path.share(x), last_norm, by_joint)
 
 
-def settled(x: "Tensor | Pending") -> Tensor:
+def settled(x: Tensor | Pending) -> Tensor:
     """What a block gives, `b t j c`, where more than another block is done with it."""
     return x if isinstance(x, Tensor) else fused.settled(x)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mixste.errors import MixsteError
+from mixste.models import native
 from mixste.models.base import PoseModel
 from mixste.models.layers import Mlp, inexact_linears
 
@@ -37,7 +38,10 @@ class Int8Linear(nn.Module):
         low, high = min(low, 0.0), max(high, 0.0)
         scale = (high - low) / (_INPUT - 1) or 1.0  # a step is left for where zero falls between two
         zero = round(-low / scale)
-        rounded = torch.add(zero + 0.5, x, alpha=1 / scale).to(torch.uint8)
+        if native.library():
+            rounded = native.rounded(x, 1 / scale, zero + 0.5)
+        else:
+            rounded = torch.add(zero + 0.5, x, alpha=1 / scale).to(torch.uint8)
         scales = (self.scales, self.zeros, self.bias, 1.0, 0, torch.float32)
         return torch.ops.onednn.qlinear_pointwise(rounded, scale, zero, self.weight, *scales, self.then, [], "none")
 

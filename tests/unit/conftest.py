@@ -3,8 +3,16 @@
 import pytest
 import torch
 
+from mixste.models import native
+
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():
     """Run torch on one thread."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def without_kernels(monkeypatch):
+    """Let networks be computed by torch's own operations, which hooks and counters see."""
+    monkeypatch.setattr(native, "library", lambda: None)

@@ -8,18 +8,21 @@ import triton
 from einops import rearrange
 from torch.nn import functional
 
-from mixste.models import few_tokens, fused, kernels, layers, recompute_blocks
-from tests.unit import factories
+from mixste.models import few_tokens, fused, kernels, launching, native, recompute_blocks
+from tests.unit.models import passes
 
 
 @pytest.fixture(autouse=True)
 def on_the_cpu(monkeypatch):
     """Under autocast blocks compute in kernels, of few programs; three of them share what is summed over tokens."""
-    monkeypatch.setattr(layers, "fused", fused)
+    monkeypatch.setattr(fused, "launching", launching)
+    monkeypatch.setattr(fused, "by_triton", lambda x: True)
     monkeypatch.setattr(fused, "fits", lambda x: torch.is_autocast_enabled("cpu"))
-    monkeypatch.setattr(fused, "_programs", lambda x, sizes, tile: min(3, triton.cdiv(fused._tokens(x), sizes["ROWS"])))
+    monkeypatch.setattr(native, "takes", lambda x: False)
+    programs = lambda x, sizes, tile: min(3, triton.cdiv(launching._tokens(x), sizes["ROWS"]))  # noqa: E731
+    monkeypatch.setattr(launching, "_programs", programs)
     for name in ("NORM", "NORM_BACKWARD", "GELU", "GELU_BACKWARD", "PACK"):
-        monkeypatch.setattr(fused, name, fused.Tile(4096, 1))
+        monkeypatch.setattr(launching, name, launching.Tile(4096, 1))
     monkeypatch.setattr(few_tokens, "wrap_triton", lambda kernel: kernel)
     monkeypatch.setattr(kernels.libdevice, "fast_dividef", truediv)
 
@@ -27,27 +30,14 @@ def on_the_cpu(monkeypatch):
 @pytest.mark.parametrize("recompute", [False, True])
 @pytest.mark.parametrize(("frames", "drop_path"), [(9, 0.0), (33, 0.4)])
 def test_a_network_in_kernels_has_the_outputs_and_gradients_of_the_plain_one(frames, drop_path, recompute):
-    settings = factories.model_settings(frames=frames, width=48, heads=3, depth=2, drop_path=drop_path)
-    model = factories.model(joints=5, **vars(settings)).train()
-    model.spatial_norm.eps = 0.3  # so that it matters which norm's it is
-    for path in (module for module in model.modules() if isinstance(module, layers.DropPath) and module.rate):
-        path.kept = path.draw(torch.empty(2, frames, 5, 48))
-    keypoints, given = torch.randn(2, 2, frames, 5, 3)
-    expected = passed(model, keypoints, given)
+    model, keypoints, given = passes.network(frames, drop_path)
+    expected = passes.passed(model, keypoints, given)
     if recompute:
         recompute_blocks(model)
     with torch.autocast("cpu", torch.float16):
-        found = passed(model, keypoints, given)
+        found = passes.passed(model, keypoints, given)
     for name, exact in expected.items():
         assert (found[name] - exact).norm() < 0.004 * exact.norm(), name
-
-
-def passed(model, keypoints, given):
-    """The output and the gradients of all weights."""
-    model.zero_grad()
-    output = model(keypoints)
-    output.backward(given)
-    return {"output": output.detach(), **{name: value.grad.clone() for name, value in model.named_parameters()}}
 
 
 @pytest.mark.parametrize(("rows", "tokens", "heads", "width"), [(5, 17, 2, 16), (3, 9, 3, 12)])

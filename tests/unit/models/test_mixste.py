@@ -46,14 +46,14 @@ def test_the_state_holds_204_tensors_at_depth_8():
 
 
 @pytest.mark.parametrize("frames", [9, 4])
-def test_counted_macs_are_those_that_are_executed(frames):
+def test_counted_macs_are_those_that_are_executed(frames, without_kernels):
     network = model(channels=2)
     with FlopCounterMode(display=False) as counter:
         network(keypoints(frames, channels=2, batch=1))
     assert counter.get_total_flops() == 2 * network.all_macs(frames)
 
 
-def test_one_norm_of_each_kind_is_shared_by_all_depths():
+def test_one_norm_of_each_kind_is_shared_by_all_depths(without_kernels):
     network, calls = model(depth=3), []
     for name in ("spatial_norm", "temporal_norm"):
         getattr(network, name).register_forward_hook(lambda *_, name=name: calls.append(name))

@@ -50,7 +50,7 @@ def test_a_window_of_any_other_shape_is_refused(shape):
 
 
 @pytest.mark.parametrize("frames", [1, 9, 43])
-def test_counted_macs_are_those_that_are_executed(frames):
+def test_counted_macs_are_those_that_are_executed(frames, without_kernels):
     network = model(architecture="pstmo", frames=frames, channels=2)
     with FlopCounterMode(display=False) as counter:
         network.outputs(keypoints(frames, channels=2, batch=1))

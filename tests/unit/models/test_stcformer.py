@@ -41,7 +41,7 @@ def test_other_joints_channels_lengths_and_ranks_are_refused(shape):
 
 @pytest.mark.parametrize("architecture", BOTH)
 @pytest.mark.parametrize("frames", [9, 4])
-def test_counted_macs_are_those_that_are_executed(architecture, frames):
+def test_counted_macs_are_those_that_are_executed(architecture, frames, without_kernels):
     network = model(architecture=architecture, channels=2)
     with FlopCounterMode(display=False) as counter:
         network(keypoints(frames, channels=2, batch=1))

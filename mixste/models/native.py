@@ -1,0 +1,237 @@
+"""Kernels in C for a CPU in float32: `native.c`, which the system's C compiler compiles when it is first needed.
+
+What was compiled is kept in the user's cache, by what it was made of and for which CPU. Where that fails, for want of a
+compiler or of OpenMP, there is nothing to call, and torch's own operations compute the same, more slowly.
+"""
+
+import ctypes
+import hashlib
+import logging
+import os
+import platform
+import subprocess
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+if TYPE_CHECKING:
+    from mixste.models.fused import How
+
+SOURCE = Path(__file__).with_suffix(".c")
+FLAGS = [
+    *("-std=gnu11", "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-fopenmp", "-fPIC"),
+    "-fno-tree-loop-distribute-patterns",  # no calls to copy the few numbers of a token
+    *(["-mprefer-vector-width=512"] if platform.machine() == "x86_64" else []),
+]
+LANES, WIDEST = 16, 4096  # a token that is normed has so many numbers at most, and a multiple of as many
+PARTS = 16  # of a sum over tokens
+
+log = logging.getLogger(__name__)
+
+
+class _Rows(ctypes.Structure):
+    _fields_ = [("start", ctypes.c_void_p), *((name, ctypes.c_int64) for name in ("batch", "row", "token"))]
+
+
+class _Sizes(ctypes.Structure):
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("batches", "rows", "tokens", "heads", "width")),
+        ("scale", ctypes.c_float),
+    ]
+
+
+class _Tokens(ctypes.Structure):
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("tokens", "frames", "joints", "width")),
+        ("eps", ctypes.c_float),
+        ("next_eps", ctypes.c_float),
+        ("by_joint", ctypes.c_int),
+    ]
+
+
+_PLACE, _INT, _LONG, _FLOAT = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_float
+_OF_ROWS, _OF_TOKENS = ctypes.POINTER(_Rows), ctypes.POINTER(_Tokens)
+_ARGUMENTS = {
+    "mix": [_OF_ROWS, _PLACE, *[_OF_ROWS] * 3, _PLACE, ctypes.POINTER(_Sizes), _INT],
+    "norm": [*[_PLACE] * 10, _OF_TOKENS, _INT],
+    "norm_backward": [*[_PLACE] * 12, _OF_TOKENS, _LONG, _INT],
+    "gelu": [*[_PLACE] * 3, _LONG, _LONG, _INT],
+    "gelu_backward": [*[_PLACE] * 5, _LONG, _LONG, _LONG, _INT],
+    "round_to_bytes": [_PLACE, _LONG, _FLOAT, _FLOAT, _PLACE, _INT],
+}
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """What `native.c` was compiled to; None where it cannot be, which the log says once."""
+    facts = SOURCE.read_text(), FLAGS, platform.machine(), _openmp(), sorted(torch.cpu.get_capabilities().items())
+    name = f"native-{hashlib.blake2b(repr(facts).encode(), digest_size=12).hexdigest()}.so"
+    kept = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "mixste" / name
+    try:
+        found = _kept(kept) or _compiled(kept)
+    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+        told = getattr(error, "stderr", None) or str(error)
+        log.info("networks are slower on this CPU, for their kernels cannot be compiled: %s", told.strip())
+        return None
+    for name, arguments in _ARGUMENTS.items():
+        getattr(found, name).argtypes = arguments
+    return found
+
+
+def _kept(path: Path) -> ctypes.CDLL | None:
+    try:
+        return ctypes.CDLL(str(path)) if path.exists() else None
+    except OSError as error:
+        log.info("compiled anew: %s", error)
+        return None
+
+
+def _compiled(kept: Path) -> ctypes.CDLL:
+    """Compile, load, and keep it if the cache can be written to."""
+    compiler = os.environ.get("CC", "cc")
+    with TemporaryDirectory() as folder:
+        made, linked = Path(folder) / "native.o", Path(folder) / kept.name
+        for command in (
+            [compiler, *FLAGS, "-c", str(SOURCE), "-o", str(made)],
+            [compiler, "-shared", str(made), _openmp(), "-lm", "-o", str(linked)],
+        ):
+            subprocess.run(command, check=True, capture_output=True, text=True)
+        found = ctypes.CDLL(str(linked))
+        try:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            own = kept.with_suffix(f".{os.getpid()}")
+            own.write_bytes(linked.read_bytes())
+            own.replace(kept)
+        except OSError as error:
+            log.info("what was compiled is not kept: %s", error)
+        return found
+
+
+def _openmp() -> str:
+    """The OpenMP library that torch came with, so that both have the same threads, or the compiler's."""
+    found = sorted(Path(torch.__file__).parent.glob("lib/libgomp*.so*"))
+    return str(found[0]) if found else "-fopenmp"
+
+
+def takes(x: Tensor) -> bool:
+    """Whether there are kernels for a tensor, once it is float32, and nothing is to be compiled or exported."""
+    return x.device.type == "cpu" and not torch.compiler.is_compiling() and library() is not None
+
+
+def norms(width: int) -> bool:
+    """Whether tokens of so many numbers are normed here."""
+    return width % LANES == 0 and width <= WIDEST
+
+
+def mix(qkv: Tensor, heads: int, scale: float, bias: Tensor | None = None) -> Tensor:
+    """Softmax attention among the n tokens of every row, `b r n (3 h d) -> b r n (h d)`, of `qkv + bias`.
+
+    Tokens are read where they lie, and laid as they lay: what was `b n r` in memory still is.
+    """
+    return _Mix.apply(qkv, bias, heads, scale)
+
+
+class _Mix(Function):
+    @staticmethod
+    def forward(ctx: Any, qkv: Tensor, bias: Tensor | None, heads: int, scale: float) -> Tensor:
+        b, r, n, triple = qkv.shape
+        mixed, softmax = _laid_as(qkv, triple // 3), qkv.new_empty(b, r, heads, 2, n)
+        _mix(qkv, bias, mixed, None, None, softmax, scale)
+        ctx.save_for_backward(qkv, bias, softmax)
+        ctx.scale = scale
+        return mixed
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, given: Tensor) -> tuple[Tensor | None, ...]:
+        qkv, bias, softmax = ctx.saved_tensors
+        gradient = _laid_as(qkv, qkv.shape[-1])
+        _mix(qkv, bias, None, given, gradient, softmax, ctx.scale)
+        return gradient, None if bias is None else gradient.sum(dim=(0, 1, 2)), None, None
+
+
+def _laid_as(like: Tensor, width: int) -> Tensor:
+    """Empty `b r n width` without gaps, in memory `b n r` where the other's rows lie nearer than its tokens."""
+    b, r, n, _ = like.shape
+    if like.stride(1) < like.stride(2):
+        return like.new_empty(b, n, r, width).transpose(1, 2)
+    return like.new_empty(b, r, n, width)
+
+
+def _mix(
+    qkv: Tensor, bias: Tensor | None, mixed: Tensor | None, given: Tensor | None, gradient: Tensor | None,
+    softmax: Tensor, scale: float,
+) -> None:  # fmt: skip
+    b, r, n, triple = qkv.shape
+    heads = softmax.shape[2]
+    qkv, given = _even(qkv), None if given is None else _even(given)
+    sizes, threads = _Sizes(b, r, n, heads, triple // 3 // heads, scale), min(torch.get_num_threads(), b * r * heads)
+    if _run("mix", _rows(qkv), bias, *map(_rows, (mixed, given, gradient)), softmax, sizes, threads):
+        raise MemoryError("no memory for attention")
+
+
+def _even(x: Tensor) -> Tensor:
+    return x if x.stride(-1) == 1 else x.contiguous()
+
+
+def _rows(x: Tensor | None) -> _Rows | None:
+    return None if x is None else _Rows(x.data_ptr(), *x.stride()[:3])
+
+
+def norm(
+    x: Tensor, branch: Tensor | None, bias: Tensor | None, kept: Tensor | None, weight: Tensor, shift: Tensor,
+    next_weight: Tensor | None, next_shift: Tensor | None, total: Tensor | None, out: Tensor, how: "How",
+) -> None:  # fmt: skip
+    """What `mixste.models.fused` asks of a norm, into `total` and `out`."""
+    given = (x, branch, bias, kept, weight, shift, next_weight, next_shift, total, out)
+    _run("norm", *given, _tokens(x, how), torch.get_num_threads())
+
+
+def norm_backward(
+    x: Tensor, branch: Tensor | None, bias: Tensor | None, kept: Tensor | None, weight: Tensor, shift: Tensor,
+    next_weight: Tensor | None, by_total: Tensor | None, by_out: Tensor, by_x: Tensor, by_branch: Tensor | None,
+    how: "How",
+) -> Tensor:  # fmt: skip
+    """Its gradients, into `by_x` and `by_branch`, and sums, `5 parts c`."""
+    sums = x.new_zeros(5, PARTS, x.shape[-1])
+    given = (x, branch, bias, kept, weight, shift, next_weight, by_total, by_out, by_x, by_branch, sums)
+    _run("norm_backward", *given, _tokens(x, how), PARTS, torch.get_num_threads())
+    return sums
+
+
+def _tokens(x: Tensor, how: "How") -> _Tokens:
+    _, t, j, c = x.shape
+    return _Tokens(x.numel() // c, t, j, c, how.eps, how.next_eps, how.by_joint)
+
+
+def gelu(x: Tensor, bias: Tensor, out: Tensor) -> None:
+    """GELU of `x + bias`, into `out`."""
+    _run("gelu", x, bias, out, x.numel() // x.shape[-1], x.shape[-1], torch.get_num_threads())
+
+
+def gelu_backward(x: Tensor, bias: Tensor, by_out: Tensor, by_x: Tensor) -> Tensor:
+    """Its gradient, into `by_x`, and sums, `parts c`."""
+    sums = x.new_zeros(PARTS, x.shape[-1])
+    sizes = x.numel() // x.shape[-1], x.shape[-1], PARTS
+    _run("gelu_backward", x, bias, by_out, by_x, sums, *sizes, torch.get_num_threads())
+    return sums
+
+
+def rounded(x: Tensor, scale: float, shift: float) -> Tensor:
+    """Return `x * scale + shift` without what is behind the point, which has 8 bits; x is float32."""
+    x = x.contiguous()
+    result = torch.empty_like(x, dtype=torch.uint8)
+    _run("round_to_bytes", x, x.numel(), scale, shift, result, torch.get_num_threads())
+    return result
+
+
+def _run(name: str, *arguments: Any) -> int:
+    """Call what was compiled, with tensors by their addresses."""
+    function = getattr(library(), name)
+    return function(*(x.data_ptr() if isinstance(x, Tensor) else x for x in arguments))
