@@ -20,6 +20,7 @@ from mixste.shuffling import Order, mixed
 from mixste.windows import gather, matching
 
 VALIDATED_AT_ONCE = 64
+DRAWN_AT_ONCE = 4096  # frames: a small batch is drawn with those that follow, for drawing is many small operations
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +42,13 @@ class View:
         """The values on the device, without waiting for what it still has to do."""
         return values.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else values
 
-    def inputs(self, keypoints: Tensor, places: Tensor, size: int, generator: Generator) -> Tensor:
-        """Keypoints at some places of a batch of `size` windows as the model shall see them."""
+    def inputs(self, keypoints: Tensor, places: Tensor, size: int, generator: Generator, batch: int) -> Tensor:
+        """Keypoints at some places among `size` windows, in batches of so many, as the model shall see them."""
         if self.world == 1:
-            return self.objective.inputs(keypoints, generator)
+            return self.objective.inputs(keypoints, generator, batch)
         whole = keypoints.new_zeros(size, *keypoints.shape[1:])
         whole[places] = keypoints
-        return self.objective.inputs(whole, generator)[places]
+        return self.objective.inputs(whole, generator, batch)[places]
 
 
 class Share(NamedTuple):
@@ -78,6 +79,8 @@ class Batches:
         self.spare = own[:1] if len(own) else numbers[:1]
         self.shard = shard_of(source, windows, torch.cat([own, self.spare]) // self.copies).to(view.device)
         self.flip = torch.tensor(view.flip, device=view.device)
+        self.together = max(1, DRAWN_AT_ONCE // (settings.batch_size * model.frames))
+        self._first, self._shares = -1, list[Share]()
 
     def __len__(self) -> int:
         """Batches of an epoch."""
@@ -88,22 +91,39 @@ class Batches:
 
         A share of fewer windows than `least` is filled up with its own again; one without any weighs nothing.
         """
-        numbers, view = self.order.batch(step), self.view
-        places = (self.order.owner(numbers, view.world) == view.rank).nonzero().flatten()
-        weight = len(places) * view.world / len(numbers)
-        own = numbers[places] if len(places) else self.spare
-        places = places if len(places) else torch.zeros(1, dtype=torch.long)
-        if len(own) < self.least:
-            own, places = own.repeat(self.least), places.repeat(self.least)
-        own, places = view.sent(own), view.sent(places)
-        generator = view.generator(step)
+        first = step - step % self.together
+        if self._first != first:
+            self._first, self._shares = first, self._drawn(first)
+        return self._shares[step - first]
+
+    def _drawn(self, first: int) -> list[Share]:
+        """The shares of the steps that are drawn together, from the first on."""
+        view, size = self.view, self.order.size
+        numbers = self.order.batch(first, self.together)
+        places, weights = self._places((self.order.owner(numbers, view.world) == view.rank).unflatten(0, (-1, size)))
+        owned = zip(places, weights, strict=True)
+        own = torch.cat([numbers[each] if weight else self.spare.expand(len(each)) for each, weight in owned])
+        lengths, own, at = [len(each) for each in places], view.sent(own), view.sent(torch.cat(places))
+        generator = view.generator(first)
         halves = torch.rand(len(numbers), device=view.device, generator=generator) < 0.5
         keypoints, target = windows_of(self.shard.data, self.shard.windows.index(own // self.copies))
-        mirrored = {"half": halves[places], "both": own % self.copies == 1}.get(self.settings.flip)
+        mirrored = {"half": halves[at], "both": own % self.copies == 1}.get(self.settings.flip)
         if mirrored is not None:
             keypoints, target = (self._mirrored(values, mirrored) for values in (keypoints, target))
-        inputs = view.inputs(keypoints, places, len(numbers), generator)
-        return Share(inputs, target, weight, places, len(numbers))
+        inputs = view.inputs(keypoints, at, len(numbers), generator, size)
+        parts = zip(*(values.split(lengths) for values in (inputs, target, at % size)), weights, strict=True)
+        return [Share(seen, true, weight, where, size) for seen, true, where, weight in parts]
+
+    def _places(self, owned: Tensor) -> tuple[list[Tensor], list[float]]:
+        """Of batches of windows that are owned or not, `steps size`, where each share lies and what it weighs."""
+        counts, size = owned.sum(dim=1).tolist(), self.order.size
+        found = list(owned.flatten().nonzero().flatten().split(counts))
+        for step, count in enumerate(counts):
+            if not count:
+                found[step] = torch.tensor([step * size])
+            if len(found[step]) < self.least:
+                found[step] = found[step].repeat(self.least)
+        return found, [count * self.view.world / size for count in counts]
 
     def _mirrored(self, values: Tensor, which: Tensor) -> Tensor:
         return torch.where(which[:, None, None, None], mirror(values, self.flip), values)
@@ -126,7 +146,7 @@ class Validation:
             index = self.shard.windows.index(self._own(batch).to(self.view.device))
             places = self._own(torch.arange(len(batch), device=self.view.device))
             keypoints, target = windows_of(self.shard.data, index)
-            inputs = self.view.inputs(keypoints, places, len(batch), generator)
+            inputs = self.view.inputs(keypoints, places, len(batch), generator, len(batch))
             if len(index):
                 yield inputs, target, index, generator
 

@@ -102,20 +102,27 @@ _GAUSSIAN_SHARE = (
 _CONFIDENCE = {"a": 0.028, "b": 1.1, "mean": -0.0045856964, "std": 0.14310569}
 
 
-def corrupt(keypoints: Tensor, settings: CorruptionSettings, generator: Generator) -> Tensor:
-    """Noise and confidence, then masks, on exact keypoints `b t j 3` (screen units, confidence)."""
-    noisy = add_noise(keypoints, settings.noise, generator, shared=settings.shared) if settings.noise else keypoints
-    return mask(noisy, settings, generator)
+def corrupt(
+    keypoints: Tensor, settings: CorruptionSettings, generator: Generator, *, batch: int | None = None
+) -> Tensor:
+    """Noise and confidence, then masks, on exact keypoints `b t j 3` (screen units, confidence).
+
+    If the settings say `shared`, every `batch` of them, else all, have one draw of white noise and of hidden frames.
+    """
+    sharing = (batch or len(keypoints)) if settings.shared else 1
+    noisy = add_noise(keypoints, settings.noise, generator, sharing=sharing) if settings.noise else keypoints
+    return mask(noisy, settings, generator, sharing=sharing)
 
 
-def add_noise(keypoints: Tensor, strength: float, generator: Generator, *, shared: bool = False) -> Tensor:
+def add_noise(keypoints: Tensor, strength: float, generator: Generator, *, sharing: int = 1) -> Tensor:
     """Move keypoints `b t j 3` like a detector and set their confidence from how far they moved.
 
-    White noise is one draw for the batch if it is `shared`.
+    So many after each other share one draw of white noise.
     """
     b, t, j, _ = keypoints.shape
     drift = _drift(b, t, j, keypoints.device, generator) * strength
-    white = _normal((1 if shared else b, t, j, 2), keypoints.device, generator) * (WHITE_NOISE * strength)
+    white = _normal((b // sharing, t, j, 2), keypoints.device, generator) * (WHITE_NOISE * strength)
+    white = white.repeat_interleave(sharing, dim=0) if sharing > 1 else white
     displacement = drift + white
     distance = displacement.norm(dim=-1, keepdim=True)
     c = _CONFIDENCE
@@ -124,12 +131,15 @@ def add_noise(keypoints: Tensor, strength: float, generator: Generator, *, share
     return torch.cat([keypoints[..., :2] + displacement, confidence], dim=-1)
 
 
-def mask(keypoints: Tensor, settings: CorruptionSettings, generator: Generator) -> Tensor:
-    """Set single joints and whole frames of `b t j 3` to zero, confidence included."""
+def mask(keypoints: Tensor, settings: CorruptionSettings, generator: Generator, *, sharing: int = 1) -> Tensor:
+    """Set single joints and whole frames of `b t j 3` to zero, confidence included.
+
+    So many after each other share one draw of frames.
+    """
     b, t, j, _ = keypoints.shape
     seen_joints = torch.rand((b, t, j, 1), device=keypoints.device, generator=generator) >= settings.joint_mask
-    draws = 1 if settings.shared else b
-    seen_frames = torch.rand((draws, t, 1, 1), device=keypoints.device, generator=generator) >= settings.frame_mask
+    frames = torch.rand((b // sharing, t, 1, 1), device=keypoints.device, generator=generator)
+    seen_frames = (frames.repeat_interleave(sharing, dim=0) if sharing > 1 else frames) >= settings.frame_mask
     return keypoints * (seen_joints & seen_frames)
 
 

@@ -37,8 +37,8 @@ class Objective(Protocol):
     metric: Metric
     squared: bool
 
-    def inputs(self, keypoints: Tensor, generator: Generator) -> Tensor:
-        """Keypoints `b t j 3` as the model shall see them."""
+    def inputs(self, keypoints: Tensor, generator: Generator, batch: int) -> Tensor:
+        """Keypoints `b t j 3`, of batches of so many windows, as the model shall see them."""
 
     def loss(self, model: Any, inputs: Tensor, target: Tensor, generator: Generator) -> dict[str, Tensor]:
         """Weighted parts of the loss; `target` is `b t j 3`, root-relative, in its own unit. Their sum is the loss."""
@@ -78,9 +78,9 @@ class Lift(Lifting):
         self.corruption = corruption
         self.settings = settings
 
-    def inputs(self, keypoints: Tensor, generator: Generator) -> Tensor:
+    def inputs(self, keypoints: Tensor, generator: Generator, batch: int) -> Tensor:
         """Corrupt keypoints `b t j 3`."""
-        return corrupt(keypoints, self.corruption, generator)
+        return corrupt(keypoints, self.corruption, generator, batch=batch)
 
     def parts(self, predicted: Tensor, target: Tensor) -> dict[str, Tensor]:
         """MPJPE, N-MPJPE and velocity error."""
@@ -102,7 +102,7 @@ class Supervised(Lifting):
         weights = losses.joint_weights(skeleton, joints) if settings.weighted else torch.ones(joints)
         self.weights = weights.to(device)
 
-    def inputs(self, keypoints: Tensor, generator: Generator) -> Tensor:
+    def inputs(self, keypoints: Tensor, generator: Generator, batch: int) -> Tensor:
         """Detections are used as they are."""
         return keypoints
 
@@ -132,7 +132,7 @@ class Masked:
             found, expected = f"masks.joints {settings.joints}", f"{self.candidates} or fewer"
             raise MixsteError("cannot hide so many joints", found=found, expected=expected)
 
-    def inputs(self, keypoints: Tensor, generator: Generator) -> Tensor:
+    def inputs(self, keypoints: Tensor, generator: Generator, batch: int) -> Tensor:
         """Keypoints as they are; the network hides what it is told to."""
         return keypoints
 

@@ -39,9 +39,9 @@ class Order:
         self._ends = self._lengths.cumsum(0)
         self._passes: dict[int, Tensor] = {}
 
-    def batch(self, step: int) -> Tensor:
-        """Window numbers (size,) of the global batch of a step."""
-        first, end = step * self.size, (step + 1) * self.size
+    def batch(self, step: int, steps: int = 1) -> Tensor:
+        """Window numbers (size,) of the global batch of a step, or of so many from it on (steps size,)."""
+        first, end = step * self.size, (step + steps) * self.size
         parts = []
         while first < end:
             turn, position = divmod(first, self.windows)

@@ -155,10 +155,17 @@ class Trainer:
         with self._drawing:
             share = self.batches.drawn(step)
         self.optimiser.zero_grad(set_to_none=True)
-        torch.manual_seed(mixed(self.seed, step, self.view.rank))
+        self._seed(step)
         parts = self._charged(share, step)
         self._update(torch.stack(list(parts.values())).sum(), step)
         return parts
+
+    def _seed(self, step: int) -> None:
+        """Begin what the network draws itself; `torch.manual_seed` takes a millisecond where there is no GPU."""
+        seed = mixed(self.seed, step, self.view.rank)
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed_all(seed)
 
     def _charged(self, share: Share, step: int) -> Parts:
         """Gradients of a share of a batch, part by part, and its loss; processes meet at the last part."""

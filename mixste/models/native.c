@@ -26,6 +26,7 @@
 
 typedef int64_t Int;
 typedef float Vector __attribute__((vector_size(4 * LANES)));
+typedef int32_t Bits __attribute__((vector_size(4 * LANES)));
 typedef float Anywhere __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
 typedef float Four __attribute__((vector_size(16)));
@@ -115,12 +116,37 @@ static void move(const float *from, Int from_row, const float *bias, Int tokens,
     }
 }
 
-/* Up to QUERIES tokens side by side, a row for each of their numbers. */
-static void turn(const float *from, Int token, Int tokens, Int width, float *to) {
-    for (Int j = 0; j < width; j++) {
-        for (Int i = 0; i < tokens; i++) to[j * QUERIES + i] = from[i * token + j];
-        for (Int i = tokens; i < QUERIES; i++) to[j * QUERIES + i] = 0;
+/* LANES rows of as many numbers, turned: pairs of rows, then of pairs, change places. */
+static inline void turn_square(const float *from, Int from_row, float *to, Int to_row) {
+#ifdef __clang__
+    for (int i = 0; i < LANES; i++)
+        for (int j = 0; j < LANES; j++) to[j * to_row + i] = from[i * from_row + j];
+#else
+    Vector rows[LANES];
+    for (int i = 0; i < LANES; i++) rows[i] = load(from + i * from_row);
+#pragma GCC unroll 4
+    for (int apart = 1; apart < LANES; apart *= 2) {
+        Bits upper, lower;
+        for (int lane = 0; lane < LANES; lane++) {
+            upper[lane] = lane & apart ? LANES + lane - apart : lane;
+            lower[lane] = lane & apart ? LANES + lane : lane + apart;
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; i++) {
+            if (i & apart) continue;
+            Vector above = rows[i], below = rows[i + apart];
+            rows[i] = __builtin_shuffle(above, below, upper);
+            rows[i + apart] = __builtin_shuffle(above, below, lower);
+        }
     }
+    for (int i = 0; i < LANES; i++) store(to + i * to_row, rows[i]);
+#endif
+}
+
+/* QUERIES tokens side by side, a row for each of their numbers. What lies beyond the tokens comes along, to no effect. */
+static void turn(const float *from, Int row, Int tokens, float *to) {
+    for (Int i = 0; i < tokens; i += LANES)
+        for (Int j = 0; j < row; j += LANES) turn_square(from + i * row + j, row, to + j * QUERIES + i, QUERIES);
 }
 
 /* Of one head in one row, from its queries: what is mixed, and of each query the largest score and the weights' scale. */
@@ -130,14 +156,14 @@ static void mix_one(
     Int tokens = sizes->tokens, width = sizes->width, all = sizes->heads * width;
     Int row = padded(width, LANES), tall = padded(tokens, SHORT);
     float *query = work, *key = query + tall * row, *value = key + tall * row, *turned = value + tall * row;
-    float *scores = turned + width * QUERIES, *sums = scores + tall * QUERIES;
+    float *scores = turned + row * QUERIES, *sums = scores + tall * QUERIES;
     move(qkv, token, bias, tokens, width, query, row);
     move(qkv + all, token, bias ? bias + all : NULL, tokens, width, key, row);
     move(qkv + 2 * all, token, bias ? bias + 2 * all : NULL, tokens, width, value, row);
     for (Int first = 0; first < tokens; first += QUERIES) {
         Int count = tokens - first < QUERIES ? tokens - first : QUERIES, side = padded(count, LANES);
         float largest[QUERIES], total[QUERIES] = {0};
-        turn(query + first * row, row, count, width, turned);
+        turn(query + first * row, row, count, turned);
         multiply(tall, side, width, key, row, 1, turned, QUERIES, scores, QUERIES, 0);
         memcpy(largest, scores, sizeof largest);
         for (Int i = 1; i < tokens; i++)
@@ -171,8 +197,8 @@ static void mix_one_backward(
     Int row = padded(width, LANES), tall = padded(tokens, SHORT);
     float *query = work, *key = query + tall * row, *value = key + tall * row, *by_mixed = value + tall * row;
     float *by_key = by_mixed + tall * row, *by_value = by_key + tall * row;
-    float *turned = by_value + tall * row, *turned_by_mixed = turned + width * QUERIES;
-    float *weights = turned_by_mixed + width * QUERIES, *by_score = weights + tall * QUERIES;
+    float *turned = by_value + tall * row, *turned_by_mixed = turned + row * QUERIES;
+    float *weights = turned_by_mixed + row * QUERIES, *by_score = weights + tall * QUERIES;
     float *by_query = by_score + tall * QUERIES;
     move(qkv, token, bias, tokens, width, query, row);
     move(qkv + all, token, bias ? bias + all : NULL, tokens, width, key, row);
@@ -182,8 +208,8 @@ static void mix_one_backward(
         Int count = tokens - first < QUERIES ? tokens - first : QUERIES, side = padded(count, LANES);
         float largest[QUERIES] = {0}, share[QUERIES] = {0}, mean[QUERIES] = {0};
         for (Int i = 0; i < count; i++) largest[i] = most[first + i], share[i] = shares[first + i];
-        turn(query + first * row, row, count, width, turned);
-        turn(by_mixed + first * row, row, count, width, turned_by_mixed);
+        turn(query + first * row, row, count, turned);
+        turn(by_mixed + first * row, row, count, turned_by_mixed);
         multiply(tall, side, width, key, row, 1, turned, QUERIES, weights, QUERIES, 0);
         multiply(tall, side, width, value, row, 1, turned_by_mixed, QUERIES, by_score, QUERIES, 0);
         for (Int i = 0; i < tokens; i++)
@@ -208,7 +234,7 @@ static void mix_one_backward(
 
 static size_t work_bytes(const Sizes *sizes) {
     Int row = padded(sizes->width, LANES), tall = padded(sizes->tokens, SHORT);
-    return padded(4 * (6 * tall * row + 2 * sizes->width * QUERIES + 2 * tall * QUERIES + QUERIES * row), 64);
+    return padded(4 * (6 * tall * row + 2 * row * QUERIES + 2 * tall * QUERIES + QUERIES * row), 64);
 }
 
 static float *head(const Rows *of, Int task, const Sizes *sizes) {

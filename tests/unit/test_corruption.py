@@ -88,15 +88,16 @@ def test_every_sample_is_corrupted_by_its_own_draws():
 
 
 def test_white_noise_and_hidden_frames_can_be_one_draw_for_the_batch_and_nothing_else_is():
-    noisy = add_noise(exact(b=1).expand(3, -1, -1, -1), 1.0, generator(), shared=True)[..., :2].double()
+    noisy = add_noise(exact(b=1).expand(3, -1, -1, -1), 1.0, generator(), sharing=3)[..., :2].double()
     drift = (noisy - noisy[:1])[1:]
     assert drift.abs().amax(dim=(1, 2, 3)).min() > 1e-3, "each has its own drift"
     straight = drift[:, 4:8].diff(n=2, dim=1)  # between two key frames, which are 13 frames apart
     assert straight.abs().max() < 1e-6, "the white noise between them is the same"
-    hidden = settings(joint_mask=0.2, frame_mask=0.3, shared=True)
-    seen = mask(torch.ones(8, 50, 17, 3), hidden, generator())[..., 0]
+    hidden = settings(noise=0.0, joint_mask=0.2, frame_mask=0.3, shared=True)
+    seen = corrupt(torch.ones(8, 50, 17, 3), hidden, generator(), batch=4)[..., 0]
     whole = (seen == 0).all(dim=-1)
-    assert len(whole.unique(dim=0)) == 1
+    assert len(whole[:4].unique(dim=0)) == len(whole[4:].unique(dim=0)) == 1
+    assert len(whole.unique(dim=0)) == 2, "the next batch has its own"
     assert 5 < whole[0].sum() < 25
     assert len(seen.flatten(1).unique(dim=0)) == 8, "each has its own hidden joints"
 

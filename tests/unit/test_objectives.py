@@ -27,7 +27,7 @@ def supervised(*, weighted):
 
 
 def test_pre_training_sees_corrupted_keypoints(pair):
-    seen = Lift(CORRUPTION, LiftLoss(n_mpjpe=0.5, velocity=20.0)).inputs(pair[0], generator(4))
+    seen = Lift(CORRUPTION, LiftLoss(n_mpjpe=0.5, velocity=20.0)).inputs(pair[0], generator(4), len(pair[0]))
     assert torch.equal(seen, corrupt(pair[0], CORRUPTION, generator(4)))
     assert not torch.equal(seen, pair[0])
 
@@ -40,7 +40,7 @@ def test_pre_training_pays_for_mpjpe_half_of_n_mpjpe_and_twenty_velocities(pair)
 
 
 def test_fine_tuning_sees_detections_as_they_are(pair):
-    assert supervised(weighted=True).inputs(pair[0], generator()) is pair[0]
+    assert supervised(weighted=True).inputs(pair[0], generator(), len(pair[0])) is pair[0]
 
 
 def test_fine_tuning_pays_mixstes_three_parts_with_its_joint_weights(pair):

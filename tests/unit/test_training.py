@@ -90,7 +90,9 @@ def test_recomputed_blocks_change_no_number(settings, changes):
 )
 @pytest.mark.parametrize("settings", [finetune_settings, pretrain_settings])
 @pytest.mark.parametrize("recompute", [False, True])
-def test_blocks_that_differ_in_weights_alone_compile_once(monkeypatch, settings, architecture, depth, kinds, recompute):
+def test_blocks_that_differ_in_weights_alone_compile_once(
+    monkeypatch, settings, architecture, depth, kinds, recompute, without_kernels
+):
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     monkeypatch.setattr("mixste.training.refuse_without_compiler", lambda device: None)  # that backend needs none
     torch._dynamo.reset()

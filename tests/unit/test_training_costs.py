@@ -61,7 +61,7 @@ def test_a_step_and_its_wait_for_data_are_timed():
     assert "mfu" not in record, "only of devices whose peak is known"
 
 
-def test_mfu_is_the_matrix_products_of_a_step_over_what_the_device_promises(monkeypatch):
+def test_mfu_is_the_matrix_products_of_a_step_over_what_the_device_promises(monkeypatch, without_kernels):
     monkeypatch.setattr("mixste.training.peak_flops", lambda device, precision: 1e12)
     run = trainer(finetune_settings(epochs=1), model=model_settings(drop_path=0.0))
     (record,) = run.epochs()
