@@ -61,7 +61,12 @@ def rows(batch: int, frames: int, joints: int, width: int, heads: int) -> Iterat
     kernels: list[tuple[str, Callable[[], Outputs], Outputs, tuple[int, int]]] = [
         ("norm", lambda: fused.enter(x, first, turned=True), (x,), (3, 7)),
         ("sum, norm, norm", lambda: fused.enter(pending, first, turned=True), (x, branch, bias), (6, 9)),
-        ("sum, norm", lambda: fused.add_norm(x, turned, bias, None, first, turned=True), (x, turned, bias), (6, 8)),
+        (
+            "sum, norm",
+            lambda: fused.add_norm(x, turned, bias, None, first, by_joint=True, turned=True),
+            (x, turned, bias),
+            (6, 8),
+        ),
         ("sum and its norm", lambda: (fused.settled(pending),), (x, branch, bias), (5, 8)),
         ("GELU", lambda: (fused.gelu(hidden, hidden_bias),), (hidden, hidden_bias), (4, 6)),
         ("among joints", lambda: (mix(in_frames, heads, scale),), (in_frames,), (4, 7)),

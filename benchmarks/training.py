@@ -3,11 +3,11 @@
     python -m benchmarks.training [--model base] [--frames 243] [--device cuda] [--batch 32] [--baseline-batch 16]
         [--steps 8] [--repeats 5] [--variants bf16 compiled ...] [--json FILE]
 
-Variants: fp32, bf16, fused (fp32, compiled), compiled (bf16), recompute (bf16, compiled); on a GPU MixSTE's blocks have
-kernels of their own in bf16, and compiling changes nothing. Each repeat takes so many steps of each in turn; the median
-counts, without the validation that ends an epoch of ours. The objective is that of pre-training: windows are drawn,
-mirrored and corrupted in the step. The baseline computes in fp32, on a GPU with TF32 products. Nothing of Ray or DVC is
-needed.
+Variants: fp32, bf16, fused (fp32, compiled), compiled (bf16), recompute (bf16, compiled); where MixSTE's blocks have
+kernels of their own, on a GPU in bf16 and on a CPU in fp32, compiling changes nothing. Each repeat takes so many steps
+of each in turn; the median counts, without the validation that ends an epoch of ours. The objective is that of
+pre-training: windows are drawn, mirrored and corrupted in the step. The baseline computes in fp32, on a GPU with TF32
+products. Nothing of Ray or DVC is needed.
 """
 
 import argparse

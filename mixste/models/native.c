@@ -1,9 +1,9 @@
 /* What lies between a network's matrix products, on a CPU in float32: attention, norms with residual sums, GELU; and
    rounding to 8 bits. Called by native.py.
 
-   Each reads every number once and writes it once, where torch's operations copy, pad and come back to what has left the
-   cache. A linear layer's bias is added by what follows the layer. What is summed over tokens is summed in PARTS, so
-   that results do not depend on how many threads there are. Pointers that may be NULL say so. */
+   Each reads every number once and writes it once, where torch's operations copy, pad and come back to what has left
+   the cache. A linear layer's bias is added by what follows the layer. What is summed over tokens is summed in parts,
+   so that results do not depend on how many threads there are. Pointers that may be NULL say so. */
 
 #include <math.h>
 #include <stdint.h>
@@ -76,8 +76,8 @@ static inline __attribute__((always_inline)) void product(
 
 /* The same for `rows`, a multiple of SHORT, and `columns`, a multiple of LANES. A is read by any strides. */
 static void multiply(
-    Int rows, Int columns, Int depth, const float *a, Int row, Int column, const float *b, Int b_row, float *c, Int c_row,
-    int add) {
+    Int rows, Int columns, Int depth, const float *a, Int row, Int column, const float *b, Int b_row, float *c,
+    Int c_row, int add) {
     for (Int j = 0; j < columns; j += 2 * LANES) {
         int wide = columns - j > LANES;
         Int i = 0;
@@ -93,8 +93,8 @@ static void multiply(
 }
 
 /* Attention. Tokens of a row lie anywhere, evenly apart, and are not turned or copied before or after. All of a row and
-   a head is done in a thread's own workspace, where tokens and their numbers are padded with zeros. Scores are
-   those of QUERIES at once, side by side, so that a softmax goes down the rows; the backward pass computes them anew. */
+   a head is done in a thread's own workspace, where tokens and their numbers are padded. Scores are those of QUERIES
+   at once, side by side, so that a softmax goes down the rows; the backward pass computes them anew. */
 
 /* A tensor `batch row token number`: its first number, and how many lie from one batch, row and token to the next. */
 typedef struct {
@@ -143,13 +143,13 @@ static inline void turn_square(const float *from, Int from_row, float *to, Int t
 #endif
 }
 
-/* QUERIES tokens side by side, a row for each of their numbers. What lies beyond the tokens comes along, to no effect. */
+/* Up to QUERIES tokens side by side, a row for each of their numbers. What lies beyond comes along, to no effect. */
 static void turn(const float *from, Int row, Int tokens, float *to) {
     for (Int i = 0; i < tokens; i += LANES)
         for (Int j = 0; j < row; j += LANES) turn_square(from + i * row + j, row, to + j * QUERIES + i, QUERIES);
 }
 
-/* Of one head in one row, from its queries: what is mixed, and of each query the largest score and the weights' scale. */
+/* Of one head in one row: what is mixed, and of each query the largest score and what its weights are multiplied by. */
 static void mix_one(
     const float *qkv, Int token, const float *bias, float *mixed, Int mixed_token, float *most, float *shares,
     const Sizes *sizes, float *work) {
@@ -183,7 +183,8 @@ static void mix_one(
         for (Int i = 0; i < count; i++) {
             most[first + i] = largest[i];
             shares[first + i] = 1 / total[i];
-            for (Int j = 0; j < row; j += LANES) store(sums + i * row + j, load(sums + i * row + j) * shares[first + i]);
+            float *own = sums + i * row;
+            for (Int j = 0; j < row; j += LANES) store(own + j, load(own + j) * shares[first + i]);
         }
         move(sums, row, NULL, count, width, mixed + first * mixed_token, mixed_token);
     }
@@ -221,8 +222,10 @@ static void mix_one_backward(
             }
         for (Int i = 0; i < tokens; i++)
 #pragma omp simd
-            for (Int j = 0; j < side; j++)
-                by_score[i * QUERIES + j] = weights[i * QUERIES + j] * (by_score[i * QUERIES + j] - mean[j]) * sizes->scale;
+            for (Int j = 0; j < side; j++) {
+                float by_weight = by_score[i * QUERIES + j] - mean[j];
+                by_score[i * QUERIES + j] = weights[i * QUERIES + j] * by_weight * sizes->scale;
+            }
         multiply(padded(count, SHORT), row, tokens, by_score, 1, QUERIES, key, row, by_query, row, 0);
         multiply(tall, row, count, by_score, QUERIES, 1, query + first * row, row, by_key, row, first > 0);
         multiply(tall, row, count, weights, QUERIES, 1, by_mixed + first * row, row, by_value, row, first > 0);
@@ -280,8 +283,8 @@ typedef struct {
 
 /* What a token's branch is multiplied by. */
 static float share_of(const float *kept, Int token, const Tokens *of) {
-    if (!kept) return 1;
-    return kept[of->by_joint ? token / (of->frames * of->joints) * of->joints + token % of->joints : token / of->joints];
+    Int batch = token / (of->frames * of->joints), joint = token % of->joints, frame = token / of->joints;
+    return !kept ? 1 : kept[of->by_joint ? batch * of->joints + joint : frame];
 }
 
 static inline float sum_of(Vector values) {
@@ -358,8 +361,9 @@ static inline void add_up(float *by_weight, float *by_shift, const Vector *given
     }
 }
 
-/* Gradients by x and, where it is not NULL, by the branch; where `branch` is NULL, x is the sum already. `by_total` may be
-   NULL. `sums`, `5 parts width`, begin as zeros and end as gradients by weight, shift, bias, next weight and next shift. */
+/* Gradients by x and, where it is not NULL, by the branch; where `branch` is NULL, x is the sum already. `by_total` may
+   be NULL. `sums`, `5 parts width`, begin as zeros and end as gradients by weight, shift, bias, next weight and next
+   shift. */
 void norm_backward(
     const float *x, const float *branch, const float *bias, const float *kept, const float *weight, const float *shift,
     const float *next_weight, const float *by_total, const float *by_out, float *by_x, float *by_branch, float *sums,
@@ -376,7 +380,8 @@ void norm_backward(
             float scale = normed(value, vectors, of->eps, value);
             for (Int i = 0; i < vectors; i++) given[i] = load(by_out + at + i * LANES);
             if (next_weight) {
-                for (Int i = 0; i < vectors; i++) again[i] = value[i] * load(weight + i * LANES) + load(shift + i * LANES);
+                for (Int i = 0; i < vectors; i++)
+                    again[i] = value[i] * load(weight + i * LANES) + load(shift + i * LANES);
                 float next_scale = normed(again, vectors, of->next_eps, again);
                 add_up(own + 3 * apart, own + 4 * apart, given, again, vectors);
                 by_value(given, next_weight, again, next_scale, vectors);

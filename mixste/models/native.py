@@ -70,7 +70,7 @@ _ARGUMENTS = {
 @cache
 def library() -> ctypes.CDLL | None:
     """What `native.c` was compiled to; None where it cannot be, which the log says once."""
-    facts = SOURCE.read_text(), FLAGS, platform.machine(), _openmp(), sorted(torch.cpu.get_capabilities().items())
+    facts = SOURCE.read_text(), FLAGS, _openmp(), _cpu()
     name = f"native-{hashlib.blake2b(repr(facts).encode(), digest_size=12).hexdigest()}.so"
     kept = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "mixste" / name
     try:
@@ -111,6 +111,14 @@ def _compiled(kept: Path) -> ctypes.CDLL:
         except OSError as error:
             log.info("what was compiled is not kept: %s", error)
         return found
+
+
+def _cpu() -> list[str]:
+    """What tells this CPU from others, whose code it may not run."""
+    if not (facts := Path("/proc/cpuinfo")).exists():
+        return [platform.machine(), platform.processor()]
+    lines = facts.read_text().splitlines()
+    return sorted({line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part"))})
 
 
 def _openmp() -> str:
