@@ -63,9 +63,9 @@ def _native(qkv: Tensor) -> bool:
 def attend(query: Tensor, key: Tensor, value: Tensor, scale: float, dropout: float = 0.0) -> Tensor:
     """Softmax attention over the third axis of `r h n d`; `dropout` is the share of its weights that is dropped.
 
-    The fused kernel wins on a GPU and on long fp32 sequences. Elsewhere explicit products do: over few tokens in fp32
-    whatever the precision, because a CPU's bf16 softmax costs more than its products save. What is smaller is scaled,
-    the products of few tokens or the queries of many. `benchmarks.attention` measures it.
+    It is for what our kernels do not take. torch's wins on a GPU and on long fp32 sequences, elsewhere explicit
+    products do: over few tokens in fp32 whatever the precision, because a CPU's bf16 softmax costs more than its
+    products save. What is smaller is scaled, the products of few tokens or the queries of many.
     """
     tokens = query.shape[-2]
     library = query.device.type != "cpu" or torch.compiler.is_exporting()  # exported: one way for all lengths

@@ -70,10 +70,10 @@ _ARGUMENTS = {
 @cache
 def library() -> ctypes.CDLL | None:
     """What `native.c` was compiled to; None where it cannot be, which the log says once."""
-    facts = SOURCE.read_text(), FLAGS, _openmp(), _cpu()
-    name = f"native-{hashlib.blake2b(repr(facts).encode(), digest_size=12).hexdigest()}.so"
-    kept = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "mixste" / name
     try:
+        facts = SOURCE.read_text(), FLAGS, _openmp(), _cpu()
+        name = f"native-{hashlib.blake2b(repr(facts).encode(), digest_size=12).hexdigest()}.so"
+        kept = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "mixste" / name
         found = _kept(kept) or _compiled(kept)
     except (OSError, RuntimeError, subprocess.SubprocessError) as error:
         told = getattr(error, "stderr", None) or str(error)
