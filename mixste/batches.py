@@ -93,6 +93,7 @@ class Batches:
         """
         first = step - step % self.together
         if self._first != first:
+            self._shares = []  # not held while the next are drawn
             self._first, self._shares = first, self._drawn(first)
         return self._shares[step - first]
 

@@ -109,7 +109,7 @@ def corrupt(
 
     If the settings say `shared`, every `batch` of them, else all, have one draw of white noise and of hidden frames.
     """
-    sharing = (batch or len(keypoints)) if settings.shared else 1
+    sharing = max(1, batch or len(keypoints)) if settings.shared else 1
     noisy = add_noise(keypoints, settings.noise, generator, sharing=sharing) if settings.noise else keypoints
     return mask(noisy, settings, generator, sharing=sharing)
 

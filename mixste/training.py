@@ -162,10 +162,8 @@ class Trainer:
 
     def _seed(self, step: int) -> None:
         """Begin what the network draws itself; `torch.manual_seed` takes a millisecond where there is no GPU."""
-        seed = mixed(self.seed, step, self.view.rank)
-        torch.default_generator.manual_seed(seed)
-        if self.device.type == "cuda":
-            torch.cuda.manual_seed_all(seed)
+        begin = torch.default_generator.manual_seed if self.device.type == "cpu" else torch.manual_seed
+        begin(mixed(self.seed, step, self.view.rank))
 
     def _charged(self, share: Share, step: int) -> Parts:
         """Gradients of a share of a batch, part by part, and its loss; processes meet at the last part."""

@@ -77,7 +77,10 @@ def _device() -> Iterator[Finding]:
     except ImportError as error:
         yield False, "device", f"torch cannot be imported: {error}"
         return
-    yield True, "cpu", f"{os.cpu_count()} cores, {torch.get_num_threads()} threads"
+    from mixste.models import native
+
+    kernels = "" if native.library() else "; networks are slower than they could be: no gcc that compiles their kernels"
+    yield True, "cpu", f"{os.cpu_count()} cores, {torch.get_num_threads()} threads{kernels}"
     for number in range(torch.cuda.device_count()):
         free, total = torch.cuda.mem_get_info(number)
         name = torch.cuda.get_device_name(number)

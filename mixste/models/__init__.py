@@ -82,7 +82,7 @@ def _compiled_in_training(block: nn.Module) -> Callable[..., Any]:
     plain, compiled = block.forward, torch.compile(block.forward, dynamic=False)
 
     def forward(x: Any, *norm: nn.LayerNorm) -> Any:
-        in_kernels = isinstance(block, Block) and block.in_kernels(x)
+        in_kernels = isinstance(block, Block) and block.in_kernels(x, *norm)
         return (compiled if block.training and not in_kernels else plain)(x, *norm)
 
     return forward

@@ -135,7 +135,7 @@ def fits(x: Tensor | Pending) -> bool:
         return False
     autocast = torch.is_autocast_enabled(x.device.type)
     if x.is_cuda:
-        return launching is not None and autocast and x.shape[-1] <= launching.WIDEST
+        return has_triton() and autocast and x.shape[-1] <= launching.WIDEST
     return native.takes(x) and not autocast and native.norms(x.shape[-1])
 
 
@@ -175,6 +175,11 @@ def gelu(x: Tensor, bias: Tensor) -> Tensor:
 def split(qkv: Tensor, bias: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
     """Queries, keys and values, `r h n d`, of `r n (3 h d)`; the gradient of the `bias` in it is made here."""
     return _Split.apply(qkv, bias, heads)
+
+
+def has_triton() -> bool:
+    """Whether there are kernels for a GPU."""
+    return launching is not None
 
 
 def by_triton(x: Tensor) -> bool:

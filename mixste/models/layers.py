@@ -6,7 +6,6 @@ end, and an attention layer takes the axis it mixes: joints within a frame (`spa
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from typing import Literal
 
 import torch
@@ -14,11 +13,10 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mixste.hardware import missing_to_compile
 from mixste.models import fused, native
 from mixste.models.fused import Pending
 
-if torch.version.cuda and find_spec("triton") and not missing_to_compile("cuda"):
+if fused.has_triton():
     from mixste.models import few_tokens
 else:
     few_tokens = None  # type: ignore[assignment]
@@ -42,7 +40,7 @@ def mix(qkv: Tensor, heads: int, scale: float, dropout: float = 0.0) -> Tensor:
     """
     if few_tokens and qkv.is_cuda and not dropout and _few(qkv, heads):
         return few_tokens.mix(qkv.flatten(0, 1), heads, scale).unflatten(0, qkv.shape[:2])
-    if not dropout and _native(qkv):
+    if not dropout and _native(qkv, qkv.shape[-2], qkv.dtype):
         return native.mix(qkv.float(), heads, scale)
     if torch.compiler.is_exporting():
         qkv = qkv.contiguous()  # torch 2.11's exporter fixes the length when it splits a view
@@ -55,9 +53,9 @@ def _few(qkv: Tensor, heads: int) -> bool:
     return tokens <= FEW and triple <= 3 * heads * WIDEST and qkv.dtype != torch.float64
 
 
-def _native(qkv: Tensor) -> bool:
-    exact = qkv.dtype == torch.float32 or (qkv.dtype == torch.bfloat16 and qkv.shape[-2] <= SHORT)
-    return exact and native.takes(qkv)
+def _native(x: Tensor, tokens: int, dtype: torch.dtype) -> bool:
+    """Whether attention among so many tokens of a type is computed in C."""
+    return (dtype == torch.float32 or (dtype == torch.bfloat16 and tokens <= SHORT)) and native.takes(x)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, scale: float, dropout: float = 0.0) -> Tensor:
@@ -101,6 +99,12 @@ def inexact_linears(model: nn.Module) -> Iterator[tuple[str, nn.Linear]]:
             yield name, module
 
 
+def _computed(x: Tensor) -> torch.dtype:
+    """What a linear layer makes of a tensor."""
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+
+
 class Attention(nn.Module):
     """Multi-head self-attention over joints or over frames: `b t j c -> b t j c`.
 
@@ -119,8 +123,8 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Mix `b t j c` along the layer's axis."""
         dropout = self.dropout if self.training else 0.0
-        if native.takes(x):  # where tokens lie is the same to it
-            return self.proj(rows(mix(rows(self.qkv(x), self.axis), self.heads, self.scale, dropout), self.axis))
+        if not dropout and _native(x, x.shape[1 if self.axis == "time" else 2], _computed(x)):
+            return self.proj(rows(mix(rows(self.qkv(x), self.axis), self.heads, self.scale), self.axis))
         return rows(self.proj(mix(self.qkv(rows(x, self.axis)), self.heads, self.scale, dropout)), self.axis)
 
     def mixed_in_kernels(self, x: Tensor) -> Tensor:
@@ -212,15 +216,19 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor | Pending, last_norm: nn.LayerNorm) -> Tensor | Pending:
         """`b t j c -> b t j c`; in kernels the last norm is left to what follows."""
-        if self.in_kernels(x):
+        if self.in_kernels(x, last_norm):
             return self._fused(x, last_norm)
+        x = settled(x)
         x = x + self.drop_path(self.attn(self.norm1(x)))
         x = x + self.drop_path(self.mlp(self.norm2(x)))
         return last_norm(x)
 
-    def in_kernels(self, x: Tensor | Pending) -> bool:
-        """Whether what lies between matrix products is computed in `mixste.models.fused`; not with packed layers."""
-        return isinstance(self.mlp, Mlp) and fused.fits(x)
+    def in_kernels(self, x: Tensor | Pending, last_norm: nn.LayerNorm) -> bool:
+        """Whether what lies between matrix products is computed in `mixste.models.fused`.
+
+        Not in a block whose layers were exchanged, packed or hooked: kernels take their weights and call no layer.
+        """
+        return fused.fits(x) and all(map(_as_made, (*self.modules(), last_norm)))
 
     def _fused(self, x: Tensor | Pending, last_norm: nn.LayerNorm) -> Pending:
         """The same in kernels that add, norm and turn at once, to which the linear layers leave their biases."""
@@ -233,6 +241,13 @@ class Block(nn.Module):
         hidden = fused.gelu(functional.linear(normed, fc1.weight), fc1.bias)
         branch = functional.linear(hidden, fc2.weight)
         return Pending(x, branch, fc2.bias, self.drop_path.share(x), last_norm, by_joint)
+
+
+def _as_made(module: nn.Module) -> bool:
+    if type(module) not in (Block, Attention, Mlp, DropPath, nn.Linear, nn.LayerNorm):
+        return False
+    exact = not isinstance(module, nn.Linear | nn.LayerNorm) or module.weight.dtype == torch.float32
+    return exact and not (module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)
 
 
 def settled(x: Tensor | Pending) -> Tensor:

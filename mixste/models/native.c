@@ -118,10 +118,6 @@ static void move(const float *from, Int from_row, const float *bias, Int tokens,
 
 /* LANES rows of as many numbers, turned: pairs of rows, then of pairs, change places. */
 static inline void turn_square(const float *from, Int from_row, float *to, Int to_row) {
-#ifdef __clang__
-    for (int i = 0; i < LANES; i++)
-        for (int j = 0; j < LANES; j++) to[j * to_row + i] = from[i * from_row + j];
-#else
     Vector rows[LANES];
     for (int i = 0; i < LANES; i++) rows[i] = load(from + i * from_row);
 #pragma GCC unroll 4
@@ -140,10 +136,10 @@ static inline void turn_square(const float *from, Int from_row, float *to, Int t
         }
     }
     for (int i = 0; i < LANES; i++) store(to + i * to_row, rows[i]);
-#endif
 }
 
-/* Up to QUERIES tokens side by side, a row for each of their numbers. What lies beyond comes along, to no effect. */
+/* Up to QUERIES tokens side by side, a row for each of their numbers, and whatever lies behind them in the workspace up
+   to a multiple of LANES: lanes that nobody reads. */
 static void turn(const float *from, Int row, Int tokens, float *to) {
     for (Int i = 0; i < tokens; i += LANES)
         for (Int j = 0; j < row; j += LANES) turn_square(from + i * row + j, row, to + j * QUERIES + i, QUERIES);
@@ -256,7 +252,9 @@ int mix(
     {
         float *work = aligned_alloc(64, work_bytes(sizes));
         if (work) memset(work, 0, work_bytes(sizes));
-        else failed = 1;
+        else
+#pragma omp atomic write
+            failed = 1;
 #pragma omp for schedule(static)
         for (Int task = 0; task < sizes->batches * sizes->rows * sizes->heads; task++) {
             float *most = softmax + 2 * task * sizes->tokens, *shares = most + sizes->tokens;

@@ -1,7 +1,7 @@
-"""Kernels in C for a CPU in float32: `native.c`, which the system's C compiler compiles when it is first needed.
+"""Kernels in C for a CPU in float32: `native.c`, which gcc compiles when it is first needed.
 
-What was compiled is kept in the user's cache, by what it was made of and for which CPU. Where that fails, for want of a
-compiler or of OpenMP, there is nothing to call, and torch's own operations compute the same, more slowly.
+What was compiled is kept in the user's cache, by what it was made of and for which CPU. Where that fails there is
+nothing to call, and torch's own operations compute the same, more slowly. There are no gradients of gradients.
 """
 
 import ctypes
@@ -9,6 +9,7 @@ import hashlib
 import logging
 import os
 import platform
+import shlex
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
+from torch.nn import Parameter
 
 if TYPE_CHECKING:
     from mixste.models.fused import How
@@ -30,7 +32,7 @@ FLAGS = [
     *(["-mprefer-vector-width=512"] if platform.machine() == "x86_64" else []),
 ]
 LANES, WIDEST = 16, 4096  # a token that is normed has so many numbers at most, and a multiple of as many
-PARTS = 16  # of a sum over tokens
+PARTS = 32  # of a sum over tokens: as many threads share it at most
 
 log = logging.getLogger(__name__)
 
@@ -71,11 +73,10 @@ _ARGUMENTS = {
 def library() -> ctypes.CDLL | None:
     """What `native.c` was compiled to; None where it cannot be, which the log says once."""
     try:
-        facts = SOURCE.read_text(), FLAGS, _openmp(), _cpu()
+        facts = SOURCE.read_text(), _compiler(), FLAGS, _openmp(), _cpu()
         name = f"native-{hashlib.blake2b(repr(facts).encode(), digest_size=12).hexdigest()}.so"
-        kept = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "mixste" / name
-        found = _kept(kept) or _compiled(kept)
-    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+        found = _kept(name) or _compiled(name)
+    except (OSError, subprocess.SubprocessError) as error:
         told = getattr(error, "stderr", None) or str(error)
         log.info("networks are slower on this CPU, for their kernels cannot be compiled: %s", told.strip())
         return None
@@ -84,31 +85,40 @@ def library() -> ctypes.CDLL | None:
     return found
 
 
-def _kept(path: Path) -> ctypes.CDLL | None:
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mixste"
+
+
+def _compiler() -> list[str]:
+    return shlex.split(os.environ.get("CC", "")) or ["gcc"]
+
+
+def _kept(name: str) -> ctypes.CDLL | None:
     try:
-        return ctypes.CDLL(str(path)) if path.exists() else None
-    except OSError as error:
+        kept = _cache() / name
+        return ctypes.CDLL(str(kept)) if kept.exists() else None
+    except (OSError, RuntimeError) as error:
         log.info("compiled anew: %s", error)
         return None
 
 
-def _compiled(kept: Path) -> ctypes.CDLL:
+def _compiled(name: str) -> ctypes.CDLL:
     """Compile, load, and keep it if the cache can be written to."""
-    compiler = os.environ.get("CC", "cc")
     with TemporaryDirectory() as folder:
-        made, linked = Path(folder) / "native.o", Path(folder) / kept.name
-        for command in (
-            [compiler, *FLAGS, "-c", str(SOURCE), "-o", str(made)],
-            [compiler, "-shared", str(made), _openmp(), "-lm", "-o", str(linked)],
+        made, linked = Path(folder) / "native.o", Path(folder) / name
+        for arguments in (
+            [*FLAGS, "-c", str(SOURCE), "-o", str(made)],
+            ["-shared", str(made), _openmp(), "-lm", "-o", str(linked)],
         ):
-            subprocess.run(command, check=True, capture_output=True, text=True)
+            subprocess.run([*_compiler(), *arguments], check=True, capture_output=True, text=True)
         found = ctypes.CDLL(str(linked))
         try:
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            own = kept.with_suffix(f".{os.getpid()}")
-            own.write_bytes(linked.read_bytes())
-            own.replace(kept)
-        except OSError as error:
+            cache = _cache()
+            cache.mkdir(parents=True, exist_ok=True)
+            with TemporaryDirectory(dir=cache) as own:
+                (Path(own) / name).write_bytes(linked.read_bytes())
+                (Path(own) / name).replace(cache / name)
+        except (OSError, RuntimeError) as error:
             log.info("what was compiled is not kept: %s", error)
         return found
 
@@ -128,8 +138,15 @@ def _openmp() -> str:
 
 
 def takes(x: Tensor) -> bool:
-    """Whether there are kernels for a tensor, once it is float32, and nothing is to be compiled or exported."""
-    return x.device.type == "cpu" and not torch.compiler.is_compiling() and library() is not None
+    """Whether there are kernels for a tensor, once it is float32; not where it is traced, transformed or no data."""
+    return (
+        x.device.type == "cpu"
+        and type(x) in (Tensor, Parameter)
+        and not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()  # type: ignore[attr-defined]
+        and not torch._C._are_functorch_transforms_active()
+        and library() is not None
+    )
 
 
 def norms(width: int) -> bool:
@@ -138,7 +155,7 @@ def norms(width: int) -> bool:
 
 
 def mix(qkv: Tensor, heads: int, scale: float, bias: Tensor | None = None) -> Tensor:
-    """Softmax attention among the n tokens of every row, `b r n (3 h d) -> b r n (h d)`, of `qkv + bias`.
+    """Softmax attention among the n tokens of every row, `b r n (3 h d) -> b r n (h d)`, of `qkv + bias`; scale > 0.
 
     Tokens are read where they lie, and laid as they lay: what was `b n r` in memory still is.
     """
@@ -179,8 +196,11 @@ def _mix(
     b, r, n, triple = qkv.shape
     heads = softmax.shape[2]
     qkv, given = _even(qkv), None if given is None else _even(given)
-    sizes, threads = _Sizes(b, r, n, heads, triple // 3 // heads, scale), min(torch.get_num_threads(), b * r * heads)
-    if _run("mix", _rows(qkv), bias, *map(_rows, (mixed, given, gradient)), softmax, sizes, threads):
+    sizes, threads = (
+        _Sizes(b, r, n, heads, triple // 3 // heads, scale),
+        max(1, min(torch.get_num_threads(), b * r * heads)),
+    )
+    if _run("mix", _rows(qkv), bias, *map(_rows, (mixed, given, gradient)), softmax, sizes, max(1, threads)):
         raise MemoryError("no memory for attention")
 
 

@@ -38,7 +38,7 @@ class Int8Linear(nn.Module):
         low, high = min(low, 0.0), max(high, 0.0)
         scale = (high - low) / (_INPUT - 1) or 1.0  # a step is left for where zero falls between two
         zero = round(-low / scale)
-        if native.library():
+        if x.dtype == torch.float32 and native.takes(x):
             rounded = native.rounded(x, 1 / scale, zero + 0.5)
         else:
             rounded = torch.add(zero + 0.5, x, alpha=1 / scale).to(torch.uint8)

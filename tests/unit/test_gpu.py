@@ -87,7 +87,7 @@ def test_a_block_in_kernels_gives_what_it_gives_in_double_precision(axis, drop_p
     if drop_path:
         block.drop_path.kept = block.drop_path.draw(x)
     with torch.autocast("cuda", torch.bfloat16):
-        assert block.in_kernels(x)
+        assert block.in_kernels(x, norm)
         found = passed(block, x, norm, given)
     for module in (block, norm):
         module.double().zero_grad()
