@@ -1,8 +1,9 @@
 """A small network with something to go wrong in every kernel of a block, and all that a pass through it gives."""
 
 import torch
+from torch.nn import functional
 
-from mixste.models import layers
+from mixste.models import fused, layers
 from tests.unit import factories
 
 
@@ -22,3 +23,12 @@ def passed(model, keypoints, given):
     output = model(keypoints)
     output.backward(given)
     return {"output": output.detach(), **{name: value.grad.clone() for name, value in model.named_parameters()}}
+
+
+def check_gelu():
+    """Kernels' GELU and its gradient against torch's."""
+    x, bias = torch.linspace(-9, 9, 4096).reshape(64, 64).requires_grad_(), torch.zeros(64, requires_grad=True)
+    expected, found = functional.gelu(x), fused.gelu(x, bias)
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+    (exact,) = torch.autograd.grad(expected.sum(), x)
+    torch.testing.assert_close(torch.autograd.grad(found.sum(), x)[0], exact, atol=2e-6, rtol=0)
