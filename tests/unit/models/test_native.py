@@ -5,7 +5,6 @@ import platform
 import pytest
 import torch
 from einops import rearrange
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.utils import prune
 
 from mixste.models import compile_blocks, fused, native, recompute_blocks
@@ -176,6 +175,8 @@ def test_frozen_weights_and_widened_gradients_are_as_in_the_plain_network(monkey
 @needs_compiler
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
 def test_what_traces_and_transforms_networks_finds_torchs_operations(calls):
+    from torch._subclasses.fake_tensor import FakeTensorMode  # which warns of what it imports
+
     model, keypoints, _ = passes.network(9)
     expected = model.eval()(keypoints)
     used = len(calls)
@@ -187,6 +188,7 @@ def test_what_traces_and_transforms_networks_finds_torchs_operations(calls):
 
 
 @needs_compiler
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what torch's compiler imports
 def test_compiling_leaves_kernels_alone(calls):
     model, keypoints, given = passes.network(9)
     expected = passes.passed(model, keypoints, given)
