@@ -20,15 +20,14 @@
 #define LANES 4
 #define TALL 8
 #endif
-#define SHORT 4    /* rows of a product are padded to a multiple of it */
-#define QUERIES 32 /* at once */
+#define SHORT 4     /* rows of a product are padded to a multiple of it */
+#define QUERIES 32  /* at once */
 #define WIDEST 4096 /* numbers of a token that is normed */
 
 typedef int64_t Int;
 typedef float Vector __attribute__((vector_size(4 * LANES)));
 typedef int32_t Bits __attribute__((vector_size(4 * LANES)));
 typedef float Anywhere __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
-
 typedef float Four __attribute__((vector_size(16)));
 
 static inline Int padded(Int count, Int to) { return (count + to - 1) / to * to; }
