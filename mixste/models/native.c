@@ -20,9 +20,9 @@
 #define LANES 4
 #define TALL 8
 #endif
-#define SHORT 4     /* rows of a product are padded to a multiple of it */
-#define QUERIES 32  /* at once */
-#define WIDEST 4096 /* numbers of a token that is normed */
+#define SHORT 4    /* rows of a product are padded to a multiple of it */
+#define QUERIES 32 /* at once */
+/* WIDEST, numbers of a token that is normed at most, is native.py's. */
 
 typedef int64_t Int;
 typedef float Vector __attribute__((vector_size(4 * LANES)));
@@ -152,9 +152,8 @@ static void mix_one(
     Int row = padded(width, LANES), tall = padded(tokens, SHORT);
     float *query = work, *key = query + tall * row, *value = key + tall * row, *turned = value + tall * row;
     float *scores = turned + row * QUERIES, *sums = scores + tall * QUERIES;
-    move(qkv, token, bias, tokens, width, query, row);
-    move(qkv + all, token, bias ? bias + all : NULL, tokens, width, key, row);
-    move(qkv + 2 * all, token, bias ? bias + 2 * all : NULL, tokens, width, value, row);
+    for (Int part = 0; part < 3; part++)
+        move(qkv + part * all, token, bias ? bias + part * all : NULL, tokens, width, work + part * tall * row, row);
     for (Int first = 0; first < tokens; first += QUERIES) {
         Int count = tokens - first < QUERIES ? tokens - first : QUERIES, side = padded(count, LANES);
         float largest[QUERIES], total[QUERIES] = {0};
@@ -196,9 +195,8 @@ static void mix_one_backward(
     float *turned = by_value + tall * row, *turned_by_mixed = turned + row * QUERIES;
     float *weights = turned_by_mixed + row * QUERIES, *by_score = weights + tall * QUERIES;
     float *by_query = by_score + tall * QUERIES;
-    move(qkv, token, bias, tokens, width, query, row);
-    move(qkv + all, token, bias ? bias + all : NULL, tokens, width, key, row);
-    move(qkv + 2 * all, token, bias ? bias + 2 * all : NULL, tokens, width, value, row);
+    for (Int part = 0; part < 3; part++)
+        move(qkv + part * all, token, bias ? bias + part * all : NULL, tokens, width, work + part * tall * row, row);
     move(given, given_token, NULL, tokens, width, by_mixed, row);
     for (Int first = 0; first < tokens; first += QUERIES) {
         Int count = tokens - first < QUERIES ? tokens - first : QUERIES, side = padded(count, LANES);

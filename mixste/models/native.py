@@ -26,12 +26,13 @@ if TYPE_CHECKING:
     from mixste.models.fused import How
 
 SOURCE = Path(__file__).with_suffix(".c")
+MULTIPLE, WIDEST = 16, 4096  # a token that is normed has a multiple of the one, at most the other
 FLAGS = [
+    f"-DWIDEST={WIDEST}",
     *("-std=gnu11", "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-fopenmp", "-fPIC"),
     "-fno-tree-loop-distribute-patterns",  # no calls to copy the few numbers of a token
     *(["-mprefer-vector-width=512"] if platform.machine() == "x86_64" else []),
 ]
-LANES, WIDEST = 16, 4096  # a token that is normed has so many numbers at most, and a multiple of as many
 PARTS = 32  # of a sum over tokens: as many threads share it at most
 
 log = logging.getLogger(__name__)
@@ -151,7 +152,7 @@ def takes(x: Tensor) -> bool:
 
 def norms(width: int) -> bool:
     """Whether tokens of so many numbers are normed here."""
-    return width % LANES == 0 and width <= WIDEST
+    return width % MULTIPLE == 0 and width <= WIDEST
 
 
 def mix(qkv: Tensor, heads: int, scale: float, bias: Tensor | None = None) -> Tensor:
@@ -196,11 +197,9 @@ def _mix(
     b, r, n, triple = qkv.shape
     heads = softmax.shape[2]
     qkv, given = _even(qkv), None if given is None else _even(given)
-    sizes, threads = (
-        _Sizes(b, r, n, heads, triple // 3 // heads, scale),
-        max(1, min(torch.get_num_threads(), b * r * heads)),
-    )
-    if _run("mix", _rows(qkv), bias, *map(_rows, (mixed, given, gradient)), softmax, sizes, max(1, threads)):
+    sizes = _Sizes(b, r, n, heads, triple // 3 // heads, scale)
+    threads = max(1, min(torch.get_num_threads(), b * r * heads))
+    if _run("mix", _rows(qkv), bias, *map(_rows, (mixed, given, gradient)), softmax, sizes, threads):
         raise MemoryError("no memory for attention")
 
 
