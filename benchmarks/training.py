@@ -4,10 +4,10 @@
         [--steps 8] [--repeats 5] [--variants bf16 compiled ...] [--json FILE]
 
 Variants: fp32, bf16, fused (fp32, compiled), compiled (bf16), recompute (bf16, compiled); where MixSTE's blocks have
-kernels of their own, on a GPU in bf16 and on a CPU in fp32, compiling changes nothing. Each repeat takes so many steps
+kernels of their own, on a GPU in bf16 and on a CPU, compiling changes nothing. Each repeat takes so many steps
 of each in turn; the median counts, without the validation that ends an epoch of ours. The objective is that of
-pre-training: windows are drawn, mirrored and corrupted in the step. The baseline computes in fp32, on a GPU with TF32
-products. Nothing of Ray or DVC is needed.
+pre-training: windows are drawn, mirrored and corrupted in the step, in a process like a worker's. The baseline computes
+in fp32, on a GPU with TF32 products. Nothing of Ray or DVC is needed.
 """
 
 import argparse
@@ -26,7 +26,7 @@ import torch
 from benchmarks.baseline import PlainMixSTE, train
 from mixste.costs import find
 from mixste.hardware import peak_flops
-from mixste.memory import GIB
+from mixste.memory import GIB, keep_freed
 from mixste.models import build_model
 from mixste.objectives import Lift
 from mixste.recipe import CorruptionSettings, Execution, LiftLoss, ModelSettings, OptimiserSettings, PretrainSettings
@@ -165,6 +165,7 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=["fp32", "bf16", "compiled"])
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
+    keep_freed()
     model = replace(find(chosen.model)[0], frames=chosen.frames)
     data, device, steps = motion(chosen.frames), chosen.device, chosen.steps
     batch = chosen.baseline_batch or chosen.batch

@@ -12,6 +12,7 @@ from typing import Any
 
 from mixste.errors import MixsteError
 from mixste.jobs import TrainingJob, run_job
+from mixste.memory import keep_freed
 from mixste.recipe import TrainingSettings
 from mixste.training_state import read_state
 from pipelines import tracking
@@ -142,6 +143,7 @@ def _settings(params: Params) -> StudySettings:
 
 
 def _train(trial: Trial) -> float:
+    keep_freed()
     return run_job(trial.job, trial.folder, trial.provenance)
 
 

@@ -9,6 +9,7 @@ import torch
 from mixste.errors import MixsteError
 from mixste.files import explain
 from mixste.jobs import TrainingJob
+from mixste.memory import keep_freed
 from mixste.training_state import restore_training, save_training
 
 
@@ -45,6 +46,7 @@ def _train(config: dict[str, Any]) -> None:
     rank, world = context.get_world_rank(), context.get_world_size()
     job: TrainingJob = config["job"]
     torch.set_num_threads(min(config["cores"], job.cores_worth(world)))
+    keep_freed()
     trainer = job.trainer(device=ray.train.torch.get_device(), rank=rank, world=world, execution=config["execution"])
     checkpoint = ray.train.get_checkpoint() or config["start"]
     if checkpoint is not None:

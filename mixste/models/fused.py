@@ -1,6 +1,6 @@
 """What lies between the matrix products of a block: one kernel a direction for each piece.
 
-On a GPU in 16 bits they are Triton's (`mixste.models.launching`), on a CPU in float32 C's (`mixste.models.native`).
+On a GPU in 16 bits they are Triton's (`mixste.models.launching`), on a CPU C's (`mixste.models.native`).
 Norms, residual sums and GELU do little but move activations, so a kernel reads each once and writes each once: a norm's
 backward pass takes the residual's gradient along, a linear layer's bias belongs to what follows it, and sums over
 tokens, gradients of biases and norms, are made on the way. The sum and norm that end a block are left to the block that
@@ -71,7 +71,7 @@ class _Norm(Function):
             x, branch, bias, kept, weight, shift, next_weight, *given, by_x, by_branch, how
         )
         by_weight, by_shift, *others = sums.sum(dim=1)
-        by_bias = others.pop(0) if adds else None
+        by_bias = others.pop(0) if adds else None  # or there is no bias: on a CPU
         by_next_weight, by_next_shift = others if next_weight is not None else (None, None)
         return by_x, by_branch, by_bias, None, by_weight, by_shift, by_next_weight, by_next_shift, None
 
@@ -121,22 +121,22 @@ class Pending(NamedTuple):
 
     x: Tensor
     branch: Tensor
-    bias: Tensor
+    bias: Tensor | None
     kept: Tensor | None
     norm: nn.LayerNorm
     by_joint: bool
 
 
 def fits(x: Tensor | Pending) -> bool:
-    """Whether a block computes `b t j c` in kernels: in 16 bits on a GPU, in float32 on a CPU; not to be compiled."""
+    """Whether a block computes `b t j c` in kernels: in 16 bits, on a CPU in float32, too; not to be compiled."""
     if isinstance(x, Pending):
         return True
     if x.dtype != torch.float32 or torch.compiler.is_compiling():
         return False
-    autocast = torch.is_autocast_enabled(x.device.type)
     if x.is_cuda:
-        return has_triton() and autocast and x.shape[-1] <= launching.WIDEST
-    return native.takes(x) and not autocast and native.norms(x.shape[-1])
+        return has_triton() and torch.is_autocast_enabled("cuda") and x.shape[-1] <= launching.WIDEST
+    bits = not torch.is_autocast_enabled("cpu") or torch.get_autocast_dtype("cpu") == torch.bfloat16
+    return bits and native.takes(x) and native.norms(x.shape[-1])
 
 
 def enter(x: Tensor | Pending, layer: nn.LayerNorm, *, turned: bool) -> tuple[Tensor, Tensor]:
@@ -150,8 +150,9 @@ def enter(x: Tensor | Pending, layer: nn.LayerNorm, *, turned: bool) -> tuple[Te
 
 
 def add_norm(
-    x: Tensor, branch: Tensor, bias: Tensor, kept: Tensor | None, layer: nn.LayerNorm, *, by_joint: bool, turned: bool
-) -> tuple[Tensor, Tensor]:
+    x: Tensor, branch: Tensor, bias: Tensor | None, kept: Tensor | None, layer: nn.LayerNorm, *, by_joint: bool,
+    turned: bool,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """`x + kept (branch + bias)` in float32, `b t j c`, and its norm; the branch is `b j t c` if turned.
 
     `kept`, of `b t 1 1` or, if by joint, `b 1 j 1`, is what stochastic depth leaves.

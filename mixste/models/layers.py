@@ -23,7 +23,7 @@ else:
 
 Axis = Literal["space", "time"]
 FEW, SHORT = 32, 64  # tokens
-WIDEST = 128  # head, for few tokens
+NARROW, WIDEST = 32, 128  # heads; the widest for few tokens
 SPLIT = "b r n (three h d) -> three (b r) h n d"
 JOIN = "(b r) h n d -> b r n (h d)"
 
@@ -40,8 +40,8 @@ def mix(qkv: Tensor, heads: int, scale: float, dropout: float = 0.0) -> Tensor:
     """
     if few_tokens and qkv.is_cuda and not dropout and _few(qkv, heads):
         return few_tokens.mix(qkv.flatten(0, 1), heads, scale).unflatten(0, qkv.shape[:2])
-    if not dropout and _native(qkv, qkv.shape[-2], qkv.dtype):
-        return native.mix(qkv.float(), heads, scale)
+    if not dropout and _native(qkv, qkv.shape[-2], qkv.shape[-1] // 3 // heads, qkv.dtype):
+        return native.mix(qkv, heads, scale)
     if torch.compiler.is_exporting():
         qkv = qkv.contiguous()  # torch 2.11's exporter fixes the length when it splits a view
     query, key, value = rearrange(qkv, SPLIT, three=3, h=heads)
@@ -53,9 +53,13 @@ def _few(qkv: Tensor, heads: int) -> bool:
     return tokens <= FEW and triple <= 3 * heads * WIDEST and qkv.dtype != torch.float64
 
 
-def _native(x: Tensor, tokens: int, dtype: torch.dtype) -> bool:
-    """Whether attention among so many tokens of a type is computed in C."""
-    return (dtype == torch.float32 or (dtype == torch.bfloat16 and tokens <= SHORT)) and native.takes(x)
+def _native(x: Tensor, tokens: int, width: int, dtype: torch.dtype) -> bool:
+    """Whether attention of heads of a width and a type is computed in C, which has no products of 16 bits.
+
+    With those many tokens of wide heads are trained faster.
+    """
+    long = dtype == torch.bfloat16 and tokens > SHORT and width > NARROW and torch.is_grad_enabled()
+    return dtype in (torch.float32, torch.bfloat16) and not long and native.takes(x)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, scale: float, dropout: float = 0.0) -> Tensor:
@@ -105,6 +109,15 @@ def _computed(x: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
 
 
+class Packed(nn.Module):
+    """A linear layer in a layout of its own, for inference on a CPU; it adds its bias itself."""
+
+
+def _product(layer: nn.Module, x: Tensor) -> tuple[Tensor, Tensor | None]:
+    """What a linear layer gives, and the bias that is still to be added."""
+    return (functional.linear(x, layer.weight), layer.bias) if isinstance(layer, nn.Linear) else (layer(x), None)
+
+
 class Attention(nn.Module):
     """Multi-head self-attention over joints or over frames: `b t j c -> b t j c`.
 
@@ -123,20 +136,26 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Mix `b t j c` along the layer's axis."""
         dropout = self.dropout if self.training else 0.0
-        if not dropout and _native(x, x.shape[1 if self.axis == "time" else 2], _computed(x)):
+        if not dropout and self._native(x):
             return self.proj(rows(mix(rows(self.qkv(x), self.axis), self.heads, self.scale), self.axis))
         return rows(self.proj(mix(self.qkv(rows(x, self.axis)), self.heads, self.scale, dropout)), self.axis)
 
     def mixed_in_kernels(self, x: Tensor) -> Tensor:
         """`b t j c`, or `b r n c` on a GPU, mixed before the projection, biases and their gradients within kernels."""
-        weight, bias = self.qkv.weight, self.qkv.bias
         if not fused.by_triton(x):
-            qkv = rows(functional.linear(x, weight), self.axis)
-            return rows(native.mix(qkv, self.heads, self.scale, bias), self.axis)
+            if not self._native(x):
+                return rows(mix(self.qkv(rows(x, self.axis)), self.heads, self.scale), self.axis)
+            qkv, bias = _product(self.qkv, x)
+            return rows(native.mix(rows(qkv, self.axis), self.heads, self.scale, bias), self.axis)
         if x.shape[-2] <= FEW:
             return mix(self.qkv(x), self.heads, self.scale)
+        weight, bias = self.qkv.weight, self.qkv.bias
         qkv = functional.linear(x, weight, bias.detach()).flatten(0, 1)
         return rearrange(attend(*fused.split(qkv, bias, self.heads), self.scale), JOIN, b=len(x))
+
+    def _native(self, x: Tensor) -> bool:
+        tokens = x.shape[1 if self.axis == "time" else 2]
+        return _native(x, tokens, x.shape[-1] // self.heads, _computed(x))
 
 
 class Mlp(nn.Module):
@@ -150,6 +169,11 @@ class Mlp(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """`... c -> ... c`."""
         return self.fc2(functional.gelu(self.fc1(x)))
+
+    def in_kernels(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The same in a kernel, and the bias that is still to be added."""
+        hidden = fused.gelu(functional.linear(x, self.fc1.weight), self.fc1.bias)
+        return functional.linear(hidden, self.fc2.weight), self.fc2.bias
 
 
 class DropPath(nn.Module):
@@ -226,25 +250,25 @@ class Block(nn.Module):
     def in_kernels(self, x: Tensor | Pending, last_norm: nn.LayerNorm) -> bool:
         """Whether what lies between matrix products is computed in `mixste.models.fused`.
 
-        Not in a block whose layers were exchanged, packed or hooked: kernels take their weights and call no layer.
+        Not in a block whose layers were exchanged or hooked: kernels take their weights and call none but packed ones.
         """
         return fused.fits(x) and all(map(_as_made, (*self.modules(), last_norm)))
 
     def _fused(self, x: Tensor | Pending, last_norm: nn.LayerNorm) -> Pending:
         """The same in kernels that add, norm and turn at once, to which the linear layers leave their biases."""
-        by_joint, proj, fc1, fc2 = self.attn.axis == "time", self.attn.proj, self.mlp.fc1, self.mlp.fc2
-        turned = by_joint and fused.by_triton(proj.weight)
+        by_joint, attn, mlp = self.attn.axis == "time", self.attn, self.mlp
+        turned = by_joint and fused.by_triton(self.norm1.weight)
         x, normed = fused.enter(x, self.norm1, turned=turned)
-        branch = functional.linear(self.attn.mixed_in_kernels(normed), proj.weight)
+        branch, bias = _product(attn.proj, attn.mixed_in_kernels(normed))
         share = self.drop_path.share(x)
-        x, normed = fused.add_norm(x, branch, proj.bias, share, self.norm2, by_joint=by_joint, turned=turned)
-        hidden = fused.gelu(functional.linear(normed, fc1.weight), fc1.bias)
-        branch = functional.linear(hidden, fc2.weight)
-        return Pending(x, branch, fc2.bias, self.drop_path.share(x), last_norm, by_joint)
+        x, normed = fused.add_norm(x, branch, bias, share, self.norm2, by_joint=by_joint, turned=turned)
+        branch, bias = mlp.in_kernels(normed) if isinstance(mlp, Mlp) else (mlp(normed), None)
+        return Pending(x, branch, bias, self.drop_path.share(x), last_norm, by_joint)
 
 
 def _as_made(module: nn.Module) -> bool:
-    if type(module) not in (Block, Attention, Mlp, DropPath, nn.Linear, nn.LayerNorm):
+    known = Block, Attention, Mlp, DropPath, nn.Linear, nn.LayerNorm, nn.Sequential
+    if type(module) not in known and not isinstance(module, Packed):
         return False
     exact = not isinstance(module, nn.Linear | nn.LayerNorm) or module.weight.dtype == torch.float32
     return exact and not (module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)

@@ -1,5 +1,8 @@
-/* What lies between a network's matrix products, on a CPU in float32: attention, norms with residual sums, GELU; and
-   rounding to 8 bits. Called by native.py.
+/* What lies between a network's matrix products, on a CPU: attention, norms with residual sums, GELU; and rounding to
+   8 bits. Called by native.py.
+
+   All is computed in float32. What linear layers give and are given may be bfloat16, the upper half of a float32:
+   where a tensor is `void`, an int tells whether it is `bf16`.
 
    Each reads every number once and writes it once, where torch's operations copy, pad and come back to what has left
    the cache. A linear layer's bias is added by what follows the layer. What is summed over tokens is summed in parts,
@@ -20,13 +23,26 @@
 #define LANES 4
 #define TALL 8
 #endif
-#define SHORT 4    /* rows of a product are padded to a multiple of it */
+#define SHORT 4 /* rows of a product are padded to a multiple of it */
+#define LOG2_E 1.44269504f
 #define QUERIES 32 /* at once */
 /* WIDEST, numbers of a token that is normed at most, is native.py's. */
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* A function's last argument as a constant where tokens are narrow, so that they stay in registers. */
+#define BY_WIDTH(width, function, ...) \
+    do { \
+        if (width == 32) function(__VA_ARGS__, 32); \
+        else if (width == 64) function(__VA_ARGS__, 64); \
+        else function(__VA_ARGS__, width); \
+    } while (0)
 
 typedef int64_t Int;
 typedef float Vector __attribute__((vector_size(4 * LANES)));
 typedef int32_t Bits __attribute__((vector_size(4 * LANES)));
+typedef uint16_t Bf16 __attribute__((vector_size(2 * LANES)));
+typedef Bf16 AnyBf16 __attribute__((aligned(2), may_alias));
 typedef float Anywhere __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef float Four __attribute__((vector_size(16)));
 
@@ -34,26 +50,55 @@ static inline Int padded(Int count, Int to) { return (count + to - 1) / to * to;
 static inline Vector load(const float *from) { return *(const Anywhere *)from; }
 static inline void store(float *to, Vector value) { *(Anywhere *)to = value; }
 
-/* e to a power that is not above 0, to 2e-7 of it; below -87, where float32 ends, 0. */
-static inline float power(float x) {
-    float whole = x * 1.44269504f + 12582912.0f, scale; /* a whole number in the lowest bits */
+/* A vector from number `at` of a tensor, or to it, rounded to the nearest, to the even one of two. */
+static inline Vector load_any(const void *from, Int at, int bf16) {
+    if (!bf16) return load((const float *)from + at);
+    return (Vector)(__builtin_convertvector(*(const AnyBf16 *)((const uint16_t *)from + at), Bits) << 16);
+}
+
+static inline void store_any(void *to, Int at, Vector value, int bf16) {
+    if (!bf16) return store((float *)to + at, value);
+    Bits bits = (Bits)value, nan = value != value; /* of which rounding could make a 0 */
+    bits = (((bits + 0x7fff + (bits >> 16 & 1)) >> 16) & ~nan) | (nan & 0x7fc0);
+    *(AnyBf16 *)((uint16_t *)to + at) = __builtin_convertvector(bits, Bf16);
+}
+
+/* The same of one number. */
+static inline float load_one(const void *from, Int at, int bf16) {
+    if (!bf16) return ((const float *)from)[at];
+    uint32_t bits = (uint32_t)((const uint16_t *)from)[at] << 16;
+    float value;
+    memcpy(&value, &bits, 4);
+    return value;
+}
+
+static inline void store_one(void *to, Int at, float value, int bf16) {
+    uint32_t bits;
+    memcpy(&bits, &value, 4);
+    bits = value != value ? 0x7fc0 : (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+    if (bf16) ((uint16_t *)to)[at] = bits;
+    else ((float *)to)[at] = value;
+}
+
+/* 2 to a power that is not above 0, to 2e-7 of it (Cephes, exp2f); below -126, where float32 ends, 0. */
+static inline float power_of_2(float x) {
+    float whole = x + 12582912.0f, scale; /* a whole number in the lowest bits */
     uint32_t bits;
     memcpy(&bits, &whole, 4);
     bits = (bits + 127) << 23;
     memcpy(&scale, &bits, 4);
-    whole -= 12582912.0f;
-    float rest = x - whole * 0.693359375f + whole * 2.12194440e-4f;
-    float sum = rest * 1.9875691500e-4f + 1.3981999507e-3f;
-    sum = sum * rest + 8.3334519073e-3f;
-    sum = sum * rest + 4.1665795894e-2f;
-    sum = sum * rest + 1.6666665459e-1f;
-    sum = sum * rest + 5.0000001201e-1f;
-    sum = sum * rest * rest + rest + 1.0f;
-    return x <= -87.0f ? 0.0f : sum * scale;
+    float rest = x - (whole - 12582912.0f);
+    float sum = rest * 1.535336188319500e-4f + 1.339887440266574e-3f;
+    sum = sum * rest + 9.618437357674640e-3f;
+    sum = sum * rest + 5.550332471162809e-2f;
+    sum = sum * rest + 2.402264791363012e-1f;
+    sum = sum * rest + 6.931472028550421e-1f;
+    sum = sum * rest + 1.0f;
+    return x <= -126.0f ? 0.0f : sum * scale;
 }
 
 /* A, `tall` rows by `depth`, times B, depth by `wide` vectors, into C or added to it. */
-static inline __attribute__((always_inline)) void product(
+INLINE void product(
     int tall, int wide, Int depth, const float *a, Int row, Int column, const float *b, Int b_row, float *c, Int c_row,
     int add) {
     Vector sums[TALL][2];
@@ -97,8 +142,9 @@ static void multiply(
 
 /* A tensor `batch row token number`: its first number, and how many lie from one batch, row and token to the next. */
 typedef struct {
-    float *start;
+    void *start;
     Int batch, row, token;
+    int bf16;
 } Rows;
 
 typedef struct {
@@ -106,12 +152,24 @@ typedef struct {
     float scale;
 } Sizes;
 
-/* Tokens of `width` numbers, `from_row` floats apart, plus a bias or NULL, to others, `to_row` apart. */
-static void move(const float *from, Int from_row, const float *bias, Int tokens, Int width, float *to, Int to_row) {
-    for (Int i = 0; i < tokens; i++, from += from_row, to += to_row) {
+/* `width` numbers of each token, from number `at` on, plus a bias or NULL, into rows of the workspace. */
+static void fetch(const Rows *from, Int at, const float *bias, Int tokens, Int width, float *to, Int to_row) {
+    for (Int i = 0; i < tokens; i++, at += from->token, to += to_row) {
         Int j = 0;
-        for (; j + LANES <= width; j += LANES) store(to + j, bias ? load(from + j) + load(bias + j) : load(from + j));
-        for (; j < width; j++) to[j] = bias ? from[j] + bias[j] : from[j];
+        for (; j + LANES <= width; j += LANES) {
+            Vector value = load_any(from->start, at + j, from->bf16);
+            store(to + j, bias ? value + load(bias + j) : value);
+        }
+        for (; j < width; j++) to[j] = load_one(from->start, at + j, from->bf16) + (bias ? bias[j] : 0);
+    }
+}
+
+/* Rows of the workspace into tokens, from number `at` on. */
+static void put(const float *from, Int from_row, Int tokens, Int width, const Rows *to, Int at) {
+    for (Int i = 0; i < tokens; i++, from += from_row, at += to->token) {
+        Int j = 0;
+        for (; j + LANES <= width; j += LANES) store_any(to->start, at + j, load(from + j), to->bf16);
+        for (; j < width; j++) store_one(to->start, at + j, from[j], to->bf16);
     }
 }
 
@@ -146,14 +204,15 @@ static void turn(const float *from, Int row, Int tokens, float *to) {
 
 /* Of one head in one row: what is mixed, and of each query the largest score and what its weights are multiplied by. */
 static void mix_one(
-    const float *qkv, Int token, const float *bias, float *mixed, Int mixed_token, float *most, float *shares,
+    const Rows *qkv, Int from, const float *bias, const Rows *mixed, Int to, float *most, float *shares,
     const Sizes *sizes, float *work) {
     Int tokens = sizes->tokens, width = sizes->width, all = sizes->heads * width;
+    float scale = sizes->scale * LOG2_E;
     Int row = padded(width, LANES), tall = padded(tokens, SHORT);
     float *query = work, *key = query + tall * row, *value = key + tall * row, *turned = value + tall * row;
     float *scores = turned + row * QUERIES, *sums = scores + tall * QUERIES;
     for (Int part = 0; part < 3; part++)
-        move(qkv + part * all, token, bias ? bias + part * all : NULL, tokens, width, work + part * tall * row, row);
+        fetch(qkv, from + part * all, bias ? bias + part * all : NULL, tokens, width, work + part * tall * row, row);
     for (Int first = 0; first < tokens; first += QUERIES) {
         Int count = tokens - first < QUERIES ? tokens - first : QUERIES, side = padded(count, LANES);
         float largest[QUERIES], total[QUERIES] = {0};
@@ -169,7 +228,7 @@ static void mix_one(
         for (Int i = 0; i < tokens; i++)
 #pragma omp simd
             for (Int j = 0; j < side; j++) {
-                float weight = power((scores[i * QUERIES + j] - largest[j]) * sizes->scale);
+                float weight = power_of_2((scores[i * QUERIES + j] - largest[j]) * scale);
                 scores[i * QUERIES + j] = weight;
                 total[j] += weight;
             }
@@ -180,15 +239,28 @@ static void mix_one(
             float *own = sums + i * row;
             for (Int j = 0; j < row; j += LANES) store(own + j, load(own + j) * shares[first + i]);
         }
-        move(sums, row, NULL, count, width, mixed + first * mixed_token, mixed_token);
+        put(sums, row, count, width, mixed, to + first * mixed->token);
     }
 }
 
-/* The gradient by queries, keys and values. */
+/* Rows of the workspace, added up. */
+static void add_rows(const float *from, Int from_row, Int rows, Int width, float *sums) {
+    for (Int j = 0; j < width; j += LANES) {
+        float parts[LANES];
+        Vector sum = {0};
+        for (Int i = 0; i < rows; i++) sum += load(from + i * from_row + j);
+        store(parts, sum);
+        for (Int k = 0; k < LANES && j + k < width; k++) sums[j + k] += parts[k];
+    }
+}
+
+/* The gradient by queries, keys and values, added up in `sums` unless that is NULL, but for that by keys: it is 0, for a
+   softmax does not see what is added to all keys. */
 static void mix_one_backward(
-    const float *qkv, Int token, const float *bias, const float *given, Int given_token, const float *most,
-    const float *shares, float *gradient, Int gradient_token, const Sizes *sizes, float *work) {
+    const Rows *qkv, Int from, const float *bias, const Rows *given, Int given_from, const float *most,
+    const float *shares, const Rows *gradient, Int to, float *sums, const Sizes *sizes, float *work) {
     Int tokens = sizes->tokens, width = sizes->width, all = sizes->heads * width;
+    float scale = sizes->scale * LOG2_E;
     Int row = padded(width, LANES), tall = padded(tokens, SHORT);
     float *query = work, *key = query + tall * row, *value = key + tall * row, *by_mixed = value + tall * row;
     float *by_key = by_mixed + tall * row, *by_value = by_key + tall * row;
@@ -196,8 +268,8 @@ static void mix_one_backward(
     float *weights = turned_by_mixed + row * QUERIES, *by_score = weights + tall * QUERIES;
     float *by_query = by_score + tall * QUERIES;
     for (Int part = 0; part < 3; part++)
-        move(qkv + part * all, token, bias ? bias + part * all : NULL, tokens, width, work + part * tall * row, row);
-    move(given, given_token, NULL, tokens, width, by_mixed, row);
+        fetch(qkv, from + part * all, bias ? bias + part * all : NULL, tokens, width, work + part * tall * row, row);
+    fetch(given, given_from, NULL, tokens, width, by_mixed, row);
     for (Int first = 0; first < tokens; first += QUERIES) {
         Int count = tokens - first < QUERIES ? tokens - first : QUERIES, side = padded(count, LANES);
         float largest[QUERIES] = {0}, share[QUERIES] = {0}, mean[QUERIES] = {0};
@@ -209,7 +281,7 @@ static void mix_one_backward(
         for (Int i = 0; i < tokens; i++)
 #pragma omp simd
             for (Int j = 0; j < side; j++) {
-                float weight = power((weights[i * QUERIES + j] - largest[j]) * sizes->scale) * share[j];
+                float weight = power_of_2((weights[i * QUERIES + j] - largest[j]) * scale) * share[j];
                 weights[i * QUERIES + j] = weight;
                 mean[j] += weight * by_score[i * QUERIES + j];
             }
@@ -222,10 +294,12 @@ static void mix_one_backward(
         multiply(padded(count, SHORT), row, tokens, by_score, 1, QUERIES, key, row, by_query, row, 0);
         multiply(tall, row, count, by_score, QUERIES, 1, query + first * row, row, by_key, row, first > 0);
         multiply(tall, row, count, weights, QUERIES, 1, by_mixed + first * row, row, by_value, row, first > 0);
-        move(by_query, row, NULL, count, width, gradient + first * gradient_token, gradient_token);
+        put(by_query, row, count, width, gradient, to + first * gradient->token);
+        if (sums) add_rows(by_query, row, count, width, sums);
     }
-    move(by_key, row, NULL, tokens, width, gradient + all, gradient_token);
-    move(by_value, row, NULL, tokens, width, gradient + 2 * all, gradient_token);
+    put(by_key, row, tokens, width, gradient, to + all);
+    put(by_value, row, tokens, width, gradient, to + 2 * all);
+    if (sums) add_rows(by_value, row, tokens, width, sums + 2 * all);
 }
 
 static size_t work_bytes(const Sizes *sizes) {
@@ -233,18 +307,21 @@ static size_t work_bytes(const Sizes *sizes) {
     return padded(4 * (6 * tall * row + 2 * row * QUERIES + 2 * tall * QUERIES + QUERIES * row), 64);
 }
 
-static float *head(const Rows *of, Int task, const Sizes *sizes) {
+/* Where a head's numbers begin in a row. */
+static Int head(const Rows *of, Int task, const Sizes *sizes) {
     Int batch = task / sizes->heads / sizes->rows, row = task / sizes->heads % sizes->rows;
-    return of->start + batch * of->batch + row * of->row + task % sizes->heads * sizes->width;
+    return batch * of->batch + row * of->row + task % sizes->heads * sizes->width;
 }
 
 /* Attention of all rows and heads into `mixed` and `softmax`, or where a gradient is `given` and not NULL, the backward
    pass. Numbers of a token lie side by side; `bias` is of queries, keys and values, or NULL; `softmax` is
-   `batch row head 2 token`: what mix_one leaves. Returns 0, or 1 where memory was lacking. */
+   `batch row head 2 token`: what mix_one leaves. `sums`, `parts (3 head width)` or NULL, begin as zeros and end as the
+   gradient by the bias. Returns 0, or 1 where memory was lacking. */
 int mix(
     const Rows *qkv, const float *bias, const Rows *mixed, const Rows *given, const Rows *gradient, float *softmax,
-    const Sizes *sizes, int threads) {
+    float *sums, const Sizes *sizes, Int parts, int threads) {
     int failed = 0;
+    Int tasks = sizes->batches * sizes->rows * sizes->heads, all = sizes->heads * sizes->width;
 #pragma omp parallel num_threads(threads)
     {
         float *work = aligned_alloc(64, work_bytes(sizes));
@@ -253,16 +330,18 @@ int mix(
 #pragma omp atomic write
             failed = 1;
 #pragma omp for schedule(static)
-        for (Int task = 0; task < sizes->batches * sizes->rows * sizes->heads; task++) {
-            float *most = softmax + 2 * task * sizes->tokens, *shares = most + sizes->tokens;
-            const float *own = head(qkv, task, sizes), *shift = bias ? bias + task % sizes->heads * sizes->width : NULL;
-            if (work && given)
-                mix_one_backward(
-                    own, qkv->token, shift, head(given, task, sizes), given->token, most, shares,
-                    head(gradient, task, sizes), gradient->token, sizes, work);
-            else if (work)
-                mix_one(own, qkv->token, shift, head(mixed, task, sizes), mixed->token, most, shares, sizes, work);
-        }
+        for (Int part = 0; part < parts; part++)
+            for (Int task = tasks * part / parts; work && task < tasks * (part + 1) / parts; task++) {
+                float *most = softmax + 2 * task * sizes->tokens, *shares = most + sizes->tokens;
+                Int column = task % sizes->heads * sizes->width, from = head(qkv, task, sizes);
+                const float *shift = bias ? bias + column : NULL;
+                float *own = sums ? sums + part * 3 * all + column : NULL;
+                if (given)
+                    mix_one_backward(
+                        qkv, from, shift, given, head(given, task, sizes), most, shares, gradient,
+                        head(gradient, task, sizes), own, sizes, work);
+                else mix_one(qkv, from, shift, mixed, head(mixed, task, sizes), most, shares, sizes, work);
+            }
         free(work);
     }
     return failed;
@@ -270,16 +349,42 @@ int mix(
 
 /* Norms of tokens `b t j c` after a residual sum, and the next norm after them. `width` is a multiple of LANES. */
 
+/* The norm of `x + kept (branch + bias)`, or of x, into `out`, and the sum into `total`; or, where there is a
+   `next_weight`, that norm into `total` and the next of it into `out`. `branch`, `bias`, `kept`, `next_weight`,
+   `next_shift` and `total` may be NULL. */
 typedef struct {
+    const float *x;
+    const void *branch;
+    const float *bias, *kept, *weight, *shift, *next_weight, *next_shift;
+    float *total;
+    void *out;
     Int tokens, frames, joints, width;
     float eps, next_eps;
     int by_joint; /* what is kept of a branch is of `b j`, not of `b t` */
-} Tokens;
+    int bf16_branch, bf16_out;
+} Normed;
+
+/* Gradients by `total`, which may be NULL, and by `out`; and those by x and, unless it is NULL, by the branch: where that
+   is NULL itself, x is the sum already. `sums`, `parts 5 width`, begin as zeros and end as gradients by weight, shift,
+   bias, next weight and next shift. */
+typedef struct {
+    const float *by_total;
+    const void *by_out;
+    float *by_x;
+    void *by_branch;
+    float *sums;
+    Int parts;
+} Gradients;
+
+/* What makes a token's mean 0 and its variance 1: take `mean` away, multiply by `scale`. */
+typedef struct {
+    float mean, scale;
+} Norm;
 
 /* What a token's branch is multiplied by. */
-static float share_of(const float *kept, Int token, const Tokens *of) {
+static float share_of(const Normed *of, Int token) {
     Int batch = token / (of->frames * of->joints), joint = token % of->joints, frame = token / of->joints;
-    return !kept ? 1 : kept[of->by_joint ? batch * of->joints + joint : frame];
+    return !of->kept ? 1 : of->kept[of->by_joint ? batch * of->joints + joint : frame];
 }
 
 static inline float sum_of(Vector values) {
@@ -289,147 +394,156 @@ static inline float sum_of(Vector values) {
     return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
-/* A token's vectors with mean 0 and variance 1; returns what they were multiplied by for that. */
-static inline float normed(const Vector *value, Int vectors, float eps, Vector *result) {
-    Vector sum = {0}, squares = {0};
-    float part = 1.0f / (vectors * LANES);
-    for (Int i = 0; i < vectors; i++) sum += value[i];
-    float mean = sum_of(sum) * part;
-    for (Int i = 0; i < vectors; i++) squares += (value[i] - mean) * (value[i] - mean);
-    float scale = 1 / sqrtf(sum_of(squares) * part + eps);
-    for (Int i = 0; i < vectors; i++) result[i] = (value[i] - mean) * scale;
-    return scale;
+INLINE Norm norm_of(const Vector *value, Vector sum, Int width, float eps) {
+    Vector squares = {0};
+    float mean = sum_of(sum) / width;
+    for (Int i = 0; i < width / LANES; i++) squares += (value[i] - mean) * (value[i] - mean);
+    return (Norm){mean, 1 / sqrtf(sum_of(squares) / width + eps)};
 }
 
-/* The gradient by what was normed, from that by its result, `given`, times `weight`; in place. */
-static inline void by_value(Vector *given, const float *weight, const Vector *result, float scale, Int vectors) {
+INLINE Vector normed(Vector value, Norm by, const float *weight, const float *shift) {
+    return (value - by.mean) * by.scale * load(weight) + load(shift);
+}
+
+/* A token's sum, and its norm. */
+INLINE Norm summed(const Normed *of, Int at, Int width, float share, Vector *value) {
+    Vector sum = {0};
+    for (Int i = 0; i < width / LANES; i++) {
+        value[i] = load(of->x + at + i * LANES);
+        if (of->branch) {
+            Vector branch = load_any(of->branch, at + i * LANES, of->bf16_branch);
+            value[i] += (of->bias ? branch + load(of->bias + i * LANES) : branch) * share;
+        }
+        sum += value[i];
+    }
+    return norm_of(value, sum, width, of->eps);
+}
+
+/* Its norm, and the next. */
+INLINE Norm summed_again(const Normed *of, const Vector *value, Norm by, Int width, Vector *again) {
+    Vector sum = {0};
+    for (Int i = 0; i < width / LANES; i++) {
+        again[i] = normed(value[i], by, of->weight + i * LANES, of->shift + i * LANES);
+        sum += again[i];
+    }
+    return norm_of(again, sum, width, of->next_eps);
+}
+
+INLINE void norm_token(const Normed *of, Int token, Int width) {
+    Vector value[WIDEST / LANES];
+    Int at = token * width;
+    const float *weight = of->next_weight ? of->next_weight : of->weight;
+    const float *shift = of->next_weight ? of->next_shift : of->shift;
+    Norm by = summed(of, at, width, share_of(of, token), value);
+    if (of->next_weight) by = summed_again(of, value, by, width, value);
+    for (Int i = 0; of->total && i < width / LANES; i++) store(of->total + at + i * LANES, value[i]);
+    for (Int i = 0; i < width / LANES; i++)
+        store_any(
+            of->out, at + i * LANES, normed(value[i], by, weight + i * LANES, shift + i * LANES), of->bf16_out);
+}
+
+void norm(const Normed *of, int threads) {
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (Int token = 0; token < of->tokens; token++) BY_WIDTH(of->width, norm_token, of, token);
+}
+
+/* The gradient by what was normed, in place of that by the result; what it says of weight and shift is added up. */
+INLINE void by_value(
+    Vector *given, const Vector *value, Norm by, const float *weight, Int width, float *by_weight, float *by_shift) {
     Vector sum = {0}, along = {0};
-    for (Int i = 0; i < vectors; i++) {
+    for (Int i = 0; i < width / LANES; i++) {
+        Vector unit = (value[i] - by.mean) * by.scale;
+        store(by_weight + i * LANES, load(by_weight + i * LANES) + given[i] * unit);
+        store(by_shift + i * LANES, load(by_shift + i * LANES) + given[i]);
         given[i] *= load(weight + i * LANES);
         sum += given[i];
-        along += given[i] * result[i];
+        along += given[i] * unit;
     }
-    float part = 1.0f / (vectors * LANES), less = sum_of(sum) * part, tilt = sum_of(along) * part;
-    for (Int i = 0; i < vectors; i++) given[i] = (given[i] - less - result[i] * tilt) * scale;
+    float less = sum_of(sum) / width, tilt = sum_of(along) / width * by.scale;
+    for (Int i = 0; i < width / LANES; i++) given[i] = (given[i] - less - (value[i] - by.mean) * tilt) * by.scale;
 }
 
-/* x, or `x + kept (branch + bias)` where there is a branch. */
-static inline void summed(
-    const float *x, const float *branch, const float *bias, float share, Int vectors, Vector *sum) {
-    for (Int i = 0; i < vectors; i++) sum[i] = load(x + i * LANES);
-    for (Int i = 0; branch && i < vectors; i++) sum[i] += (load(branch + i * LANES) + load(bias + i * LANES)) * share;
+INLINE void norm_token_backward(const Normed *of, const Gradients *all, Int token, float *sums, Int width) {
+    Vector value[WIDEST / LANES], again[WIDEST / LANES], given[WIDEST / LANES];
+    Int at = token * width;
+    float share = share_of(of, token);
+    Norm by = summed(of, at, width, share, value);
+    for (Int i = 0; i < width / LANES; i++) given[i] = load_any(all->by_out, at + i * LANES, of->bf16_out);
+    if (of->next_weight) {
+        Norm next = summed_again(of, value, by, width, again);
+        by_value(given, again, next, of->next_weight, width, sums + 3 * width, sums + 4 * width);
+        for (Int i = 0; all->by_total && i < width / LANES; i++) given[i] += load(all->by_total + at + i * LANES);
+    }
+    by_value(given, value, by, of->weight, width, sums, sums + width);
+    for (Int i = 0; i < width / LANES; i++) {
+        if (all->by_total && !of->next_weight) given[i] += load(all->by_total + at + i * LANES);
+        store(all->by_x + at + i * LANES, given[i]);
+        if (!all->by_branch) continue;
+        float *by_bias = sums + 2 * width + i * LANES;
+        store_any(all->by_branch, at + i * LANES, given[i] * share, of->bf16_branch);
+        store(by_bias, load(by_bias) + given[i] * share);
+    }
 }
 
-static inline void store_all(float *to, const Vector *values, Int vectors) {
-    for (Int i = 0; i < vectors; i++) store(to + i * LANES, values[i]);
-}
-
-/* The norm of that sum into `out`, and the sum into `total`; or, where there is a `next_weight`, that norm into `total`
-   and the next of it into `out`. `branch`, `bias`, `kept`, `next_weight`, `next_shift` and `total` may be NULL. */
-void norm(
-    const float *x, const float *branch, const float *bias, const float *kept, const float *weight, const float *shift,
-    const float *next_weight, const float *next_shift, float *total, float *out, const Tokens *of, int threads) {
-    Int width = of->width, vectors = width / LANES;
+void norm_backward(const Normed *of, const Gradients *all, int threads) {
 #pragma omp parallel for num_threads(threads) schedule(static)
-    for (Int token = 0; token < of->tokens; token++) {
-        Vector value[WIDEST / LANES];
-        Int at = token * width;
-        summed(x + at, branch ? branch + at : NULL, bias, share_of(kept, token, of), vectors, value);
-        if (total && !next_weight) store_all(total + at, value, vectors);
-        normed(value, vectors, of->eps, value);
-        for (Int i = 0; i < vectors; i++) value[i] = value[i] * load(weight + i * LANES) + load(shift + i * LANES);
-        if (next_weight) {
-            store_all(total + at, value, vectors);
-            normed(value, vectors, of->next_eps, value);
-            for (Int i = 0; i < vectors; i++)
-                value[i] = value[i] * load(next_weight + i * LANES) + load(next_shift + i * LANES);
-        }
-        store_all(out + at, value, vectors);
-    }
-}
-
-/* Add up what a gradient says of a weight and of a shift. */
-static inline void add_up(float *by_weight, float *by_shift, const Vector *given, const Vector *value, Int vectors) {
-    for (Int i = 0; i < vectors; i++) {
-        store(by_weight + i * LANES, load(by_weight + i * LANES) + given[i] * value[i]);
-        store(by_shift + i * LANES, load(by_shift + i * LANES) + given[i]);
-    }
-}
-
-/* Gradients by x and, where it is not NULL, by the branch; where `branch` is NULL, x is the sum already. `by_total` may
-   be NULL. `sums`, `5 parts width`, begin as zeros and end as gradients by weight, shift, bias, next weight and next
-   shift. */
-void norm_backward(
-    const float *x, const float *branch, const float *bias, const float *kept, const float *weight, const float *shift,
-    const float *next_weight, const float *by_total, const float *by_out, float *by_x, float *by_branch, float *sums,
-    const Tokens *of, Int parts, int threads) {
-    Int width = of->width, vectors = width / LANES, apart = parts * width;
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (Int part = 0; part < parts; part++) {
-        Vector value[WIDEST / LANES], again[WIDEST / LANES], given[WIDEST / LANES];
-        float *own = sums + part * width;
-        for (Int token = of->tokens * part / parts; token < of->tokens * (part + 1) / parts; token++) {
-            Int at = token * width;
-            float share = share_of(kept, token, of);
-            summed(x + at, branch ? branch + at : NULL, bias, share, vectors, value);
-            float scale = normed(value, vectors, of->eps, value);
-            for (Int i = 0; i < vectors; i++) given[i] = load(by_out + at + i * LANES);
-            if (next_weight) {
-                for (Int i = 0; i < vectors; i++)
-                    again[i] = value[i] * load(weight + i * LANES) + load(shift + i * LANES);
-                float next_scale = normed(again, vectors, of->next_eps, again);
-                add_up(own + 3 * apart, own + 4 * apart, given, again, vectors);
-                by_value(given, next_weight, again, next_scale, vectors);
-                for (Int i = 0; by_total && i < vectors; i++) given[i] += load(by_total + at + i * LANES);
-            }
-            add_up(own, own + apart, given, value, vectors);
-            by_value(given, weight, value, scale, vectors);
-            for (Int i = 0; by_total && !next_weight && i < vectors; i++) given[i] += load(by_total + at + i * LANES);
-            store_all(by_x + at, given, vectors);
-            for (Int i = 0; by_branch && i < vectors; i++) {
-                store(by_branch + at + i * LANES, given[i] * share);
-                store(own + 2 * apart + i * LANES, load(own + 2 * apart + i * LANES) + given[i] * share);
-            }
-        }
+    for (Int part = 0; part < all->parts; part++) {
+        float *own = all->sums + part * 5 * of->width;
+        for (Int token = of->tokens * part / all->parts; token < of->tokens * (part + 1) / all->parts; token++)
+            BY_WIDTH(of->width, norm_token_backward, of, all, token, own);
     }
 }
 
 /* The normal distribution's density at x, and its integral until x to 1.5e-7 (Abramowitz and Stegun, 7.1.26). */
 static inline float normal(float x, float *until) {
-    float peak = power(-0.5f * x * x), t = 1 / (1 + 0.2316418882663604f * fabsf(x));
+    float peak = power_of_2(-0.5f * LOG2_E * x * x), t = 1 / (1 + 0.2316418882663604f * fabsf(x));
     float tail = 1.421413741f + t * (-1.453152027f + t * 1.061405429f);
     tail = 0.5f * t * peak * (0.254829592f + t * (-0.284496736f + t * tail));
     *until = x < 0 ? tail : 1 - tail;
     return 0.3989422804014327f * peak;
 }
 
-/* GELU of `x + bias`, tokens of `width` numbers. */
-void gelu(const float *x, const float *bias, float *out, Int tokens, Int width, int threads) {
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (Int token = 0; token < tokens; token++)
+INLINE void gelu_one(
+    const void *x, const float *bias, void *out, Int at, Int width, int bf16) {
 #pragma omp simd
-        for (Int i = 0; i < width; i++) {
-            float value = x[token * width + i] + bias[i], until;
-            normal(value, &until);
-            out[token * width + i] = value * until;
-        }
+    for (Int i = 0; i < width; i++) {
+        float value = load_one(x, at + i, bf16) + bias[i], until;
+        normal(value, &until);
+        store_one(out, at + i, value * until, bf16);
+    }
+}
+
+/* GELU of `x + bias`, tokens of `width` numbers. */
+void gelu(const void *x, const float *bias, void *out, Int tokens, Int width, int bf16, int threads) {
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (Int token = 0; token < tokens; token++) {
+        if (bf16) gelu_one(x, bias, out, token * width, width, 1);
+        else gelu_one(x, bias, out, token * width, width, 0);
+    }
+}
+
+INLINE void gelu_one_backward(
+    const void *x, const float *bias, const void *by_out, void *by_x, float *sums, Int at, Int width, int bf16) {
+#pragma omp simd
+    for (Int i = 0; i < width; i++) {
+        float value = load_one(x, at + i, bf16) + bias[i], until, density = normal(value, &until);
+        float result = load_one(by_out, at + i, bf16) * (until + value * density);
+        store_one(by_x, at + i, result, bf16);
+        sums[i] += result;
+    }
 }
 
 /* The gradient by x; `sums`, `parts width`, begin as zeros and end as the gradient by the bias. */
 void gelu_backward(
-    const float *x, const float *bias, const float *by_out, float *by_x, float *sums, Int tokens, Int width, Int parts,
-    int threads) {
+    const void *x, const float *bias, const void *by_out, void *by_x, float *sums, Int tokens, Int width, Int parts,
+    int bf16, int threads) {
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (Int part = 0; part < parts; part++) {
         float *own = sums + part * width;
-        for (Int token = tokens * part / parts; token < tokens * (part + 1) / parts; token++)
-#pragma omp simd
-            for (Int i = 0; i < width; i++) {
-                float value = x[token * width + i] + bias[i], until, density = normal(value, &until);
-                float result = by_out[token * width + i] * (until + value * density);
-                by_x[token * width + i] = result;
-                own[i] += result;
-            }
+        for (Int token = tokens * part / parts; token < tokens * (part + 1) / parts; token++) {
+            if (bf16) gelu_one_backward(x, bias, by_out, by_x, own, token * width, width, 1);
+            else gelu_one_backward(x, bias, by_out, by_x, own, token * width, width, 0);
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-"""Kernels in C for a CPU in float32: `native.c`, which gcc compiles when it is first needed.
+"""Kernels in C for a CPU in float32 and bfloat16: `native.c`, which gcc compiles when it is first needed.
 
 What was compiled is kept in the user's cache, by what it was made of and for which CPU. Where that fails there is
 nothing to call, and torch's own operations compute the same, more slowly. There are no gradients of gradients.
@@ -39,7 +39,11 @@ log = logging.getLogger(__name__)
 
 
 class _Rows(ctypes.Structure):
-    _fields_ = [("start", ctypes.c_void_p), *((name, ctypes.c_int64) for name in ("batch", "row", "token"))]
+    _fields_ = [
+        ("start", ctypes.c_void_p),
+        *((name, ctypes.c_int64) for name in ("batch", "row", "token")),
+        ("bf16", ctypes.c_int),
+    ]
 
 
 class _Sizes(ctypes.Structure):
@@ -49,23 +53,31 @@ class _Sizes(ctypes.Structure):
     ]
 
 
-class _Tokens(ctypes.Structure):
+class _Normed(ctypes.Structure):
     _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("x", "branch", "bias", "kept", "weight", "shift")),
+        *((name, ctypes.c_void_p) for name in ("next_weight", "next_shift", "total", "out")),
         *((name, ctypes.c_int64) for name in ("tokens", "frames", "joints", "width")),
-        ("eps", ctypes.c_float),
-        ("next_eps", ctypes.c_float),
-        ("by_joint", ctypes.c_int),
+        *((name, ctypes.c_float) for name in ("eps", "next_eps")),
+        *((name, ctypes.c_int) for name in ("by_joint", "bf16_branch", "bf16_out")),
+    ]
+
+
+class _Gradients(ctypes.Structure):
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("by_total", "by_out", "by_x", "by_branch", "sums")),
+        ("parts", ctypes.c_int64),
     ]
 
 
 _PLACE, _INT, _LONG, _FLOAT = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_float
-_OF_ROWS, _OF_TOKENS = ctypes.POINTER(_Rows), ctypes.POINTER(_Tokens)
+_OF_ROWS, _OF_NORMED = ctypes.POINTER(_Rows), ctypes.POINTER(_Normed)
 _ARGUMENTS = {
-    "mix": [_OF_ROWS, _PLACE, *[_OF_ROWS] * 3, _PLACE, ctypes.POINTER(_Sizes), _INT],
-    "norm": [*[_PLACE] * 10, _OF_TOKENS, _INT],
-    "norm_backward": [*[_PLACE] * 12, _OF_TOKENS, _LONG, _INT],
-    "gelu": [*[_PLACE] * 3, _LONG, _LONG, _INT],
-    "gelu_backward": [*[_PLACE] * 5, _LONG, _LONG, _LONG, _INT],
+    "mix": [_OF_ROWS, _PLACE, *[_OF_ROWS] * 3, _PLACE, _PLACE, ctypes.POINTER(_Sizes), _LONG, _INT],
+    "norm": [_OF_NORMED, _INT],
+    "norm_backward": [_OF_NORMED, ctypes.POINTER(_Gradients), _INT],
+    "gelu": [*[_PLACE] * 3, _LONG, _LONG, _INT, _INT],
+    "gelu_backward": [*[_PLACE] * 5, _LONG, _LONG, _LONG, _INT, _INT],
     "round_to_bytes": [_PLACE, _LONG, _FLOAT, _FLOAT, _PLACE, _INT],
 }
 
@@ -139,7 +151,7 @@ def _openmp() -> str:
 
 
 def takes(x: Tensor) -> bool:
-    """Whether there are kernels for a tensor, once it is float32; not where it is traced, transformed or no data."""
+    """Whether there are kernels for a tensor of such numbers; not where it is traced, transformed or no data."""
     return (
         x.device.type == "cpu"
         and type(x) in (Tensor, Parameter)
@@ -167,8 +179,9 @@ class _Mix(Function):
     @staticmethod
     def forward(ctx: Any, qkv: Tensor, bias: Tensor | None, heads: int, scale: float) -> Tensor:
         b, r, n, triple = qkv.shape
-        mixed, softmax = _laid_as(qkv, triple // 3), qkv.new_empty(b, r, heads, 2, n)
-        _mix(qkv, bias, mixed, None, None, softmax, scale)
+        mixed = _laid_as(qkv, triple // 3)
+        softmax = qkv.new_empty(b, r, heads, 2, n, dtype=torch.float32)
+        _mix(qkv, bias, mixed, None, None, softmax, None, scale)
         ctx.save_for_backward(qkv, bias, softmax)
         ctx.scale = scale
         return mixed
@@ -178,8 +191,9 @@ class _Mix(Function):
     def backward(ctx: Any, given: Tensor) -> tuple[Tensor | None, ...]:
         qkv, bias, softmax = ctx.saved_tensors
         gradient = _laid_as(qkv, qkv.shape[-1])
-        _mix(qkv, bias, None, given, gradient, softmax, ctx.scale)
-        return gradient, None if bias is None else gradient.sum(dim=(0, 1, 2)), None, None
+        sums = None if bias is None else bias.new_zeros(PARTS, len(bias))
+        _mix(qkv, bias, None, given, gradient, softmax, sums, ctx.scale)
+        return gradient, None if sums is None else sums.sum(dim=0), None, None
 
 
 def _laid_as(like: Tensor, width: int) -> Tensor:
@@ -192,14 +206,15 @@ def _laid_as(like: Tensor, width: int) -> Tensor:
 
 def _mix(
     qkv: Tensor, bias: Tensor | None, mixed: Tensor | None, given: Tensor | None, gradient: Tensor | None,
-    softmax: Tensor, scale: float,
+    softmax: Tensor, sums: Tensor | None, scale: float,
 ) -> None:  # fmt: skip
     b, r, n, triple = qkv.shape
     heads = softmax.shape[2]
     qkv, given = _even(qkv), None if given is None else _even(given)
     sizes = _Sizes(b, r, n, heads, triple // 3 // heads, scale)
-    threads = max(1, min(torch.get_num_threads(), b * r * heads))
-    if _run("mix", _rows(qkv), bias, *map(_rows, (mixed, given, gradient)), softmax, sizes, threads):
+    parts = b * r * heads if sums is None else PARTS
+    threads = max(1, min(torch.get_num_threads(), parts))
+    if _run("mix", _rows(qkv), bias, *map(_rows, (mixed, given, gradient)), softmax, sums, sizes, parts, threads):
         raise MemoryError("no memory for attention")
 
 
@@ -208,7 +223,7 @@ def _even(x: Tensor) -> Tensor:
 
 
 def _rows(x: Tensor | None) -> _Rows | None:
-    return None if x is None else _Rows(x.data_ptr(), *x.stride()[:3])
+    return None if x is None else _Rows(x.data_ptr(), *x.stride()[:3], _bf16(x))
 
 
 def norm(
@@ -217,7 +232,7 @@ def norm(
 ) -> None:  # fmt: skip
     """What `mixste.models.fused` asks of a norm, into `total` and `out`."""
     given = (x, branch, bias, kept, weight, shift, next_weight, next_shift, total, out)
-    _run("norm", *given, _tokens(x, how), torch.get_num_threads())
+    _run("norm", _normed(*given, how=how, bf16=(branch, out)), torch.get_num_threads())
 
 
 def norm_backward(
@@ -226,26 +241,39 @@ def norm_backward(
     how: "How",
 ) -> Tensor:  # fmt: skip
     """Its gradients, into `by_x` and `by_branch`, and sums, `5 parts c`."""
-    sums = x.new_zeros(5, PARTS, x.shape[-1])
-    given = (x, branch, bias, kept, weight, shift, next_weight, by_total, by_out, by_x, by_branch, sums)
-    _run("norm_backward", *given, _tokens(x, how), PARTS, torch.get_num_threads())
-    return sums
+    sums = x.new_zeros(PARTS, 5, x.shape[-1])
+    normed = _normed(x, branch, bias, kept, weight, shift, next_weight, how=how, bf16=(by_branch, by_out))
+    gradients = _Gradients(*map(_place, (by_total, by_out, by_x, by_branch, sums)), PARTS)
+    _run("norm_backward", normed, gradients, torch.get_num_threads())
+    return sums.transpose(0, 1)
 
 
-def _tokens(x: Tensor, how: "How") -> _Tokens:
+def _normed(x: Tensor, *others: Tensor | None, how: "How", bf16: tuple[Tensor | None, Tensor]) -> _Normed:
+    """`bf16`: a branch and an output, or gradients by them, which may be so short."""
     _, t, j, c = x.shape
-    return _Tokens(x.numel() // c, t, j, c, how.eps, how.next_eps, how.by_joint)
+    normed = _Normed(*map(_place, (x, *others)), tokens=x.numel() // c, frames=t, joints=j, width=c)
+    normed.eps, normed.next_eps, normed.by_joint = how.eps, how.next_eps, how.by_joint
+    normed.bf16_branch, normed.bf16_out = map(_bf16, bf16)
+    return normed
+
+
+def _place(x: Tensor | None) -> int | None:
+    return None if x is None else x.data_ptr()
+
+
+def _bf16(x: Tensor | None) -> bool:
+    return x is not None and x.dtype == torch.bfloat16
 
 
 def gelu(x: Tensor, bias: Tensor, out: Tensor) -> None:
     """GELU of `x + bias`, into `out`."""
-    _run("gelu", x, bias, out, x.numel() // x.shape[-1], x.shape[-1], torch.get_num_threads())
+    _run("gelu", x, bias, out, x.numel() // x.shape[-1], x.shape[-1], _bf16(x), torch.get_num_threads())
 
 
 def gelu_backward(x: Tensor, bias: Tensor, by_out: Tensor, by_x: Tensor) -> Tensor:
     """Its gradient, into `by_x`, and sums, `parts c`."""
-    sums = x.new_zeros(PARTS, x.shape[-1])
-    sizes = x.numel() // x.shape[-1], x.shape[-1], PARTS
+    sums = x.new_zeros(PARTS, x.shape[-1], dtype=torch.float32)
+    sizes = x.numel() // x.shape[-1], x.shape[-1], PARTS, _bf16(x)
     _run("gelu_backward", x, bias, by_out, by_x, sums, *sizes, torch.get_num_threads())
     return sums
 

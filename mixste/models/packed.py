@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from mixste.errors import MixsteError
 from mixste.models import native
 from mixste.models.base import PoseModel
-from mixste.models.layers import Mlp, inexact_linears
+from mixste.models.layers import Mlp, Packed, inexact_linears
 
 _WEIGHT, _INPUT = 127, 255  # steps on one side of zero, and in all
 _PRODUCTS = {"bf16": ("avx512_bf16", "amx_bf16"), "int8": ("avx512_vnni", "avx_vnni", "amx_int8")}
 
 
-class Int8Linear(nn.Module):
+class Int8Linear(Packed):
     """A linear layer of 8 bits and what follows it, "none" or "gelu"; what it gives is float32."""
 
     def __init__(self, linear: nn.Linear, then: str = "none") -> None:
@@ -46,7 +46,7 @@ class Int8Linear(nn.Module):
         return torch.ops.onednn.qlinear_pointwise(rounded, scale, zero, self.weight, *scales, self.then, [], "none")
 
 
-class Bf16Linear(nn.Module):
+class Bf16Linear(Packed):
     """A linear layer of bfloat16 and what follows it, "none" or "gelu"; what it gives is bfloat16."""
 
     def __init__(self, linear: nn.Linear, then: str = "none") -> None:
@@ -68,7 +68,7 @@ def packed(model: PoseModel, precision: str, device: torch.device) -> PoseModel:
     MixsteError for `int8` where that would be slower than float32, or wrong: on a GPU, and on a CPU without 8-bit
     products. `bf16` without such products stays as it is.
     """
-    if precision == "fp32" or any(isinstance(module, Int8Linear | Bf16Linear) for module in model.modules()):
+    if precision == "fp32" or any(isinstance(module, Packed) for module in model.modules()):
         return model
     if precision == "bf16" and not (device.type == "cpu" and has_products("bf16")):
         return model

@@ -13,6 +13,7 @@ import torch
 from mixste.errors import MixsteError
 from mixste.files import whole_file
 from mixste.jobs import TrainingJob, write_model
+from mixste.memory import keep_freed
 from mixste.training_state import FILE, restore_training, save_training
 
 FAILURE = "failure.txt"
@@ -75,6 +76,7 @@ def seconds(folder: Path) -> float:
 
 
 def _train(job: TrainingJob, folder: Path, device: torch.device, report: Report) -> None:
+    keep_freed()
     trainer = job.trainer(device=device)
     if (folder / FILE).exists():
         restore_training(folder, trainer)

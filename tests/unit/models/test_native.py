@@ -9,7 +9,7 @@ from torch.nn.utils import prune
 
 from mixste.models import compile_blocks, fused, native, recompute_blocks
 from mixste.models.layers import mix
-from mixste.models.packed import Int8Linear
+from mixste.models.packed import Int8Linear, has_products, packed
 from tests.unit import factories
 from tests.unit.models import passes
 
@@ -56,6 +56,64 @@ def test_a_network_in_kernels_has_the_outputs_and_gradients_of_the_plain_one(
 
 
 @needs_compiler
+@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize(("frames", "drop_path"), [(9, 0.0), (71, 0.4)])
+def test_a_network_of_16_bits_is_no_further_off_in_kernels(frames, drop_path, recompute, calls, monkeypatch):
+    model, keypoints, given = passes.network(frames, drop_path)
+
+    def shorter():
+        with torch.autocast("cpu", torch.bfloat16):
+            return passes.passed(model, keypoints, given)
+
+    expected = passes.passed(model, keypoints, given)
+    plain = plainly(monkeypatch, shorter)
+    if recompute:
+        recompute_blocks(model)
+    calls.clear()
+    found = shorter()
+    assert set(calls) == {"mix", "norm", "norm_backward", "gelu", "gelu_backward"}
+    assert found["output"].dtype == torch.float32
+    for name, exact in expected.items():
+        assert (found[name] - exact).norm() < 1.3 * (plain[name] - exact).norm() + 2e-3 * exact.norm(), name
+
+
+@needs_compiler
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_packed_layers_are_called_between_kernels(precision, calls, monkeypatch):
+    if not has_products(precision):
+        pytest.skip(f"this CPU has no {precision} products")
+    own, keypoints, _ = passes.network(33)
+    model = packed(own.eval(), precision, torch.device("cpu"))
+
+    @torch.inference_mode()
+    def lifted():
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            return model(keypoints).float()
+
+    expected = plainly(monkeypatch, lifted)
+    assert (lifted() - expected).norm() < 0.02 * expected.norm()
+    assert set(calls) - {"round_to_bytes"} == {"mix", "norm"}
+    model.spatial_blocks[0].attn.proj.register_forward_hook(lambda *_: calls.clear())
+    lifted()
+    assert "norm" in calls, "the blocks after the one that is hooked"
+
+
+@needs_compiler
+@pytest.mark.parametrize(("tokens", "width", "learns", "native"), [
+    (64, 64, True, True), (65, 64, True, False), (65, 32, True, True), (65, 64, False, True),
+])  # fmt: skip
+def test_many_tokens_of_wide_heads_learn_by_products_of_16_bits(tokens, width, learns, native, calls):
+    qkv = torch.randn(1, 2, tokens, 3 * width, dtype=torch.bfloat16, requires_grad=True)
+    with torch.set_grad_enabled(learns):
+        found = mix(qkv, 1, width**-0.5)
+    assert (calls == ["mix"]) == native
+    query, key, value = qkv.double().chunk(3, dim=-1)
+    expected = ((query @ key.mT) * width**-0.5).softmax(-1) @ value
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.double(), expected, atol=2e-2, rtol=2e-2)
+
+
+@needs_compiler
 def test_results_do_not_depend_on_the_threads():
     model, keypoints, given = passes.network(33, 0.4)
     before = torch.get_num_threads()
@@ -83,24 +141,27 @@ def test_tokens_of_an_odd_number_of_numbers_leave_norms_to_torch(calls, monkeypa
 @needs_compiler
 @pytest.mark.parametrize("biased", [False, True])
 @pytest.mark.parametrize("by_token", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(
     ("rows", "tokens", "heads", "width"), [(3, 17, 4, 16), (2, 1, 1, 5), (2, 33, 3, 20), (1, 243, 2, 64)]
 )
-def test_attention_is_as_written_out(rows, tokens, heads, width, by_token, biased):
+def test_attention_is_as_written_out(rows, tokens, heads, width, dtype, by_token, biased):
     shape = (2, tokens, rows) if by_token else (2, rows, tokens)
-    scale, memory = width**-0.5, 2 * torch.randn(*shape, 6 * heads * width)[..., 3 * heads * width :]
+    scale, memory = width**-0.5, 2 * torch.randn(*shape, 6 * heads * width).to(dtype)[..., 3 * heads * width :]
+    close = 2e-5 if dtype == torch.float32 else 2e-2
     qkv = (memory.transpose(1, 2) if by_token else memory).requires_grad_()
     bias = torch.randn(3 * heads * width, requires_grad=True) if biased else None
-    exact = (qkv if bias is None else qkv + bias).double()
+    exact = qkv.double() if bias is None else qkv.double() + bias.double()
     query, key, value = rearrange(exact, "b r n (three h d) -> three b r h n d", three=3, h=heads)
     expected = rearrange(((query @ key.mT) * scale).softmax(-1) @ value, "b r h n d -> b r n (h d)")
     found = native.mix(qkv, heads, scale, bias)
     assert found.transpose(1, 2).is_contiguous() if by_token else found.is_contiguous()
     given, inputs = torch.randn_like(found), [qkv] + [bias] * biased
-    torch.testing.assert_close(found.double(), expected, atol=2e-5, rtol=2e-5)
+    torch.testing.assert_close(found.double(), expected, atol=close, rtol=close)
     gradients = torch.autograd.grad(found, inputs, given)
     for gradient, exact in zip(gradients, torch.autograd.grad(expected, inputs, given.double()), strict=True):
-        torch.testing.assert_close(gradient, exact, atol=2e-4, rtol=2e-4)
+        assert gradient.dtype == exact.dtype
+        torch.testing.assert_close(gradient, exact, atol=10 * close, rtol=10 * close)
 
 
 @needs_compiler
@@ -110,6 +171,17 @@ def test_softmax_stands_the_smallest_and_the_largest_scores(scale):
     query, key, value = qkv.double().chunk(3, dim=-1)
     expected = (query @ key.mT).softmax(-1) @ value
     torch.testing.assert_close(native.mix(qkv, 1, 1.0).double(), expected, atol=1e-4 * scale, rtol=1e-4)
+
+
+@needs_compiler
+def test_16_bits_are_rounded_as_torch_rounds():
+    bits = torch.randint(-(2**31), 2**31, (4096,), dtype=torch.int32)
+    bits[:4] = torch.tensor([0x3F808000, 0x3F818000, 0x7FFFFFFF, -1])  # halves, down and up; what would overflow
+    norm = torch.nn.LayerNorm(4096)
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        norm.bias.copy_(bits.view(torch.float32))
+        _, found = fused.enter(torch.zeros(1, 1, 1, 4096), norm, turned=False)
+        torch.testing.assert_close(found.flatten(), norm.bias.bfloat16(), atol=0, rtol=0, equal_nan=True)
 
 
 @needs_compiler
@@ -127,7 +199,7 @@ def test_what_is_no_number_does_not_vanish(part, value):
 
 @needs_compiler
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
-def test_other_numbers_than_float32_are_left_to_torch(dtype, calls):
+def test_other_numbers_are_left_to_torch(dtype, calls):
     mix(torch.randn(1, 2, 17, 48, dtype=dtype), 2, 0.25)
     assert not calls
 
