@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from mixste.jobs import TrainingJob, write_model
+from mixste.memory import keep_freed
 from mixste.models.checkpoint import WEIGHTS
 from mixste.objectives import MPJPE
 from mixste.recipe import Execution
@@ -74,6 +75,7 @@ def main() -> None:
     parser.add_argument("--figure", type=Path)
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
+    keep_freed()
     params = load()
     if not PROJECTIONS.exists():
         started = time.perf_counter()
