@@ -78,9 +78,12 @@ def _device() -> Iterator[Finding]:
         yield False, "device", f"torch cannot be imported: {error}"
         return
     from mixste.models import native
+    from mixste.models.packed import has_products
 
+    able = " and ".join(precision for precision in ("bf16", "int8") if has_products(precision))
+    products = f", multiplies {able} faster than fp32" if able else ""
     kernels = "" if native.library() else "; networks are slower than they could be: no gcc that compiles their kernels"
-    yield True, "cpu", f"{os.cpu_count()} cores, {torch.get_num_threads()} threads{kernels}"
+    yield True, "cpu", f"{os.cpu_count()} cores, {torch.get_num_threads()} threads{products}{kernels}"
     for number in range(torch.cuda.device_count()):
         free, total = torch.cuda.mem_get_info(number)
         name = torch.cuda.get_device_name(number)

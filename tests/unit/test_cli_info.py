@@ -3,10 +3,12 @@
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from mixste import registry
 from mixste.cli import main
 from mixste.commands import doctor, info
+from mixste.models import native
 from mixste.models.checkpoint import ModelConfig, save_model
 from tests.unit.factories import model, model_settings
 from tests.unit.official import layouts
@@ -77,6 +79,22 @@ def test_doctor_finds_nothing_amiss_where_all_is_there(capsys, monkeypatch, tmp_
     assert said["registry"].startswith("none yet: there is no model registry")
     assert said["disk"].endswith(f"GiB free in {tmp_path}")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("able", "products"),
+    [
+        (["avx512_bf16", "avx512_vnni"], ", multiplies bf16 and int8 faster than fp32"),
+        (["avx512_vnni"], ", multiplies int8 faster than fp32"),
+        ([], " threads"),
+    ],
+)
+def test_doctor_says_which_precisions_the_cpu_is_made_for(capsys, monkeypatch, tmp_path, able, products):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: dict.fromkeys(able, True))
+    monkeypatch.setattr(native, "library", lambda: "there")
+    main(["doctor"])
+    assert dict(facts(capsys))["cpu"].endswith(products)
 
 
 @pytest.mark.parametrize("there", [True, False])
