@@ -79,7 +79,25 @@ def attend(query: Tensor, key: Tensor, value: Tensor, scale: float, dropout: flo
             scores = query @ key.mT * scale
         else:
             scores = (query * scale) @ key.mT
-        return functional.dropout(scores.softmax(dim=-1), dropout, dropout > 0) @ value
+        return dropped(scores.softmax(dim=-1), dropout) @ value
+
+
+def dropped(x: Tensor, rate: float) -> Tensor:
+    """Dropout of numbers at a rate, which on a CPU is a multiple of 2^-16: drawn so it takes a quarter of the time."""
+    if x.device.type != "cpu" or torch.compiler.is_compiling() or not 0 < rate < 1:
+        return functional.dropout(x, rate, rate > 0)
+    drop = min(round(rate * 2**16), 2**16 - 1)
+    bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
+    kept = (bits[: x.numel()] >= drop - 2**15).view(x.shape)
+    return x * kept.to(x.dtype).mul_(1 / (1 - drop / 2**16))
+
+
+class Dropout(nn.Dropout):
+    """`nn.Dropout`, faster on a CPU."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`... -> ...`."""
+        return dropped(x, self.p if self.training else 0.0)
 
 
 class ExactLinear(nn.Linear):

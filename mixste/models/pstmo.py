@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mixste.models.base import PoseModel
-from mixste.models.layers import Attention, ExactLinear
+from mixste.models.layers import Attention, Dropout, ExactLinear
 from mixste.recipe import ModelSettings
 
 EPSILON = 1e-6
@@ -72,7 +72,7 @@ class Dense(nn.Module):
         super().__init__()
         self.linear = linear
         self.norm = BatchNorm(linear.out_features)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """`b t c -> b t d`."""
@@ -101,7 +101,7 @@ class FeedForward(nn.Module):
     def __init__(self, width: int, hidden: int, dropout: float, stride: int | None) -> None:
         super().__init__()
         self.first = nn.Linear(width, hidden)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.last = nn.Linear(hidden, width) if stride is None else Strided(hidden, width, stride)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -131,7 +131,7 @@ class PoseBlock(nn.Module):
         self.attn = Attention(width, settings.heads, "time", dropout)
         self.norm2 = Norm(width)
         self.feed = FeedForward(width, hidden, dropout, stride)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """`b t c -> b ceil(t / stride) c`."""

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mixste.models.base import PoseModel
-from mixste.models.layers import Axis, ExactLinear, mix, rows
+from mixste.models.layers import Axis, Dropout, ExactLinear, mix, rows
 from mixste.recipe import ModelSettings
 
 # As released; in space it was 0.001 once (issue 2 of the authors' repository).
@@ -111,7 +111,7 @@ class STCBlock(nn.Module):
         self.norm2 = nn.LayerNorm(width)
         self.fc1 = nn.Linear(width, hidden, bias=False)
         self.fc2 = nn.Linear(hidden, width, bias=False)
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
         if variant.unused_norm:
             self.unused_norm = nn.LayerNorm(width).requires_grad_(False)
 
