@@ -99,6 +99,16 @@ def test_packed_layers_are_called_between_kernels(precision, calls, monkeypatch)
 
 
 @needs_compiler
+def test_a_branch_that_has_its_bias_is_added_as_it_is():
+    x, branch, given = torch.randn(3, 2, 3, 5, 48)
+    before, layer = (x.requires_grad_(), branch.requires_grad_()), torch.nn.LayerNorm(48)
+    total, normed = fused.add_norm(x, branch, None, None, layer, by_joint=False, turned=False)
+    torch.testing.assert_close(total, x + branch)
+    exact = torch.autograd.grad(layer(x + branch), before, given)
+    torch.testing.assert_close(torch.autograd.grad(normed, before, given), exact, atol=1e-5, rtol=1e-5)
+
+
+@needs_compiler
 @pytest.mark.parametrize(("tokens", "width", "learns", "native"), [
     (64, 64, True, True), (65, 64, True, False), (65, 32, True, True), (65, 64, False, True),
 ])  # fmt: skip
