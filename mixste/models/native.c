@@ -41,6 +41,7 @@
 typedef int64_t Int;
 typedef float Vector __attribute__((vector_size(4 * LANES)));
 typedef int32_t Bits __attribute__((vector_size(4 * LANES)));
+typedef uint32_t Words __attribute__((vector_size(4 * LANES)));
 typedef uint16_t Bf16 __attribute__((vector_size(2 * LANES)));
 typedef Bf16 AnyBf16 __attribute__((aligned(2), may_alias));
 typedef float Anywhere __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
@@ -53,12 +54,12 @@ static inline void store(float *to, Vector value) { *(Anywhere *)to = value; }
 /* A vector from number `at` of a tensor, or to it, rounded to the nearest, to the even one of two. */
 static inline Vector load_any(const void *from, Int at, int bf16) {
     if (!bf16) return load((const float *)from + at);
-    return (Vector)(__builtin_convertvector(*(const AnyBf16 *)((const uint16_t *)from + at), Bits) << 16);
+    return (Vector)(__builtin_convertvector(*(const AnyBf16 *)((const uint16_t *)from + at), Words) << 16);
 }
 
 static inline void store_any(void *to, Int at, Vector value, int bf16) {
     if (!bf16) return store((float *)to + at, value);
-    Bits bits = (Bits)value, nan = value != value; /* of which rounding could make a 0 */
+    Words bits = (Words)value, nan = (Words)(value != value); /* of which rounding could make a 0 */
     bits = (((bits + 0x7fff + (bits >> 16 & 1)) >> 16) & ~nan) | (nan & 0x7fc0);
     *(AnyBf16 *)((uint16_t *)to + at) = __builtin_convertvector(bits, Bf16);
 }
