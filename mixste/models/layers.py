@@ -128,7 +128,7 @@ def _computed(x: Tensor) -> torch.dtype:
 
 
 class Packed(nn.Module):
-    """A linear layer in a layout of its own, for inference on a CPU; it adds its bias itself."""
+    """Linear layers in a layout of their own, for inference on a CPU; they add their biases themselves."""
 
 
 def _product(layer: nn.Module, x: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -285,11 +285,12 @@ class Block(nn.Module):
 
 
 def _as_made(module: nn.Module) -> bool:
-    known = Block, Attention, Mlp, DropPath, nn.Linear, nn.LayerNorm, nn.Sequential
-    if type(module) not in known and not isinstance(module, Packed):
-        return False
-    exact = not isinstance(module, nn.Linear | nn.LayerNorm) or module.weight.dtype == torch.float32
-    return exact and not (module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)
+    kind = type(module)
+    if kind in (nn.Linear, nn.LayerNorm):
+        known = module.bias is not None and module.weight.dtype == torch.float32
+    else:
+        known = kind in (Block, Attention, Mlp, DropPath) or isinstance(module, Packed)
+    return known and not (module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)
 
 
 def settled(x: Tensor | Pending) -> Tensor:

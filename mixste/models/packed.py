@@ -60,6 +60,18 @@ class Bf16Linear(Packed):
         return torch.ops.mkldnn._linear_pointwise(x.bfloat16(), self.weight, self.bias, self.then, [], "none")
 
 
+class PackedMlp(Packed):
+    """Two such layers, of which the first ends with a GELU."""
+
+    def __init__(self, first: Packed, second: Packed) -> None:
+        super().__init__()
+        self.first, self.second = first, second
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`... c -> ... c`."""
+        return self.second(self.first(x))
+
+
 def packed(model: PoseModel, precision: str, device: torch.device) -> PoseModel:
     """Return a model for inference on its device: itself, or for `bf16` and `int8` on a CPU a copy of packed layers.
 
@@ -82,9 +94,7 @@ def packed(model: PoseModel, precision: str, device: torch.device) -> PoseModel:
 
 def _packed(model: PoseModel, kind: type[Int8Linear | Bf16Linear]) -> PoseModel:
     mlps = {name: module for name, module in model.named_modules() if isinstance(module, Mlp)}
-    layers: dict[str, nn.Module] = {
-        name: nn.Sequential(kind(mlp.fc1, "gelu"), kind(mlp.fc2)) for name, mlp in mlps.items()
-    }
+    layers: dict[str, nn.Module] = {name: PackedMlp(kind(mlp.fc1, "gelu"), kind(mlp.fc2)) for name, mlp in mlps.items()}
     for name, linear in inexact_linears(model):
         if name.rpartition(".")[0] not in mlps:
             layers[name] = kind(linear)

@@ -228,6 +228,25 @@ def test_a_layer_that_is_hooked_is_called(where, calls):
 
 
 @needs_compiler
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [
+        ("attn.proj", torch.nn.Linear(48, 48, bias=False)),
+        ("attn.qkv", torch.nn.Linear(48, 144, bias=False)),
+        ("norm2", torch.nn.LayerNorm(48, elementwise_affine=False)),
+        ("mlp", torch.nn.Sequential(torch.nn.Linear(48, 9), torch.nn.Linear(9, 48))),
+    ],
+)
+def test_an_exchanged_layer_is_called(name, layer, calls, monkeypatch):
+    model, keypoints, _ = passes.network(9)
+    for block in (*model.spatial_blocks, *model.temporal_blocks):
+        block.set_submodule(name, layer)
+    found = model(keypoints)
+    assert set(calls) == {"mix"}
+    torch.testing.assert_close(found, plainly(monkeypatch, lambda: model(keypoints)))
+
+
+@needs_compiler
 def test_a_pruned_layer_uses_what_is_left_of_its_weights(monkeypatch):
     model, keypoints, _ = passes.network(9)
     layer = model.spatial_blocks[0].mlp.fc1
