@@ -72,8 +72,8 @@ class _Norm(Function):
         )
         by_weight, by_shift, *others = sums.sum(dim=1)
         by_bias = others.pop(0) if adds else None
-        by_next_weight, by_next_shift = others if next_weight is not None else (None, None)
         by_bias = None if bias is None else by_bias
+        by_next_weight, by_next_shift = others if next_weight is not None else (None, None)
         return by_x, by_branch, by_bias, None, by_weight, by_shift, by_next_weight, by_next_shift, None
 
 

@@ -54,9 +54,9 @@ def _few(qkv: Tensor, heads: int) -> bool:
 
 
 def _native(x: Tensor, tokens: int, width: int, dtype: torch.dtype) -> bool:
-    """Whether attention of heads of a width and a type is computed in C, which has no products of 16 bits.
+    """Whether attention among so many tokens, in heads of a width and a type, is computed in C.
 
-    With those many tokens of wide heads are trained faster.
+    C has no products of 16 bits, by which many tokens of wide heads are trained faster.
     """
     long = dtype == torch.bfloat16 and tokens > SHORT and width > NARROW and torch.is_grad_enabled()
     return dtype in (torch.float32, torch.bfloat16) and not long and native.takes(x)

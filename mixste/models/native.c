@@ -26,7 +26,7 @@
 #define SHORT 4 /* rows of a product are padded to a multiple of it */
 #define LOG2_E 1.44269504f
 #define QUERIES 32 /* at once */
-/* WIDEST, numbers of a token that is normed at most, is native.py's. */
+/* WIDEST, numbers of a token that is normed at most, is compiling.py's. */
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -504,8 +504,7 @@ static inline float normal(float x, float *until) {
     return 0.3989422804014327f * peak;
 }
 
-INLINE void gelu_one(
-    const void *x, const float *bias, void *out, Int at, Int width, int bf16) {
+INLINE void gelu_one(const void *x, const float *bias, void *out, Int at, Int width, int bf16) {
 #pragma omp simd
     for (Int i = 0; i < width; i++) {
         float value = load_one(x, at + i, bf16) + bias[i], until;

@@ -7,7 +7,7 @@ import torch
 from einops import rearrange
 from torch.nn.utils import prune
 
-from mixste.models import compile_blocks, fused, native, recompute_blocks
+from mixste.models import compile_blocks, compiling, fused, native, recompute_blocks
 from mixste.models.layers import mix
 from mixste.models.packed import Int8Linear, has_products, packed
 from tests.unit import factories
@@ -322,7 +322,7 @@ def test_eight_bits_are_those_of_torch(calls, monkeypatch):
 def test_what_was_compiled_is_kept_and_loaded_again(fresh, monkeypatch):
     assert native.library() is not None
     (kept,) = fresh.iterdir()
-    monkeypatch.setattr(native, "_compiled", lambda path: pytest.fail(f"compiled again: {path}"))
+    monkeypatch.setattr(compiling, "_compiled", lambda path: pytest.fail(f"compiled again: {path}"))
     assert native.library()._name == str(kept)
 
 
@@ -332,7 +332,7 @@ def test_what_was_compiled_is_kept_and_loaded_again(fresh, monkeypatch):
 def test_vectors_of_older_cpus_give_the_same(older, fresh, monkeypatch):
     model, keypoints, given = passes.network(33, 0.4)
     expected = passes.passed(model, keypoints, given)
-    monkeypatch.setattr(native, "FLAGS", [*native.FLAGS, older])
+    monkeypatch.setattr(compiling, "FLAGS", [*compiling.FLAGS, older])
     older_library = native.library()
     monkeypatch.setattr(native, "library", lambda: older_library)
     found = passes.passed(model, keypoints, given)
