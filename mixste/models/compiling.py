@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 SOURCE = Path(__file__).with_name("native.c")
-WIDEST = 4096  # numbers of a token that is normed
+WIDEST = 4096  # a token that is normed has at most so many numbers
 FLAGS = [
     f"-DWIDEST={WIDEST}",
     *("-std=gnu11", "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-fopenmp", "-fPIC"),

@@ -19,7 +19,7 @@ from mixste.models import compiling
 if TYPE_CHECKING:
     from mixste.models.fused import How
 
-MULTIPLE = 16  # numbers of a token that is normed
+MULTIPLE = 16  # a token that is normed has a multiple of so many numbers
 PARTS = 32  # of a sum over tokens: as many threads share it at most
 
 
