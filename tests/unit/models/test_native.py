@@ -368,12 +368,12 @@ def test_a_cache_that_cannot_be_written_to_is_done_without(fresh, caplog):
     assert "not kept" in caplog.text
 
 
-@pytest.mark.parametrize("compiler", ["no-such-compiler", "false", "gcc \"unclosed"])
+@pytest.mark.parametrize("compiler", ["no-such-compiler", "false", 'gcc "unclosed'])
 def test_without_a_compiler_networks_are_torchs(fresh, compiler, monkeypatch, caplog):
     monkeypatch.setenv("CC", compiler)
     with caplog.at_level(logging.INFO):
         assert native.library() is None
-    assert compiler.split()[-1].strip("\"") in caplog.text or "quotation" in caplog.text
+    assert compiler.split()[-1].strip('"') in caplog.text or "quotation" in caplog.text
     assert not fresh.exists()
     assert mix(torch.randn(1, 2, 17, 48), 2, 0.25).shape == (1, 2, 17, 16)
 
