@@ -13,13 +13,13 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mixste.models import fused, native
-from mixste.models.fused import Pending
+from mixste.models.kernels import fused, native
+from mixste.models.kernels.fused import Pending
 
 if fused.has_triton():
-    from mixste.models import few_tokens
+    from mixste.models.kernels import triton_attention
 else:
-    few_tokens = None  # type: ignore[assignment]
+    triton_attention = None  # type: ignore[assignment]
 
 Axis = Literal["space", "time"]
 FEW, SHORT = 32, 64  # tokens
@@ -39,8 +39,8 @@ def mix(qkv: Tensor, heads: int, scale: float, dropout: float = 0.0) -> Tensor:
 
     `dropout` is the share of the softmax's weights that is dropped.
     """
-    if few_tokens and qkv.is_cuda and not dropout and _few(qkv, heads):
-        return few_tokens.mix(qkv.flatten(0, 1), heads, scale).unflatten(0, qkv.shape[:2])
+    if triton_attention and qkv.is_cuda and not dropout and _few(qkv, heads):
+        return triton_attention.mix(qkv.flatten(0, 1), heads, scale).unflatten(0, qkv.shape[:2])
     if not dropout and _native(qkv, qkv.shape[-2], qkv.shape[-1] // 3 // heads, qkv.dtype):
         return native.mix(qkv, heads, scale)
     if torch.compiler.is_exporting():
@@ -267,7 +267,7 @@ class Block(nn.Module):
         return last_norm(x)
 
     def in_kernels(self, x: Tensor | Pending, last_norm: nn.LayerNorm) -> bool:
-        """Whether what lies between matrix products is computed in `mixste.models.fused`.
+        """Whether what lies between matrix products is computed in `mixste.models.kernels.fused`.
 
         Not in a block whose layers were exchanged or hooked: kernels take their weights and call none but packed ones.
         """

@@ -7,11 +7,12 @@ import torch
 from einops import rearrange
 from torch.nn.utils import prune
 
-from mixste.models import compile_blocks, compiling, fused, native, recompute_blocks
+from mixste.models import compile_blocks, recompute_blocks
+from mixste.models.kernels import fused, native, native_compiling
 from mixste.models.layers import mix
 from mixste.models.packed import Int8Linear, has_products, packed
 from tests.unit import factories
-from tests.unit.models import passes
+from tests.unit.models.kernels import passes
 
 needs_compiler = pytest.mark.skipif(native.library() is None, reason="no C compiler with OpenMP")
 
@@ -342,7 +343,7 @@ def test_eight_bits_are_those_of_torch(calls, monkeypatch):
 def test_what_was_compiled_is_kept_and_loaded_again(fresh, monkeypatch):
     assert native.library() is not None
     (kept,) = fresh.iterdir()
-    monkeypatch.setattr(compiling, "_compiled", lambda path: pytest.fail(f"compiled again: {path}"))
+    monkeypatch.setattr(native_compiling, "_compiled", lambda path: pytest.fail(f"compiled again: {path}"))
     assert native.library()._name == str(kept)
 
 
@@ -352,7 +353,7 @@ def test_what_was_compiled_is_kept_and_loaded_again(fresh, monkeypatch):
 def test_vectors_of_older_cpus_give_the_same(older, fresh, monkeypatch):
     model, keypoints, given = passes.network(33, 0.4)
     expected = passes.passed(model, keypoints, given)
-    monkeypatch.setattr(compiling, "FLAGS", [*compiling.FLAGS, older])
+    monkeypatch.setattr(native_compiling, "FLAGS", [*native_compiling.FLAGS, older])
     older_library = native.library()
     monkeypatch.setattr(native, "library", lambda: older_library)
     found = passes.passed(model, keypoints, given)
