@@ -33,7 +33,7 @@ def load() -> ctypes.CDLL | None:
         facts = SOURCE.read_text(), _compiler(), FLAGS, _openmp(), _cpu()
         name = f"native-{hashlib.blake2b(repr(facts).encode(), digest_size=12).hexdigest()}.so"
         return _kept(name) or _compiled(name)
-    except (OSError, subprocess.SubprocessError) as error:
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
         told = getattr(error, "stderr", None) or str(error)
         log.info("networks are slower on this CPU, for their kernels cannot be compiled: %s", told.strip())
         return None

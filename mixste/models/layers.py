@@ -26,6 +26,7 @@ FEW, SHORT = 32, 64  # tokens
 NARROW, WIDEST = 32, 128  # heads; the widest for few tokens
 SPLIT = "b r n (three h d) -> three (b r) h n d"
 JOIN = "(b r) h n d -> b r n (h d)"
+_HOOKS = "_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"
 
 
 def rows(x: Tensor, axis: Axis) -> Tensor:
@@ -270,7 +271,8 @@ class Block(nn.Module):
 
         Not in a block whose layers were exchanged or hooked: kernels take their weights and call none but packed ones.
         """
-        return fused.fits(x) and all(map(_as_made, (*self.modules(), last_norm)))
+        hooked = torch.nn.modules.module._has_any_global_hook()
+        return fused.fits(x) and not hooked and all(map(_as_made, (*self.modules(), last_norm)))
 
     def _fused(self, x: Tensor | Pending, last_norm: nn.LayerNorm) -> Pending:
         """The same in kernels that add, norm and turn at once, to which the linear layers leave their biases."""
@@ -290,7 +292,7 @@ def _as_made(module: nn.Module) -> bool:
         known = module.bias is not None and module.weight.dtype == torch.float32
     else:
         known = kind in (Block, Attention, Mlp, DropPath) or isinstance(module, Packed)
-    return known and not (module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)
+    return known and not any(getattr(module, hooks) for hooks in _HOOKS)
 
 
 def settled(x: Tensor | Pending) -> Tensor:

@@ -228,6 +228,26 @@ def test_a_layer_that_is_hooked_is_called(where, calls):
 
 
 @needs_compiler
+def test_a_layer_whose_gradients_are_hooked_is_called(calls):
+    model, keypoints, _ = passes.network(9)
+    seen = []
+    layer = model.temporal_blocks[1].mlp.fc1
+    layer.register_full_backward_pre_hook(lambda *_: seen.append("fc1"))
+    model(keypoints).sum().backward()
+    assert seen == ["fc1"]
+
+
+@needs_compiler
+def test_hooks_for_all_modules_see_all_layers(calls):
+    model, keypoints, _ = passes.network(9)
+    linears = {module for module in model.modules() if isinstance(module, torch.nn.Linear)}
+    seen = set()
+    with torch.nn.modules.module.register_module_forward_hook(lambda module, *_: seen.add(module)):
+        model(keypoints)
+    assert linears <= seen
+
+
+@needs_compiler
 @pytest.mark.parametrize(
     ("name", "layer"),
     [
@@ -348,12 +368,12 @@ def test_a_cache_that_cannot_be_written_to_is_done_without(fresh, caplog):
     assert "not kept" in caplog.text
 
 
-@pytest.mark.parametrize("compiler", ["no-such-compiler", "false"])
+@pytest.mark.parametrize("compiler", ["no-such-compiler", "false", 'gcc "unclosed'])
 def test_without_a_compiler_networks_are_torchs(fresh, compiler, monkeypatch, caplog):
     monkeypatch.setenv("CC", compiler)
     with caplog.at_level(logging.INFO):
         assert native.library() is None
-    assert compiler in caplog.text
+    assert compiler.split()[-1].strip('"') in caplog.text or "quotation" in caplog.text
     assert not fresh.exists()
     assert mix(torch.randn(1, 2, 17, 48), 2, 0.25).shape == (1, 2, 17, 16)
 
