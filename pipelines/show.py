@@ -51,7 +51,7 @@ def main() -> None:
     if REGISTERED.is_file():
         console.print(json.loads(REGISTERED.read_text(encoding="utf-8"))["why"])
     console.print(
-        f"next: {METRICS.parent}/ (table.md, figures, clip.html), `dvc plots show`, `make ui`, `make params data=cmu`"
+        f"next: {METRICS.parent}/ (table.md, figures, clip.html), `dvc plots show`, `make ui`; your own data: docs/my-own-mocap.md"
     )
 
 
