@@ -101,44 +101,48 @@ def resources_per_worker(settings: ClusterSettings, *, most: int | None = None) 
 def shared_out(
     count: int, cpus: int | None, gpus: float, *, least: int, what: str, mend: str, most: int | None = None
 ) -> dict[str, float]:
-    """Return what one of `count` processes takes of the cluster, without `cpus` its share of all, `most` at most.
+    """Return what one of `count` processes takes of the cluster.
 
-    Raises MixsteError if there is not as much for `least` of them, for which Ray would wait.
+    Without `cpus` it is its share of all, `most` at most, and less where machines could not hold all of them so, or
+    at least `least`. Raises MixsteError if there is not as much for `least` of them, for which Ray would wait.
     """
-    import ray
-
-    there = ray.cluster_resources()
-    share = max(1, int(there.get("CPU", 0)) // count)
-    wanted: dict[str, float] = {"CPU": cpus or min(share, most or share)}
-    if gpus:
-        wanted["GPU"] = gpus
-    if room(wanted) < least:
-        raise MixsteError(
-            "the cluster is too small",
-            found=", ".join(f"{there.get(name, 0):g} {name}s" for name in wanted) + f" on {machines_alive()}",
-            expected=f"{least} {what} x " + ", ".join(f"{amount:g} {name}s" for name, amount in wanted.items()),
-            mend=mend,
-        )
-    return wanted
+    machines = _machines()
+    share = int(sum(machine.get("CPU", 0) for machine in machines)) // count
+    numbers = [cpus] if cpus else range(max(1, min(share, most or share)), 0, -1)
+    offers = [{"CPU": number} | ({"GPU": gpus} if gpus else {}) for number in numbers]
+    for needed in (count, least):
+        for offer in offers:
+            if _held(machines, offer) >= needed:
+                return offer
+    there = {name: sum(machine.get(name, 0) for machine in machines) for name in offers[-1]}
+    raise MixsteError(
+        "the cluster is too small",
+        found=", ".join(f"{amount:g} {name}s" for name, amount in there.items()) + f" on {machines_alive()}",
+        expected=f"{least} {what} x " + ", ".join(f"{amount:g} {name}s" for name, amount in offers[-1].items()),
+        mend=mend,
+    )
 
 
 def room(resources: Mapping[str, float]) -> int:
     """How many processes with these resources the machines of the cluster hold at once."""
-    import ray
-
-    return sum(
-        min(int(node["Resources"].get(name, 0) // amount) for name, amount in resources.items())
-        for node in ray.nodes()
-        if node["Alive"]
-    )
+    return _held(_machines(), resources)
 
 
 def machines_alive() -> str:
     """How many machines are alive, in words."""
+    count = len(_machines())
+    return f"{count} machine{'s'[: count != 1]}"
+
+
+def _machines() -> list[Mapping[str, float]]:
+    """What each machine that is alive has."""
     import ray
 
-    count = sum(node["Alive"] for node in ray.nodes())
-    return f"{count} machine{'s'[: count != 1]}"
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _held(machines: Sequence[Mapping[str, float]], resources: Mapping[str, float]) -> int:
+    return sum(min(int(own.get(name, 0) // amount) for name, amount in resources.items()) for own in machines)
 
 
 def _result(reference: Any, item: object) -> Any:

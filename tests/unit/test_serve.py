@@ -65,7 +65,6 @@ def test_without_ray_serve_it_is_said_how_to_install_it(workplace, monkeypatch):
 def test_a_cluster_without_room_for_all_replicas_is_said_and_not_waited_for(workplace, monkeypatch):
     import ray
 
-    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
     monkeypatch.setattr(ray, "nodes", lambda: [{"Resources": {"CPU": 2.0}, "Alive": True}])
     settings = chosen([f"port={free_port()}", "gpus_per_replica=1", "replicas=2"]).serve
     refused = pytest.raises(
