@@ -16,6 +16,7 @@ Item = TypeVar("Item")
 Output = TypeVar("Output")
 LOCAL = "local"  # a Ray of our own, also where someone else's runs on this machine
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # 0: on 127.0.0.1 alone
+PREEMPTION = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"  # 0: this machine is not taken away, and watching it takes seconds
 ANSWER_S = 5.0
 FEWEST_CPUS = 2  # of a local cluster, so that two workers run on one core, too
 log = logging.getLogger(__name__)
@@ -33,6 +34,8 @@ def connect(address: str | None = None, *, dashboard: bool = False) -> None:
             if ray.is_initialized():
                 return
             _knock(address)
+            if here:
+                os.environ.setdefault(PREEMPTION, "0")
             context = ray.init(
                 address=address,
                 num_cpus=max(FEWEST_CPUS, os.cpu_count() or 1) if here else None,
@@ -50,7 +53,7 @@ def way_to_join() -> dict[str, str]:
     """Return the environment variables by which other processes join the Ray of our own that this one started."""
     import ray
 
-    return {"RAY_ADDRESS": ray.get_runtime_context().gcs_address, LOOPBACK: "0"}
+    return {"RAY_ADDRESS": ray.get_runtime_context().gcs_address, LOOPBACK: "0", PREEMPTION: "0"}
 
 
 def fan_out(

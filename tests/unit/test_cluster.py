@@ -1,4 +1,8 @@
-"""What of a cluster does not need one: how its machines are shared out."""
+"""What of a cluster does not need one: how it is joined, and how its machines are shared out."""
+
+import os
+import socket
+from types import SimpleNamespace
 
 import pytest
 
@@ -45,3 +49,25 @@ def test_what_the_machines_cannot_hold_however_little_it_takes_is_refused(machin
     machines((2, 0), (2, 0))
     with pytest.raises(MixsteError, match=r"too small; found: 4 CPUs.* on 2 machines; expected: . workers x . CPUs"):
         share(**asked)
+
+
+@pytest.fixture
+def joined(monkeypatch):
+    """What `ray.init` is given."""
+    import ray
+
+    given = {}
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda **options: given.update(options) or SimpleNamespace(dashboard_url=None))
+    for name in ("RAY_ADDRESS", cluster.PREEMPTION):
+        monkeypatch.setenv(name, "")  # so that what is set below is undone
+        monkeypatch.delenv(name)
+    return given
+
+
+def test_it_is_watched_whether_machines_of_a_real_cluster_are_taken_away(joined):
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        cluster.connect(f"127.0.0.1:{head.getsockname()[1]}")
+        assert cluster.PREEMPTION not in os.environ
+    cluster.connect()
+    assert os.environ[cluster.PREEMPTION] == "0"
