@@ -22,8 +22,11 @@ FEWEST_CPUS = 2  # of a local cluster, so that two workers run on one core, too
 log = logging.getLogger(__name__)
 
 
-def connect(address: str | None = None, *, dashboard: bool = False) -> None:
-    """Join the cluster at `RAY_ADDRESS` or `address`, or start one in this machine; once a process."""
+def connect(address: str | None = None, *, dashboard: bool = False) -> bool:
+    """Join the cluster at `RAY_ADDRESS` or `address`, or start one in this machine; once a process.
+
+    Returns whether it is the process's own, and ends with it.
+    """
     set_environment()
     address = os.environ.get("RAY_ADDRESS") or address or LOCAL
     here = address == LOCAL
@@ -32,7 +35,7 @@ def connect(address: str | None = None, *, dashboard: bool = False) -> None:
             import ray
 
             if ray.is_initialized():
-                return
+                return here
             _knock(address)
             if here:
                 os.environ.setdefault(PREEMPTION, "0")
@@ -47,6 +50,7 @@ def connect(address: str | None = None, *, dashboard: bool = False) -> None:
         raise _cannot_join(address, error) from error
     if dashboard and context.dashboard_url:
         log.info("Ray's dashboard: http://%s", context.dashboard_url)
+    return here
 
 
 def way_to_join() -> dict[str, str]:
