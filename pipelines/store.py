@@ -13,6 +13,7 @@ from typing import Any
 
 import requests
 
+from mixste.errors import shown
 from mixste.registry import ANSWER, default_store, is_server, knock
 from pipelines.environment import set_environment
 
@@ -47,6 +48,8 @@ class TransferError(Exception):
 def client(uri: str) -> Any:
     """Return the MlflowClient of a store, with retries that end within seconds."""
     set_environment()
+    if shown(uri) != uri:
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # it prints the password, too
     from mlflow import MlflowClient
 
     return MlflowClient(uri, uri)
@@ -111,8 +114,8 @@ def refuses(error: Exception) -> bool:
 
 
 def reason(error: BaseException) -> str:
-    """The first line of an error's message, or its kind."""
-    return (str(error).splitlines() or [""])[0][:160] or type(error).__name__
+    """The first line of an error's message as it may be printed, or its kind."""
+    return shown((str(error).splitlines() or [""])[0])[:160] or type(error).__name__
 
 
 def find_run(uri: str, tag: str, value: str) -> str | None:

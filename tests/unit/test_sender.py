@@ -53,7 +53,7 @@ def test_a_sender_whose_store_is_away_fails_at_once_and_is_there_when_it_returns
 
 def test_a_file_that_is_on_its_way_is_waited_for(uri: str, monkeypatch: pytest.MonkeyPatch):
     writer = begin()
-    send(writer.outbox)
+    send(writer.outbox, uri)
     writer.write_file(Path("params.yaml"), "")
     monkeypatch.setattr(MlflowClient, "log_artifact", lambda *_: time.sleep(1.5))
     sender = Sender(uri, 5)

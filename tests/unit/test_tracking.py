@@ -22,6 +22,7 @@ from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
 
 from pipelines import store, sync, tracking
 from pipelines.environment import set_environment
+from pipelines.outbox import outboxes
 from pipelines.params import Params, load
 from pipelines.provenance import data_hash, git_state
 
@@ -272,6 +273,26 @@ def test_the_users_own_timeout_stays(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "33")
     store.wait_at_most(7)
     assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "33"
+
+
+def test_a_password_of_the_server_is_neither_told_nor_kept(
+    params: Params, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setenv("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "")  # so that it is undone
+    monkeypatch.delenv("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", DEAD.replace("//", "//me:secret@"))
+    folder = Path("runs/pretrain-1")
+    folder.mkdir(parents=True)
+    for _ in range(2):
+        with tracking.run("pretrain", params, folder=folder):
+            tracking.run_of("0" * 32)
+    with pytest.raises(SystemExit):
+        sync.main()
+    (outbox,) = outboxes()
+    assert DEAD in outbox.journal.read_text()
+    assert DEAD in caplog.text
+    assert "secret" not in outbox.journal.read_text() + caplog.text
+    assert os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] == "true"  # by MLflow itself
 
 
 class Slow(BaseHTTPRequestHandler):
