@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
+from mixste.cpus import usable_cpus
 from mixste.errors import MixsteError
 from pipelines.environment import set_environment
 from pipelines.params import ClusterSettings
@@ -41,7 +42,7 @@ def connect(address: str | None = None, *, dashboard: bool = False) -> bool:
                 os.environ.setdefault(PREEMPTION, "0")
             context = ray.init(
                 address=address,
-                num_cpus=max(FEWEST_CPUS, os.cpu_count() or 1) if here else None,
+                num_cpus=max(FEWEST_CPUS, usable_cpus()) if here else None,
                 include_dashboard=dashboard if here else None,
                 log_to_driver=False,
                 logging_level="error",

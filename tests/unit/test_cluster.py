@@ -65,6 +65,12 @@ def joined(monkeypatch):
     return given
 
 
+def test_a_ray_of_our_own_has_the_cpus_that_this_process_may_use(joined, monkeypatch):
+    monkeypatch.setattr(cluster, "usable_cpus", lambda: 3)
+    cluster.connect()
+    assert joined["num_cpus"] == 3
+
+
 def test_it_is_watched_whether_machines_of_a_real_cluster_are_taken_away(joined):
     with socket.create_server(("127.0.0.1", 0)) as head:
         cluster.connect(f"127.0.0.1:{head.getsockname()[1]}")
