@@ -31,6 +31,12 @@ def connect(address: str | None = None, *, dashboard: bool = False) -> bool:
     set_environment()
     address = os.environ.get("RAY_ADDRESS") or address or LOCAL
     here = address == LOCAL
+    if "://" in address:
+        raise MixsteError(
+            f"cannot join the Ray cluster at {address}",
+            expected="HOST:PORT of its head, the port that `ray start --head` names: 6379 unless it was given another",
+            mend="set RAY_ADDRESS or cluster.address to that; an http address is the dashboard's, for `make job`",
+        )
     try:
         with _on_loopback() if here else nullcontext():
             import ray

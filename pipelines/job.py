@@ -1,7 +1,7 @@
 """`dvc repro` of this checkout as a job of a running Ray cluster: `make job`, or `python -m pipelines.job [TARGET]`.
 
 It runs on the cluster's head, in this very folder, which the head must see: outputs and dvc.lock are written here,
-to be committed. RAY_API_SERVER_ADDRESS names the cluster's dashboard.
+to be committed. RAY_API_SERVER_ADDRESS names the cluster's dashboard, or RAY_ADDRESS the dashboard or the cluster.
 """
 
 import asyncio
@@ -35,6 +35,11 @@ def entrypoint(checkout: Path, targets: Sequence[str]) -> str:
         f"cd {place} || {{ echo {shlex.quote(missing)} >&2; exit 1; }}; "
         f"PATH={programs}:$PATH exec dvc repro {shlex.join(targets)}".strip()
     )
+
+
+def destination() -> str:
+    """Return where jobs are submitted to: Ray goes by these variables itself."""
+    return os.environ.get("RAY_API_SERVER_ADDRESS") or os.environ.get("RAY_ADDRESS") or ADDRESS
 
 
 def submit(address: str, command: str) -> tuple[Any, str]:
@@ -137,7 +142,7 @@ def _first(error: BaseException) -> str:
 
 def main() -> None:
     """Submit, follow, and end as the job ended."""
-    address = os.environ.get("RAY_API_SERVER_ADDRESS", ADDRESS)
+    address = destination()
     client, job = submit(address, entrypoint(Path.cwd(), sys.argv[1:]))
     sys.stderr.write(f"{job} at {address}; Ctrl-C stops it\n")
     raise SystemExit(follow(client, job))

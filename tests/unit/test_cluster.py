@@ -65,6 +65,13 @@ def joined(monkeypatch):
     return given
 
 
+@pytest.mark.parametrize("address", ["ray://head:10001", "http://head:8265"])
+def test_an_address_of_something_else_than_the_head_is_refused_by_what_it_should_be(joined, monkeypatch, address):
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(MixsteError, match=f"cannot join.*{address}; expected: HOST:PORT.*6379.*`make job`"):
+        cluster.connect()
+
+
 def test_a_ray_of_our_own_has_the_cpus_that_this_process_may_use(joined, monkeypatch):
     monkeypatch.setattr(cluster, "usable_cpus", lambda: 3)
     cluster.connect()

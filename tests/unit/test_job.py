@@ -30,6 +30,23 @@ def test_the_job_runs_dvc_in_the_checkout_and_ends_with_its_exit_status(tmp_path
     assert (done.stdout, done.returncode) == (f"{checkout}: repro scratch --force\n", 7)
 
 
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, job.ADDRESS),
+        ({"RAY_ADDRESS": "head:6379"}, "head:6379"),
+        ({"RAY_ADDRESS": "http://head:8265"}, "http://head:8265"),
+        ({"RAY_ADDRESS": "http://head:8265", "RAY_API_SERVER_ADDRESS": "http://other:8265"}, "http://other:8265"),
+    ],
+)
+def test_a_job_is_said_to_go_where_ray_sends_it(monkeypatch, environment, expected):
+    for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, address in environment.items():
+        monkeypatch.setenv(name, address)
+    assert job.destination() == expected
+
+
 class Cluster:
     """A job's log that is sent in parts, each time from its beginning; what is not text is raised."""
 
