@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mixste.errors import MixsteError
+from mixste.errors import MixsteError, shown
 from pipelines.environment import set_environment
 from pipelines.stage import run
 
 ADDRESS = "http://127.0.0.1:8265"
-PASSED_ON = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME")
+PASSED_ON = ("MLFLOW_TRACKING_URI",)  # no password: the dashboard shows it
 STOP_S = 60.0
 AGAIN_S, SILENT_S = 0.5, 60.0  # after a log ended: until it is asked for again, and given up
 _CREDENTIALS = (
@@ -48,7 +48,7 @@ def submit(address: str, command: str) -> tuple[Any, str]:
     from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
 
-    passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    passed_on = {name: shown(os.environ[name]) for name in PASSED_ON if name in os.environ}
     try:
         client = JobSubmissionClient(address)
         return client, client.submit_job(entrypoint=command, runtime_env={"env_vars": passed_on})
