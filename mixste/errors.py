@@ -1,19 +1,22 @@
 """The one exception family: every error a user can cause."""
 
+import re
 from typing import Any
 
+_USERINFO = re.compile(r"(?<=://)[^/?#\s]*@")
 _SAYS = {"what": "", "found": "found: ", "expected": "expected: ", "mend": "to mend it: "}
 
 
 class MixsteError(Exception):
     """What was tried, what was found, what was expected and how to mend it.
 
-    Every part but the first is optional; the message is one sentence a part. `parts` has those given by name, as text.
+    Every part but the first is optional; the message is one sentence a part. `parts` has those given by name, as text
+    that may be printed.
     """
 
     def __init__(self, what: str, *, found: object = None, expected: object = None, mend: str | None = None) -> None:
         given = {"what": what.rstrip("."), "found": found, "expected": expected, "mend": mend}
-        self.parts = {name: str(part) for name, part in given.items() if part is not None}
+        self.parts = {name: shown(part) for name, part in given.items() if part is not None}
         super().__init__("; ".join(_SAYS[name] + part for name, part in self.parts.items()))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -25,3 +28,8 @@ def _restored(kind: type[MixsteError], args: tuple[Any, ...], state: dict[str, A
     error = kind.__new__(kind, *args)
     error.__dict__.update(state)
     return error
+
+
+def shown(text: object) -> str:
+    """Return a text as it may be printed: the URIs in it without user and password."""
+    return _USERINFO.sub("", str(text))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
+from mixste.cpus import usable_cpus
 from mixste.errors import MixsteError
 from pipelines.environment import set_environment
 from pipelines.params import ClusterSettings
@@ -16,26 +17,38 @@ Item = TypeVar("Item")
 Output = TypeVar("Output")
 LOCAL = "local"  # a Ray of our own, also where someone else's runs on this machine
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # 0: on 127.0.0.1 alone
+PREEMPTION = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"  # 0: this machine is not taken away, and watching it takes seconds
 ANSWER_S = 5.0
 FEWEST_CPUS = 2  # of a local cluster, so that two workers run on one core, too
 log = logging.getLogger(__name__)
 
 
-def connect(address: str | None = None, *, dashboard: bool = False) -> None:
-    """Join the cluster at `RAY_ADDRESS` or `address`, or start one in this machine; once a process."""
+def connect(address: str | None = None, *, dashboard: bool = False) -> bool:
+    """Join the cluster at `RAY_ADDRESS` or `address`, or start one in this machine; once a process.
+
+    Returns whether it is the process's own, and ends with it.
+    """
     set_environment()
     address = os.environ.get("RAY_ADDRESS") or address or LOCAL
     here = address == LOCAL
+    if "://" in address:
+        raise MixsteError(
+            f"cannot join the Ray cluster at {address}",
+            expected="HOST:PORT of its head, the port that `ray start --head` names: 6379 unless it was given another",
+            mend="set RAY_ADDRESS or cluster.address to that; an http address is the dashboard's, for `make job`",
+        )
     try:
         with _on_loopback() if here else nullcontext():
             import ray
 
             if ray.is_initialized():
-                return
+                return here
             _knock(address)
+            if here:
+                os.environ.setdefault(PREEMPTION, "0")
             context = ray.init(
                 address=address,
-                num_cpus=max(FEWEST_CPUS, os.cpu_count() or 1) if here else None,
+                num_cpus=max(FEWEST_CPUS, usable_cpus()) if here else None,
                 include_dashboard=dashboard if here else None,
                 log_to_driver=False,
                 logging_level="error",
@@ -44,13 +57,14 @@ def connect(address: str | None = None, *, dashboard: bool = False) -> None:
         raise _cannot_join(address, error) from error
     if dashboard and context.dashboard_url:
         log.info("Ray's dashboard: http://%s", context.dashboard_url)
+    return here
 
 
 def way_to_join() -> dict[str, str]:
     """Return the environment variables by which other processes join the Ray of our own that this one started."""
     import ray
 
-    return {"RAY_ADDRESS": ray.get_runtime_context().gcs_address, LOOPBACK: "0"}
+    return {"RAY_ADDRESS": ray.get_runtime_context().gcs_address, LOOPBACK: "0", PREEMPTION: "0"}
 
 
 def fan_out(
@@ -101,44 +115,48 @@ def resources_per_worker(settings: ClusterSettings, *, most: int | None = None) 
 def shared_out(
     count: int, cpus: int | None, gpus: float, *, least: int, what: str, mend: str, most: int | None = None
 ) -> dict[str, float]:
-    """Return what one of `count` processes takes of the cluster, without `cpus` its share of all, `most` at most.
+    """Return what one of `count` processes takes of the cluster.
 
-    Raises MixsteError if there is not as much for `least` of them, for which Ray would wait.
+    Without `cpus` it is its share of all, `most` at most, and less where machines could not hold all of them so, or
+    at least `least`. Raises MixsteError if there is not as much for `least` of them, for which Ray would wait.
     """
-    import ray
-
-    there = ray.cluster_resources()
-    share = max(1, int(there.get("CPU", 0)) // count)
-    wanted: dict[str, float] = {"CPU": cpus or min(share, most or share)}
-    if gpus:
-        wanted["GPU"] = gpus
-    if room(wanted) < least:
-        raise MixsteError(
-            "the cluster is too small",
-            found=", ".join(f"{there.get(name, 0):g} {name}s" for name in wanted) + f" on {machines_alive()}",
-            expected=f"{least} {what} x " + ", ".join(f"{amount:g} {name}s" for name, amount in wanted.items()),
-            mend=mend,
-        )
-    return wanted
+    machines = _machines()
+    share = int(sum(machine.get("CPU", 0) for machine in machines)) // count
+    numbers = [cpus] if cpus else range(max(1, min(share, most or share)), 0, -1)
+    offers = [{"CPU": number} | ({"GPU": gpus} if gpus else {}) for number in numbers]
+    for needed in (count, least):
+        for offer in offers:
+            if _held(machines, offer) >= needed:
+                return offer
+    there = {name: sum(machine.get(name, 0) for machine in machines) for name in offers[-1]}
+    raise MixsteError(
+        "the cluster is too small",
+        found=", ".join(f"{amount:g} {name}s" for name, amount in there.items()) + f" on {machines_alive()}",
+        expected=f"{least} {what} x " + ", ".join(f"{amount:g} {name}s" for name, amount in offers[-1].items()),
+        mend=mend,
+    )
 
 
 def room(resources: Mapping[str, float]) -> int:
     """How many processes with these resources the machines of the cluster hold at once."""
-    import ray
-
-    return sum(
-        min(int(node["Resources"].get(name, 0) // amount) for name, amount in resources.items())
-        for node in ray.nodes()
-        if node["Alive"]
-    )
+    return _held(_machines(), resources)
 
 
 def machines_alive() -> str:
     """How many machines are alive, in words."""
+    count = len(_machines())
+    return f"{count} machine{'s'[: count != 1]}"
+
+
+def _machines() -> list[Mapping[str, float]]:
+    """What each machine that is alive has."""
     import ray
 
-    count = sum(node["Alive"] for node in ray.nodes())
-    return f"{count} machine{'s'[: count != 1]}"
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _held(machines: Sequence[Mapping[str, float]], resources: Mapping[str, float]) -> int:
+    return sum(min(int(own.get(name, 0) // amount) for name, amount in resources.items()) for own in machines)
 
 
 def _result(reference: Any, item: object) -> Any:

@@ -135,7 +135,10 @@ def _trainer(
 
 
 def _patience() -> Any:
-    """Give up after some failures in a row without a new epoch: machines come and go, but a bug stays."""
+    """Give up after some failures in a row without a new epoch: machines come and go, but a bug stays.
+
+    What fails beside a worker whose machine was taken away fails because of it.
+    """
     from ray.train import UserCallback
 
     class Patience(UserCallback):
@@ -145,11 +148,16 @@ def _patience() -> Any:
             self.failures = 0
 
         def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
-            self.failures += 1
+            self.failures += not any(map(_preempted, worker_exceptions.values()))
             if self.failures >= ATTEMPTS:
                 raise next(iter(worker_exceptions.values()))
 
     return Patience()
+
+
+def _preempted(error: Exception) -> bool:
+    """Say whether Ray knows that a worker's machine was taken away, as the clouds' cheapest are."""
+    return getattr(getattr(error, "health_check_failure", error), "preempted", False)
 
 
 @contextmanager

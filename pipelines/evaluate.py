@@ -46,7 +46,8 @@ from pipelines.watching import Watch
 
 
 def predict(folder: Path, sequences: Sequences, params: Params) -> Tensor:
-    """Lift every test frame with a model folder's model: `n j 3`, the sequences' unit, root-relative."""
+    """Lift every test frame with a model folder's model, on the CPU: `n j 3`, the sequences' unit, root-relative."""
+    params = replace(params, cluster=replace(params.cluster, gpus_per_worker=0))
     return _lift(load_model(folder)[0], sequences, params, params.evaluate.overlap, str(folder))[0]
 
 
@@ -142,11 +143,16 @@ def test_hash(paths: Sequence[Path], params: Params) -> str:
     return hashlib.md5(protocol.encode(), usedforsecurity=False).hexdigest()
 
 
+def device_of(params: Params) -> torch.device:
+    """Return the device that models are scored on: a GPU where training has one, too."""
+    return torch.device("cuda" if params.cluster.gpus_per_worker and torch.cuda.is_available() else "cpu")
+
+
 def _lift(
     model: PoseModel, sequences: Sequences, params: Params, overlap: int, title: str
 ) -> tuple[Tensor, Tensor, Watch]:
     """Every frame once, the windows one after the other, both on the CPU, and what that took; a batch is a step."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = device_of(params)
     flip = torch.tensor(load_skeleton(sequences.skeleton).flip, device=device) if params.evaluate.flip else None
     model, sequences, batch_size = model.to(device), sequences.to(device), params.evaluate.batch_size
     macs = model.linear_macs(model.settings.frames) * batch_size

@@ -1,7 +1,7 @@
 """`dvc repro` of this checkout as a job of a running Ray cluster: `make job`, or `python -m pipelines.job [TARGET]`.
 
 It runs on the cluster's head, in this very folder, which the head must see: outputs and dvc.lock are written here,
-to be committed. RAY_API_SERVER_ADDRESS names the cluster's dashboard.
+to be committed. RAY_API_SERVER_ADDRESS names the cluster's dashboard, or RAY_ADDRESS the dashboard or the cluster.
 """
 
 import asyncio
@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mixste.errors import MixsteError
+from mixste.errors import MixsteError, shown
 from pipelines.environment import set_environment
 from pipelines.stage import run
 
 ADDRESS = "http://127.0.0.1:8265"
-PASSED_ON = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME")
+PASSED_ON = ("MLFLOW_TRACKING_URI",)  # no password: the dashboard shows it
 STOP_S = 60.0
 AGAIN_S, SILENT_S = 0.5, 60.0  # after a log ended: until it is asked for again, and given up
 _CREDENTIALS = (
@@ -37,13 +37,18 @@ def entrypoint(checkout: Path, targets: Sequence[str]) -> str:
     )
 
 
+def destination() -> str:
+    """Return where jobs are submitted to: Ray goes by these variables itself."""
+    return os.environ.get("RAY_API_SERVER_ADDRESS") or os.environ.get("RAY_ADDRESS") or ADDRESS
+
+
 def submit(address: str, command: str) -> tuple[Any, str]:
     """Hand the command to the cluster; returns Ray's client and the job's id. MixsteError if the cluster refuses."""
     set_environment()
     from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
 
-    passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    passed_on = {name: shown(os.environ[name]) for name in PASSED_ON if name in os.environ}
     try:
         client = JobSubmissionClient(address)
         return client, client.submit_job(entrypoint=command, runtime_env={"env_vars": passed_on})
@@ -137,7 +142,7 @@ def _first(error: BaseException) -> str:
 
 def main() -> None:
     """Submit, follow, and end as the job ended."""
-    address = os.environ.get("RAY_API_SERVER_ADDRESS", ADDRESS)
+    address = destination()
     client, job = submit(address, entrypoint(Path.cwd(), sys.argv[1:]))
     sys.stderr.write(f"{job} at {address}; Ctrl-C stops it\n")
     raise SystemExit(follow(client, job))

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from mixste.errors import MixsteError
+from mixste.errors import MixsteError, shown
 from mixste.files import whole_file
 
 ROOT = Path("runs/tracking")
@@ -52,6 +52,10 @@ class Outbox:
     def begin(self) -> Operation:
         """The first operation, which makes the run; empty if it was never written."""
         return next((operation for operation, _ in self.operations()), {})
+
+    def is_for(self, uri: str) -> bool:
+        """Say whether the run is for the store at `uri`, whoever logs in there: passwords are not kept on disk."""
+        return shown(self.begin.get("uri")) == shown(uri)
 
     def operations(self, start: int = 0) -> Iterator[tuple[Operation, int]]:
         """The operations from byte `start` on, each with the byte where it ends; torn lines are passed over."""
@@ -247,4 +251,4 @@ def _begun(pointer: Path, uri: str, root: Path) -> Outbox | None:
         outbox = Outbox(root.absolute() / pointer.read_text(encoding="utf-8"))
     except OSError:
         return None
-    return outbox if outbox.begin.get("uri") == uri else None
+    return outbox if outbox.is_for(uri) else None

@@ -54,7 +54,7 @@ def log_model(handle: store.Handle, model: Storable) -> str:
     from pipelines.signature import signature
 
     mlflow.set_tracking_uri(handle.uri)
-    with mlflow.start_run(run_id=handle.run_id), _no_bytecode():
+    with mlflow.start_run(run_id=handle.run_id), _no_bytecode(), store.transfer(handle.uri):
         logged = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(Path(__file__).with_name("served.py")),
@@ -148,9 +148,11 @@ class Shelf:
         import mlflow
 
         location = self.client.get_model_version_download_uri(self.name, str(number))
-        return Path(
-            mlflow.artifacts.download_artifacts(f"{location}/{name}", dst_path=str(place), tracking_uri=self.uri)
-        )
+        with store.transfer(self.uri):
+            found = mlflow.artifacts.download_artifacts(
+                f"{location}/{name}", dst_path=str(place), tracking_uri=self.uri
+            )
+        return Path(found)
 
     def clip_errors(self, found: Version) -> ClipErrors | None:
         """Read a version's errors by clip; None if it was registered without. MixsteError if they are gone."""

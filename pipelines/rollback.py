@@ -15,7 +15,7 @@ from functools import partial
 from rich.console import Console
 from rich.table import Table
 
-from mixste.errors import MixsteError
+from mixste.errors import MixsteError, shown
 from pipelines import gate, registry, store
 from pipelines.params import Params, load
 from pipelines.stage import run
@@ -95,15 +95,15 @@ def _number(version: Version | None) -> str:
 
 def table(shelf: registry.Shelf, state: State) -> Table:
     """Return the versions as a table, the newest first: test error, data, commit, and what became of each."""
-    shown = Table(title=f"{shelf.name} in {shelf.uri}", title_justify="left")
+    rows = Table(title=f"{shelf.name} in {shown(shelf.uri)}", title_justify="left")
     for heading in ("version", "alias", "test error", "test data", "commit", "what became of it"):
-        shown.add_column(heading, overflow="fold")
+        rows.add_column(heading, overflow="fold")
     for version in reversed(state.versions):
         tags = version.tags
         at = shelf.alias if version.number == state.alias else ""
         data, commit = tags.get(TEST_DATA, "")[:8], tags.get("git_commit", "")[:8]
-        shown.add_row(str(version.number), at, _error(version), data, commit, _fate(version))
-    return shown
+        rows.add_row(str(version.number), at, _error(version), data, commit, _fate(version))
+    return rows
 
 
 def _error(version: Version) -> str:

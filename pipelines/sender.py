@@ -35,15 +35,19 @@ class Sender:
                 self._changed.notify_all()
 
     def flush(self) -> None:
-        """Wait until all is sent, or a try fails, or a server moves nothing for twice the timeout."""
+        """Wait until all is sent, or a try fails, or a server moves nothing for twice the timeout.
+
+        A file that is on its way may take as long as a transfer may.
+        """
         with self._changed:
             wanted, failures, self._moved = self._begun + 1, self._failures, time.monotonic()
             self._asked, self.away = True, None
             self._changed.notify_all()
             while not self._closed and self._ended < wanted and self._failures == failures:
                 self._changed.wait(0.1)
-                if time.monotonic() - self._moved > self._patience:
-                    self.away = self.away or TimeoutError(f"nothing moved for {self._patience:g} seconds")
+                patience = max(self._patience, store.TRANSFER_S if store.transferring() else 0)
+                if time.monotonic() - self._moved > patience:
+                    self.away = self.away or TimeoutError(f"nothing moved for {patience:g} seconds")
                     return
 
     @property

@@ -34,11 +34,11 @@ def send_all(
     with _in_turn(root):
         store.knock(uri, timeout)
         for outbox in outboxes(root):
-            if outbox.begin.get("uri") != uri:
+            if not outbox.is_for(uri):
                 continue
             try:
                 outbox.end_if_killed()
-                send(outbox, moved)
+                send(outbox, uri, moved)
                 outbox.remove_if_done()
             except Exception as error:
                 failed[outbox.name] = error
@@ -47,24 +47,23 @@ def send_all(
     return failed
 
 
-def send(outbox: Outbox, moved: Callable[[], None] = lambda: None) -> None:
-    """Send what is left of an outbox; a run that was deleted in the store is begun anew."""
+def send(outbox: Outbox, uri: str, moved: Callable[[], None] = lambda: None) -> None:
+    """Send what is left of an outbox to the store at `uri`; a run that was deleted there is begun anew."""
     try:
-        _send(outbox, moved)
+        _send(outbox, uri, moved)
     except RunGoneError:
         outbox.note(Progress())
-        _send(outbox, moved)
+        _send(outbox, uri, moved)
 
 
-def _send(outbox: Outbox, moved: Callable[[], None]) -> None:
+def _send(outbox: Outbox, uri: str, moved: Callable[[], None]) -> None:
     progress = outbox.progress
     if outbox.journal.stat().st_size <= progress.sent:
         return
-    uri = outbox.begin["uri"]
     for operations, end in _batches(outbox.operations(progress.sent)):
         kind = operations[0]["op"]
         if kind == "begin":
-            progress = replace(progress, run_id=_begin(outbox, operations[0]))
+            progress = replace(progress, run_id=_begin(outbox, uri, operations[0]))
         elif progress.run_id is not None:
             _deliver(outbox, uri, progress.run_id, operations)
         progress = replace(progress, sent=end)
@@ -91,8 +90,8 @@ def _batches(operations: Iterator[tuple[Operation, int]]) -> Iterator[tuple[list
         yield batch, end
 
 
-def _begin(outbox: Outbox, begin: Operation) -> str:
-    uri, tags = begin["uri"], dict(begin["tags"])
+def _begin(outbox: Outbox, uri: str, begin: Operation) -> str:
+    tags = dict(begin["tags"])
     if begin["above"] is not None:
         above = Outbox(outbox.place.with_name(begin["above"]))
         run_id = above.progress.run_id or store.find_run(uri, store.MARK, above.name)

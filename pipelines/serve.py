@@ -54,8 +54,11 @@ def resolved(model: str) -> tuple[str, str | None]:
 
 
 @contextmanager
-def serving(settings: ServeSettings, model: str, store: str | None) -> Iterator[str]:
-    """Run the application on the cluster that this process is connected to and yield its address."""
+def serving(settings: ServeSettings, model: str, store: str | None, *, shared: bool = False) -> Iterator[str]:
+    """Run the application on the cluster that this process is connected to and yield its address.
+
+    On a cluster that is `shared`, which goes on afterwards, Ray Serve is ended, too, unless others use it by then.
+    """
     _refuse_taken(settings.host, settings.port)
     try:
         from ray import serve
@@ -71,12 +74,15 @@ def serving(settings: ServeSettings, model: str, store: str | None) -> Iterator[
         graceful_shutdown_timeout_s=settings.seconds,
         graceful_shutdown_wait_loop_s=0.2,
     )
+    _refuse_running(serve.status())
     serve.start(http_options=options, proxy_location="HeadOnly")
     try:
         serve.run(deployment.bind(model, store, settings), name=NAME, route_prefix="/")
         yield f"http://{settings.host}:{settings.port}"
     finally:
         serve.delete(NAME)
+        if shared and not serve.status().applications:
+            serve.shutdown()
 
 
 def _resources(settings: ServeSettings) -> dict[str, float]:
@@ -99,13 +105,25 @@ def _refuse_taken(host: str, port: int) -> None:
             raise MixsteError(f"cannot serve at {host}:{port}", found=error.strerror, mend=mend) from error
 
 
+def _refuse_running(status: Any) -> None:
+    """Raise MixsteError where Ray Serve runs already: it keeps its address, and an application of our name ends."""
+    if status.proxies or status.applications:
+        raise MixsteError(
+            f"{NAME} is served on this cluster already" if NAME in status.applications else "Ray Serve runs already",
+            found=f"its applications: {', '.join(status.applications) or 'none'}",
+            expected="a cluster on which nothing serves, of which the address can be chosen",
+            mend="stop it there, by Ctrl-C or `serve shutdown -y`, or serve from a Ray of this machine's own: "
+            "without RAY_ADDRESS, and with `make params cluster=local`",
+        )
+
+
 def main() -> None:
     """Serve until Ctrl-C or SIGTERM."""
     params = chosen(sys.argv[1:])
     model, store = resolved(params.serve.model)
-    cluster.connect(params.cluster.address)
+    shared = not cluster.connect(params.cluster.address)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with suppress(KeyboardInterrupt), serving(params.serve, model, store) as address:
+    with suppress(KeyboardInterrupt), serving(params.serve, model, store, shared=shared) as address:
         log.info("serving %s at %s%s (stop with Ctrl-C)", model, address, INVOCATIONS)
         threading.Event().wait()
 

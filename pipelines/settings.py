@@ -1,5 +1,6 @@
 """The types of params.yaml: one frozen dataclass a section, each checking itself."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,9 +96,12 @@ class ClusterSettings(Settings):
     recompute: bool
 
     def problems(self) -> Iterator[Problem]:
-        """No more workers are waited for than there can be."""
+        """No more workers are waited for than there can be; passwords are not for params.yaml, which is committed."""
         if self.min_workers is not None and self.min_workers > self.workers:
             yield Problem("min_workers", self.min_workers, f"at most workers, which is {self.workers}")
+        if re.search(r"://[^/?#]*:[^/?#]*@", self.storage):
+            expected = "no password in it; the environment has it, as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            yield Problem("storage", self.storage, expected)
 
     @property
     def execution(self) -> Execution:

@@ -12,11 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from pyarrow import ArrowException, fs
 
-from mixste.errors import MixsteError
+from mixste.errors import MixsteError, shown
 from mixste.files import explain
 
 ANSWER_S = 30.0
@@ -119,18 +118,12 @@ def open_storage(uri: str) -> Storage:
             raise ValueError("no bucket")
     except (ArrowException, OSError, ValueError, ImportError) as error:
         raise MixsteError(
-            f"cannot open the storage {shown(uri)}",
+            f"cannot open the storage {uri}",
             found=str(error).splitlines()[0],
             expected="a folder, or a URI such as s3://BUCKET/PREFIX?region=eu-west-1",
             mend="change cluster.storage; docs/cluster.md has examples",
         ) from error
     return Storage(shown(uri), files, path.rstrip("/"))
-
-
-def shown(uri: str) -> str:
-    """A URI as it may be printed: without user and password."""
-    parts = urlsplit(uri)
-    return parts._replace(netloc=parts.netloc.rsplit("@", 1)[-1]).geturl()
 
 
 def within(seconds: float, call: Callable[[], Output]) -> Output:

@@ -3,7 +3,9 @@
 import json
 import os
 import socket
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,11 +13,16 @@ from typing import Any
 
 import requests
 
-from mixste.registry import default_store, is_server, knock
+from mixste.errors import shown
+from mixste.registry import ANSWER, default_store, is_server, knock
 from pipelines.environment import set_environment
 
 MARK = "outbox"  # the tag by which a run is found again
 PARENT = "mlflow.parentRunId"
+TRANSFER_S = 600  # a server may answer only once its own storage has all of a file
+_SECONDS = "MLFLOW_HTTP_REQUEST_TIMEOUT"
+_ours: set[str] = set()  # values of _SECONDS that are not the user's
+_one_transfer = threading.Lock()
 _BATCH, _METRICS = 100, 1000
 _DIGEST = 36
 _SILENCE = (requests.ConnectionError, requests.Timeout, ConnectionError, TimeoutError, socket.gaierror)
@@ -33,23 +40,66 @@ class Handle:
     run_id: str
 
 
+class TransferError(Exception):
+    """The store answers, but a file did not get through."""
+
+
 @cache
 def client(uri: str) -> Any:
     """Return the MlflowClient of a store, with retries that end within seconds."""
     set_environment()
+    if shown(uri) != uri:
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # it prints the password, too
     from mlflow import MlflowClient
 
     return MlflowClient(uri, uri)
 
 
 def wait_at_most(timeout: float) -> None:
-    """Let every later request of this process wait `timeout` seconds, unless MLFLOW_HTTP_REQUEST_TIMEOUT is set."""
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(max(1, round(timeout))))
+    """Let every later request of this process wait `timeout` seconds, unless MLFLOW_HTTP_REQUEST_TIMEOUT is set.
+
+    Those of a `transfer` wait longer.
+    """
+    if _SECONDS not in os.environ:
+        os.environ[_SECONDS] = str(max(1, round(timeout)))
+        _ours.add(os.environ[_SECONDS])
+
+
+@contextmanager
+def transfer(uri: str) -> Iterator[None]:
+    """Let requests wait as long as files may take, unless the user says how long; one transfer at a time.
+
+    Raises ConnectionError if the store does not answer, and TransferError if it does, but not to the files.
+    """
+    with _one_transfer:
+        knock(uri, ANSWER)
+        before = os.environ.get(_SECONDS)
+        if before is None or before in _ours:
+            os.environ[_SECONDS] = str(TRANSFER_S)
+        try:
+            yield
+        except Exception as error:
+            if not unreachable(error):
+                raise
+            knock(uri, ANSWER)
+            root: BaseException = error
+            while inner := root.__cause__ or root.__context__:
+                root = inner
+            why = f"it answers, but a file did not get through ({reason(root)}; {_SECONDS}={os.environ[_SECONDS]})"
+            raise TransferError(why) from error
+        finally:
+            os.environ.pop(_SECONDS)
+            os.environ |= {} if before is None else {_SECONDS: before}
+
+
+def transferring() -> bool:
+    """Say whether a file is on its way, so that silence means nothing."""
+    return _one_transfer.locked()
 
 
 def unreachable(error: BaseException | None) -> bool:
     """Say whether an error, or one that it was raised from, is that of a server that does not answer."""
-    while error is not None:
+    while error is not None and not isinstance(error, TransferError):
         if isinstance(error, _SILENCE):
             return True
         error = error.__cause__ or error.__context__
@@ -64,8 +114,8 @@ def refuses(error: Exception) -> bool:
 
 
 def reason(error: BaseException) -> str:
-    """The first line of an error's message, or its kind."""
-    return (str(error).splitlines() or [""])[0][:160] or type(error).__name__
+    """The first line of an error's message as it may be printed, or its kind."""
+    return shown((str(error).splitlines() or [""])[0])[:160] or type(error).__name__
 
 
 def find_run(uri: str, tag: str, value: str) -> str | None:
@@ -142,7 +192,8 @@ def log_tags(uri: str, run_id: str, tags: Mapping[str, str]) -> None:
 
 def log_file(uri: str, run_id: str, path: Path, folder: str) -> None:
     """Put a file, or a folder with all that is in it, below `folder` of a run's artifacts."""
-    client(uri).log_artifact(run_id, str(path), folder or None)
+    with transfer(uri):
+        client(uri).log_artifact(run_id, str(path), folder or None)
 
 
 def log_dataset(uri: str, run_id: str, name: str, digest: str, source: str, context: str) -> None:

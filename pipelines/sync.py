@@ -2,6 +2,7 @@
 
 import logging
 
+from mixste.errors import shown
 from pipelines import store, tracking
 from pipelines.outbox import outboxes
 from pipelines.params import load
@@ -37,8 +38,8 @@ def _report_left(uri: str, failed: dict[str, Exception]) -> bool:
     for outbox in outboxes():
         left = outbox.pending
         if left:
-            place = outbox.begin.get("uri")
-            ours += place == uri
+            ours += outbox.is_for(uri)
+            place = shown(outbox.begin.get("uri"))
             why = store.reason(failed[outbox.name]) if outbox.name in failed else f"for {place}"
             log.warning("left: %s: %s (%s)", outbox.name, described(left), why)
         for operation in outbox.refused:

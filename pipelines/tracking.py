@@ -14,6 +14,7 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mixste.errors import shown
 from pipelines import store
 from pipelines.machine import machine_metrics
 from pipelines.outbox import ROOT, Operation, open_outbox
@@ -36,10 +37,10 @@ class Tracked:
         self._sender, self._child, self._warned = sender, begin["above"] is not None, False
         self._lost: list[Operation] = []
         self._below: list[Tracked] = []
-        self._writer, new = open_outbox(name, sender.uri, folder)
+        self._writer, new = open_outbox(name, shown(sender.uri), folder)
         if new:
             place = None if folder is None else str(folder.absolute())
-            self._write("begin", name=name, uri=sender.uri, folder=place, **begin)
+            self._write("begin", name=name, uri=shown(sender.uri), folder=place, **begin)
         else:
             self._write("status", status="RUNNING")
         self.began = self._writer.outbox.begin.get("time", time.time() * 1000) / 1000
@@ -209,8 +210,8 @@ def _hash(path: Path | None) -> str | None:
 
 def _why(uri: str, error: Exception) -> str:
     if store.unreachable(error):
-        return f"MLflow at {uri} does not answer ({store.reason(error)})"
-    return f"MLflow at {uri} failed ({type(error).__name__}: {store.reason(error)})"
+        return f"MLflow at {shown(uri)} does not answer ({store.reason(error)})"
+    return f"MLflow at {shown(uri)} failed ({type(error).__name__}: {store.reason(error)})"
 
 
 def _named(left: Mapping[str, list[Operation]]) -> str:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from mixste.errors import MixsteError
+from mixste.errors import MixsteError, shown
 from pipelines import store, tracking
 from pipelines.params import load
 from pipelines.places import MODELS
@@ -106,7 +106,9 @@ def main() -> None:
     uri, port = store.default_store(), chosen_port(sys.argv[1:])
     settings = load().tracking
     if uri.startswith("http"):
-        webbrowser.open(remote(uri, settings))
+        page = remote(uri, settings)
+        log.info("\n%s", shown(page))
+        webbrowser.open(page)
         return
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with served(uri, port) as address:

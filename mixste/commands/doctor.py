@@ -1,7 +1,6 @@
 """`mixste doctor`: what is installed here, which device there is, and who answers."""
 
 import argparse
-import os
 import platform
 import shutil
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mixste.commands.terminal import command, positive, say
+from mixste.cpus import usable_cpus
 from mixste.errors import MixsteError
 from mixste.registry import ANSWER, CHAMPION, find, reach, store_uri
 
@@ -83,7 +83,7 @@ def _device() -> Iterator[Finding]:
     able = " and ".join(precision for precision in ("bf16", "int8") if has_products(precision))
     products = f", multiplies {able} faster than fp32" if able else ""
     kernels = "" if native.library() else "; networks are slower than they could be: no gcc that compiles their kernels"
-    yield True, "cpu", f"{os.cpu_count()} cores, {torch.get_num_threads()} threads{products}{kernels}"
+    yield True, "cpu", f"{usable_cpus()} cores, {torch.get_num_threads()} threads{products}{kernels}"
     for number in range(torch.cuda.device_count()):
         free, total = torch.cuda.mem_get_info(number)
         name = torch.cuda.get_device_name(number)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mixste.commands.terminal import command, say
+from mixste.errors import shown
 from mixste.registry import find, is_registered
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def run(options: argparse.Namespace) -> None:
         found = find(options.model)
         aliases = "".join(f", {alias}" for alias in found.aliases)
         facts += [
-            ("registered", f"{found.name}, version {found.version}{aliases}, in {found.store}"),
+            ("registered", f"{found.name}, version {found.version}{aliases}, in {shown(found.store)}"),
             *_scored(found.tags),
         ]
     with model_folder(options.model) as folder:

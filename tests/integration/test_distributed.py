@@ -193,7 +193,7 @@ def test_a_disk_that_is_full_for_one_of_two_workers_ends_both(job, tmp_path):
 
 def test_two_workers_give_the_curve_of_one_which_goes_on_from_an_object_store_in_another_checkout(job, tmp_path):
     with object_store() as store:
-        storage = store.uri().replace("s3://", "s3://key:secret@")
+        storage = store.uri()
         place = open_storage(storage).below("run")
         left, first = run(two_epochs(), {"job": job}, tmp_path / "here" / "run", storage=storage, workers=2)
         _, stored = max(place.whole())
@@ -214,7 +214,6 @@ def test_two_workers_give_the_curve_of_one_which_goes_on_from_an_object_store_in
 def test_an_object_store_that_refuses_is_named_before_anything_runs(job, tmp_path, refusing, bucket, why):
     with (
         object_store(refusing=refusing) as store,
-        pytest.raises(MixsteError, match=rf"s3://{bucket}/.*{why}") as raised,
+        pytest.raises(MixsteError, match=rf"s3://{bucket}/.*{why}"),
     ):
-        run(train_loop, {"job": job}, tmp_path / "run", storage=store.uri(bucket).replace("s3://", "s3://key:secret@"))
-    assert "secret" not in str(raised.value)
+        run(train_loop, {"job": job}, tmp_path / "run", storage=store.uri(bucket))

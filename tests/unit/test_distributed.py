@@ -1,7 +1,9 @@
 import signal
 
 import pytest
+from ray.exceptions import RayActorError
 
+from pipelines import distributed
 from pipelines.distributed import interruptible
 
 
@@ -20,3 +22,21 @@ def test_a_process_that_ray_ends_was_interrupted_and_the_next_signal_is_ours_aga
 def test_what_else_ends_a_training_is_left_as_it_is():
     with pytest.raises(OSError, match="full"), interruptible():
         raise OSError("full")
+
+
+class UnhealthyError(Exception):
+    """As Ray Train reports a worker that does not answer."""
+
+    def __init__(self, failure):
+        super().__init__()
+        self.health_check_failure = failure
+
+
+@pytest.mark.parametrize("death", [RayActorError(preempted=True), UnhealthyError(RayActorError(preempted=True))])
+def test_machines_that_are_taken_away_do_not_end_a_training_as_a_bug_does(death):
+    patience, broken = distributed._patience(), UnhealthyError(RayActorError())
+    for _ in range(distributed.ATTEMPTS - 1):
+        patience.after_exception(None, {0: broken})
+        patience.after_exception(None, {0: broken, 1: death})
+    with pytest.raises(UnhealthyError):
+        patience.after_exception(None, {0: broken})

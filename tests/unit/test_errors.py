@@ -1,6 +1,6 @@
 import pickle
 
-from mixste.errors import MixsteError
+from mixste.errors import MixsteError, shown
 from mixste.settings import Problem, SettingsError
 
 
@@ -19,3 +19,11 @@ def test_errors_keep_their_message_from_process_to_process():
         copy = pickle.loads(pickle.dumps(error))  # noqa: S301  (our own bytes)
         assert type(copy) is type(error)
         assert str(copy) == str(error)
+
+
+def test_no_part_of_a_message_has_a_password():
+    error = MixsteError("cannot open s3://key:secret@bucket/a@b", found=OSError("http://me:secret@host:80/x failed"))
+    assert str(error) == "cannot open s3://bucket/a@b; found: http://host:80/x failed"
+    assert error.parts["found"] == "http://host:80/x failed"
+    for text in ("models:/mixste@champion", "sqlite:////a@b/mlflow.db", "http://host/?mail=a@b"):
+        assert shown(text) == text

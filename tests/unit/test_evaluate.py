@@ -141,6 +141,16 @@ def test_mixste_is_scored_in_chunks_and_asked_once_where_its_windows_are_these(p
     assert found.as_published["mean"]["frames"] == 27
 
 
+def test_models_are_scored_on_a_gpu_where_training_has_one_and_in_tasks_on_the_cpu(plain, tmp_path, monkeypatch):
+    with_gpus = replace(plain, cluster=replace(plain.cluster, gpus_per_worker=1))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert evaluate.device_of(with_gpus).type == "cuda"
+    assert evaluate.device_of(plain).type == "cpu"
+    assert evaluate.predict(save(tmp_path / "m", model()), sequences(), with_gpus).device.type == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert evaluate.device_of(with_gpus).type == "cpu"
+
+
 def test_motionberts_data_are_scored_as_their_authors_do(plain):
     data, labelled = (
         replace(sequences((250, 9)), clips=("a", "s_09_act_05_subact_02")),

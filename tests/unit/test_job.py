@@ -30,6 +30,33 @@ def test_the_job_runs_dvc_in_the_checkout_and_ends_with_its_exit_status(tmp_path
     assert (done.stdout, done.returncode) == (f"{checkout}: repro scratch --force\n", 7)
 
 
+def test_a_job_is_told_where_mlflow_is_without_the_password(monkeypatch):
+    told = []
+    client = SimpleNamespace(submit_job=lambda entrypoint, runtime_env: told.append(runtime_env["env_vars"]))
+    monkeypatch.setattr("ray.job_submission.JobSubmissionClient", lambda address: client)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@host:5000")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "ignored")  # conf names the experiment
+    job.submit(job.ADDRESS, "true")
+    assert told == [{"MLFLOW_TRACKING_URI": "http://host:5000"}]
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, job.ADDRESS),
+        ({"RAY_ADDRESS": "head:6379"}, "head:6379"),
+        ({"RAY_ADDRESS": "http://head:8265"}, "http://head:8265"),
+        ({"RAY_ADDRESS": "http://head:8265", "RAY_API_SERVER_ADDRESS": "http://other:8265"}, "http://other:8265"),
+    ],
+)
+def test_a_job_is_said_to_go_where_ray_sends_it(monkeypatch, environment, expected):
+    for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, address in environment.items():
+        monkeypatch.setenv(name, address)
+    assert job.destination() == expected
+
+
 class Cluster:
     """A job's log that is sent in parts, each time from its beginning; what is not text is raised."""
 

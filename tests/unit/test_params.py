@@ -121,6 +121,7 @@ def test_split_of_cmu_shares_no_subject(workplace: Path):
         ("cluster.workers", None, "a whole number"),
         ("cluster.min_workers", 2, "at most workers, which is 1"),
         ("cluster.resize_seconds", 0, "above 0"),
+        ("cluster.storage", "s3://key:secret@bucket/prefix", "no password in it; the environment has it"),
         ("seed", True, "a whole number"),
         ("study.labels.0.name", "", "not empty"),
         ("study.labels.1.name", "S1", "every name once"),

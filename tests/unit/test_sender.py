@@ -4,9 +4,11 @@ import time
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from pipelines import store
 from pipelines.sender import Sender
+from pipelines.sending import send
 from tests.unit.outboxes import begin, history
 
 
@@ -45,5 +47,17 @@ def test_a_sender_whose_store_is_away_fails_at_once_and_is_there_when_it_returns
     deadline = time.monotonic() + 20
     while writer.outbox.pending and time.monotonic() < deadline:
         time.sleep(0.05)
+    assert (writer.outbox.pending, sender.away) == ([], None)
+    sender.close()
+
+
+def test_a_file_that_is_on_its_way_is_waited_for(uri: str, monkeypatch: pytest.MonkeyPatch):
+    writer = begin()
+    send(writer.outbox, uri)
+    writer.write_file(Path("params.yaml"), "")
+    monkeypatch.setattr(MlflowClient, "log_artifact", lambda *_: time.sleep(1.5))
+    sender = Sender(uri, 5)
+    sender._patience = 0.5
+    sender.flush()
     assert (writer.outbox.pending, sender.away) == ([], None)
     sender.close()

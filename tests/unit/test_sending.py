@@ -34,7 +34,7 @@ def filled(writer: Writer) -> Outbox:
 def test_a_run_arrives_as_it_was_logged(uri: str):
     outbox = filled(begin())
     operations = [operation for operation, _ in outbox.operations()]
-    send(outbox)
+    send(outbox, uri)
     run = sent(outbox)
     assert (run.info.run_name, run.info.status) == ("pretrain", "FINISHED")
     assert (run.info.start_time, run.info.end_time) == (operations[0]["time"], operations[-1]["time"])
@@ -61,17 +61,17 @@ def test_killed_between_sending_and_noting_nothing_is_doubled(
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Outbox, "note", killed)
-        send(outbox)
-    send(outbox)
+        send(outbox, uri)
+    send(outbox, uri)
     _once(outbox)
 
 
 def test_sent_again_from_the_start_nothing_is_doubled(uri: str):
     outbox = filled(begin())
-    send(outbox)
+    send(outbox, uri)
     run_id = outbox.progress.run_id
     outbox.note(Progress())
-    send(outbox)
+    send(outbox, uri)
     assert outbox.progress.run_id == run_id
     _once(outbox)
 
@@ -92,7 +92,7 @@ def test_more_than_a_batch_of_metrics_and_parameters_arrives(uri: str):
     writer.write("params", values={f"p{number}": "x" * 7000 for number in range(230)})
     for step in range(3):
         writer.write_metrics({f"m{number}": float(step) for number in range(800)}, step)
-    send(writer.outbox)
+    send(writer.outbox, uri)
     run = sent(writer.outbox)
     assert (len(run.data.params), len(run.data.metrics)) == (230, 800)
     assert {len(value) for value in run.data.params.values()} == {6000}
@@ -105,7 +105,7 @@ def test_what_is_refused_is_set_aside_and_named_and_the_rest_goes_on(uri: str, c
     writer.write_metrics({"x": 1.0, "bad$": 2.0, "y": 3.0}, 1)
     writer.write_metrics({"x": 2.0}, 2)
     writer.write("tags", values={"fine": "1"})
-    send(writer.outbox)
+    send(writer.outbox, uri)
     run = sent(writer.outbox)
     assert (run.data.params, run.data.metrics) == ({"a": "1", "c": "3"}, {"x": 2.0, "y": 3.0})
     assert run.data.tags["fine"] == "1"
@@ -119,11 +119,11 @@ def test_what_is_refused_is_set_aside_and_named_and_the_rest_goes_on(uri: str, c
 def test_a_deleted_run_is_begun_anew_with_all_that_is_known(uri: str):
     writer = begin()
     writer.write_metrics({"loss": 1.0}, 1)
-    send(writer.outbox)
+    send(writer.outbox, uri)
     first = writer.outbox.progress.run_id
     store.client(uri).delete_run(first)
     writer.write_metrics({"loss": 0.5}, 2)
-    send(writer.outbox)
+    send(writer.outbox, uri)
     assert writer.outbox.progress.run_id != first
     assert history(writer.outbox, "loss") == [(1, 1.0), (2, 0.5)]
 
@@ -133,12 +133,12 @@ def test_the_parent_is_the_newest_run_that_made_what_is_read(uri: str):
     for output in ("a", "b", "a"):
         writer = begin("project")
         writer.write("tags", values={"output_hash": output})
-        send(writer.outbox)
+        send(writer.outbox, uri)
         made.append(writer.outbox.progress.run_id)
     parents = []
     for read in ("a", "b", "c"):
         reader = begin("pretrain", input_hash=read)
-        send(reader.outbox)
+        send(reader.outbox, uri)
         tags = sent(reader.outbox).data.tags
         parents.append((tags["input_hash"], tags.get("mlflow.parentRunId")))
     assert parents == [("a", made[2]), ("b", made[1]), ("c", None)]
@@ -148,7 +148,7 @@ def test_a_child_waits_for_the_run_above_it(uri: str):
     above, below = begin("sweep"), begin("trial 0", above="replaced")
     child = begin("trial 1", above=above.outbox.name)
     with pytest.raises(sending.ParentWaitsError):
-        send(child.outbox)
+        send(child.outbox, uri)
     assert send_all(uri, 5) == {}
     assert sent(child.outbox).data.tags["mlflow.parentRunId"] == above.outbox.progress.run_id
     assert "mlflow.parentRunId" not in sent(below.outbox).data.tags  # of a run that is nowhere any more
@@ -178,6 +178,12 @@ def test_outboxes_of_another_store_are_left_alone(uri: str):
     other = begin(uri="http://127.0.0.1:1")
     assert send_all(uri, 5) == {}
     assert len(other.outbox.pending) == 1
+
+
+def test_an_outbox_is_for_a_store_whatever_the_password(uri: str):
+    outbox = begin(uri="http://me:old@127.0.0.1:1").outbox
+    assert outbox.is_for("http://me:new@127.0.0.1:1")
+    assert not outbox.is_for(uri)
 
 
 def test_a_last_word_is_told_from_an_outage():

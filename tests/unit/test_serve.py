@@ -2,6 +2,7 @@
 
 import socket
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -65,7 +66,6 @@ def test_without_ray_serve_it_is_said_how_to_install_it(workplace, monkeypatch):
 def test_a_cluster_without_room_for_all_replicas_is_said_and_not_waited_for(workplace, monkeypatch):
     import ray
 
-    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
     monkeypatch.setattr(ray, "nodes", lambda: [{"Resources": {"CPU": 2.0}, "Alive": True}])
     settings = chosen([f"port={free_port()}", "gpus_per_replica=1", "replicas=2"]).serve
     refused = pytest.raises(
@@ -74,6 +74,47 @@ def test_a_cluster_without_room_for_all_replicas_is_said_and_not_waited_for(work
     with refused, serve.serving(settings, "model", None):
         pytest.fail("it was served")
     assert serve._resources(chosen(["replicas=2"]).serve) == {"num_cpus": 1.0, "num_gpus": 0.0}
+
+
+@pytest.fixture
+def ray_serve(monkeypatch):
+    """Ray Serve with what was done to it; `applications` are those of others."""
+    from ray import serve as ray_serve
+
+    fake = SimpleNamespace(done=[], proxies={}, applications={})
+    for name in ("start", "run", "delete", "shutdown"):
+        monkeypatch.setattr(ray_serve, name, lambda *_, did=name, **__: fake.done.append(did))
+    monkeypatch.setattr(ray_serve, "status", lambda: fake)
+    monkeypatch.setattr(serve, "_resources", lambda _: {})
+    return fake
+
+
+@pytest.mark.parametrize(
+    ("applications", "message"),
+    [
+        ({serve.NAME: None}, "mixste is served on this cluster already; found: its applications: mixste;"),
+        ({"other": None}, "Ray Serve runs already; found: its applications: other;"),
+        ({}, "Ray Serve runs already; found: its applications: none;.*serve shutdown"),
+    ],
+)
+def test_where_ray_serve_runs_already_nothing_is_replaced(workplace, ray_serve, applications, message):
+    ray_serve.applications, ray_serve.proxies = applications, {"node": "HEALTHY"}
+    settings = chosen([f"port={free_port()}"]).serve
+    with pytest.raises(MixsteError, match=message), serve.serving(settings, "model", None):
+        pytest.fail("it was served")
+    assert ray_serve.done == []
+
+
+@pytest.mark.parametrize(
+    ("shared", "others", "ended"),
+    [(True, {}, ["shutdown"]), (True, {"other": None}, []), (False, {}, [])],
+)
+def test_on_a_cluster_that_goes_on_ray_serve_is_ended_unless_others_use_it_by_then(
+    workplace, ray_serve, shared, others, ended
+):
+    with serve.serving(chosen([f"port={free_port()}"]).serve, "model", None, shared=shared):
+        ray_serve.applications = others
+    assert ray_serve.done == ["start", "run", "delete", *ended]
 
 
 def free_port() -> int:

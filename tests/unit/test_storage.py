@@ -7,7 +7,7 @@ from pyarrow import fs
 from mixste.errors import MixsteError
 from mixste.training_state import FILE
 from pipelines import storage
-from pipelines.storage import Storage, open_storage, shown, within
+from pipelines.storage import Storage, open_storage, within
 
 
 @pytest.fixture(params=["folder", "store"])
@@ -115,10 +115,6 @@ def test_a_storage_that_does_not_answer_is_not_waited_for(monkeypatch, tmp_path)
     monkeypatch.setattr(storage, "ANSWER_S", 0.1)
     with pytest.raises(MixsteError, match=r"cannot write to the storage s3://b.*no answer within"):
         Storage("s3://b", Silent(), "b").check()
-
-
-def test_passwords_are_not_shown():
-    assert shown("s3://key:secret@bucket/prefix?scheme=http") == "s3://bucket/prefix?scheme=http"
 
 
 def test_an_error_within_the_time_is_raised():

@@ -8,16 +8,21 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import requests
+from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
 
 from pipelines import store, sync, tracking
 from pipelines.environment import set_environment
+from pipelines.outbox import outboxes
 from pipelines.params import Params, load
 from pipelines.provenance import data_hash, git_state
 
@@ -268,6 +273,76 @@ def test_the_users_own_timeout_stays(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "33")
     store.wait_at_most(7)
     assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "33"
+
+
+def test_a_password_of_the_server_is_neither_told_nor_kept(
+    params: Params, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setenv("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "")  # so that it is undone
+    monkeypatch.delenv("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", DEAD.replace("//", "//me:secret@"))
+    folder = Path("runs/pretrain-1")
+    folder.mkdir(parents=True)
+    for _ in range(2):
+        with tracking.run("pretrain", params, folder=folder):
+            tracking.run_of("0" * 32)
+    with pytest.raises(SystemExit):
+        sync.main()
+    (outbox,) = outboxes()
+    assert DEAD in outbox.journal.read_text()
+    assert DEAD in caplog.text
+    assert "secret" not in outbox.journal.read_text() + caplog.text
+    assert os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] == "true"  # by MLflow itself
+
+
+class Slow(BaseHTTPRequestHandler):
+    """Answers at once, but to a file only after a second."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_PUT(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        time.sleep(1.5)
+        self.do_GET()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a server that takes files slowly; a client logs to it without asking for the run."""
+    monkeypatch.setattr(store, "_ours", set())
+
+    def client(uri: str) -> SimpleNamespace:
+        files = HttpArtifactRepository(uri)
+        return SimpleNamespace(log_artifact=lambda _, path, folder: files.log_artifact(path, folder))
+
+    monkeypatch.setattr(store, "client", client)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Slow)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+
+
+def test_a_file_may_take_longer_than_a_small_request(no_timeout: None, slow: str, workplace: Path):
+    store.wait_at_most(1)
+    store.log_file(slow, "run", Path("params.yaml"), "")
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "1"
+
+
+def test_a_file_that_takes_longer_than_the_user_waits_is_told_from_a_server_that_is_away(
+    slow: str, workplace: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    why = r"it answers, but a file did not get through \(.*timed out.*; MLFLOW_HTTP_REQUEST_TIMEOUT=1\)"
+    with pytest.raises(store.TransferError, match=why) as raised:
+        store.log_file(slow, "run", Path("params.yaml"), "")
+    assert not store.unreachable(raised.value)
 
 
 def test_a_silent_server_costs_its_timeout(

@@ -1,0 +1,86 @@
+"""What of a cluster does not need one: how it is joined, and how its machines are shared out."""
+
+import os
+import socket
+from types import SimpleNamespace
+
+import pytest
+
+from mixste.errors import MixsteError
+from pipelines import cluster
+
+
+@pytest.fixture
+def machines(monkeypatch):
+    """A cluster of machines with so many CPUs and GPUs, and one that is lost."""
+    import ray
+
+    def are(*each):
+        lost = {"Resources": {"CPU": 64.0, "GPU": 8.0}, "Alive": False}
+        alive = [{"Resources": {"CPU": float(cpus), "GPU": float(gpus)}, "Alive": True} for cpus, gpus in each]
+        monkeypatch.setattr(ray, "nodes", lambda: [lost, *alive])
+
+    return are
+
+
+def share(count, cpus=None, gpus=0, least=None, most=None):
+    return cluster.shared_out(count, cpus, gpus, least=least or count, most=most, what="workers", mend="")
+
+
+@pytest.mark.parametrize(
+    ("each", "asked", "expected"),
+    [
+        ([(8, 0), (8, 0)], {"count": 1}, {"CPU": 8}),
+        ([(8, 0), (8, 0)], {"count": 3}, {"CPU": 4}),
+        ([(16, 0), (4, 0)], {"count": 2}, {"CPU": 8}),
+        ([(8, 4), (8, 4)], {"count": 3, "gpus": 1}, {"CPU": 4, "GPU": 1}),
+        ([(8, 0), (8, 0)], {"count": 1, "most": 3}, {"CPU": 3}),
+        ([(8, 2), (8, 2)], {"count": 8, "least": 1, "gpus": 1}, {"CPU": 2, "GPU": 1}),  # as many as there are GPUs for
+        ([(2, 0)], {"count": 8, "least": 2}, {"CPU": 1}),
+    ],
+)
+def test_without_a_number_of_cpus_a_process_takes_as_many_as_leave_room_for_all(machines, each, asked, expected):
+    machines(*each)
+    assert share(**asked) == expected
+
+
+@pytest.mark.parametrize("asked", [{"count": 5}, {"count": 2, "cpus": 3}, {"count": 1, "gpus": 1}])
+def test_what_the_machines_cannot_hold_however_little_it_takes_is_refused(machines, asked):
+    machines((2, 0), (2, 0))
+    with pytest.raises(MixsteError, match=r"too small; found: 4 CPUs.* on 2 machines; expected: . workers x . CPUs"):
+        share(**asked)
+
+
+@pytest.fixture
+def joined(monkeypatch):
+    """What `ray.init` is given."""
+    import ray
+
+    given = {}
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda **options: given.update(options) or SimpleNamespace(dashboard_url=None))
+    for name in ("RAY_ADDRESS", cluster.PREEMPTION):
+        monkeypatch.setenv(name, "")  # so that what is set below is undone
+        monkeypatch.delenv(name)
+    return given
+
+
+@pytest.mark.parametrize("address", ["ray://head:10001", "http://head:8265"])
+def test_an_address_of_something_else_than_the_head_is_refused_by_what_it_should_be(joined, monkeypatch, address):
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(MixsteError, match=f"cannot join.*{address}; expected: HOST:PORT.*6379.*`make job`"):
+        cluster.connect()
+
+
+def test_a_ray_of_our_own_has_the_cpus_that_this_process_may_use(joined, monkeypatch):
+    monkeypatch.setattr(cluster, "usable_cpus", lambda: 3)
+    cluster.connect()
+    assert joined["num_cpus"] == 3
+
+
+def test_it_is_watched_whether_machines_of_a_real_cluster_are_taken_away(joined):
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        cluster.connect(f"127.0.0.1:{head.getsockname()[1]}")
+        assert cluster.PREEMPTION not in os.environ
+    cluster.connect()
+    assert os.environ[cluster.PREEMPTION] == "0"
