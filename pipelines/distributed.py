@@ -129,7 +129,7 @@ def _trainer(
             storage_filesystem=place.files,
             failure_config=FailureConfig(max_failures=-1),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
-            callbacks=[_patience()],
+            callbacks=[_patience(), *_beginnings()],
         ),
     )
 
@@ -153,6 +153,38 @@ def _patience() -> Any:
                 raise next(iter(worker_exceptions.values()))
 
     return Patience()
+
+
+def _beginnings() -> list[Any]:
+    """Give up after some worker groups in a row of which a process died while it began, before any of our code runs.
+
+    Where there is no room Ray tries again, too, which is not counted. The hook is not public: a Ray that does not have
+    it tries for ever.
+    """
+    try:
+        from ray.train.v2._internal.execution.callback import ControllerCallback
+    except ImportError:
+        return []
+
+    class Beginnings(ControllerCallback):
+        failures = 0
+
+        def after_controller_state_update(self, previous_state: Any, current_state: Any) -> None:
+            error = getattr(current_state, "training_failed_error", None)
+            failure: Any = getattr(error, "controller_failure", None)
+            if type(current_state).__name__ == "RunningState":
+                self.failures = 0
+            if type(failure).__name__ == "WorkerGroupStartupFailedError":
+                self.failures += 1
+                if self.failures >= ATTEMPTS:
+                    raise MixsteError(
+                        f"workers died as they began, {ATTEMPTS} times in a row",
+                        found=str(failure.__cause__ or failure).splitlines()[-1][:200],
+                        mend="see Ray's logs of them, in the dashboard or /tmp/ray/session_latest/logs: most often "
+                        "memory runs out, or a machine's environment is not that of the others",
+                    )
+
+    return [Beginnings()]
 
 
 def _preempted(error: Exception) -> bool:
