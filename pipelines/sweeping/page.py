@@ -1,5 +1,6 @@
 """A sweep's results in words: the table of all trials, what mattered, and how to use the best setting."""
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -78,7 +79,7 @@ def commands(best: Params) -> list[str]:
     """How the best setting is trained by the stages."""
     return [
         f"cp {SWEEP / FILE} conf/model/{NAME}.yaml",
-        f"make params {' '.join(overrides(best, model=NAME))}",
+        f"make params {shlex.join(overrides(best, model=NAME))}",
         "make repro",
     ]
 

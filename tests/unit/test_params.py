@@ -1,5 +1,6 @@
 """Settings: conf/ composes, every file of it is valid, and wrong keys and values are refused by name, all at once."""
 
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,40 @@ def test_overrides_reach_the_settings(workplace: Path):
     assert (params.model.width, params.model.depth, params.model.frames) == (512, 8, 243)
     assert params.finetune.epochs == 5
     assert params.data.split.test.subjects == ("09",)
+
+
+SPECIAL = [
+    ("cluster.storage", "s3://BUCKET/PREFIX?endpoint_override=minio:9000&scheme=http"),
+    ("data.licence", "recorded by us; it's for internal use, a\\b"),
+    ("tracking.experiment", 'the "new" one (é)'),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), SPECIAL)
+def test_a_value_needs_no_quotes_of_hydras(workplace: Path, key: str, value: str):
+    section, name = key.split(".")
+    assert getattr(getattr(write([f"{key}={value}"]), section), name) == value
+
+
+def test_what_hydra_can_read_is_left_to_it(workplace: Path):
+    params = write(["cluster.storage='s3://B/P?a=b'", "seed=int(7.0)", "cluster.min_workers=${cluster.workers}"])
+    assert (params.cluster.storage, params.seed, params.cluster.min_workers) == ("s3://B/P?a=b", 7, 1)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="no make")
+@pytest.mark.parametrize("target", ["params", "serve"])
+def test_make_hands_values_on_as_they_are(root: Path, tmp_path: Path, target: str):
+    models = "evaluate.models=[{name: authors, folder: models/authors}]"
+    given = [*map("=".join, SPECIAL), "register.name='a=b&c=d'", models, "serve.host=${data.name}"]
+    python = tmp_path / ".venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
+    python.chmod(0o755)
+    for name in ("pyproject.toml", "constraints.txt", ".venv/installed"):
+        (tmp_path / name).touch()
+    command = ["make", "-s", "-f", str(root / "Makefile"), target, *given, "PORT=1"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert sorted(done.stdout.splitlines()) == sorted(["-m", f"pipelines.{target}", *given])
 
 
 def test_a_data_set_needs_no_study(workplace: Path):

@@ -1,6 +1,7 @@
 """The sweep without Ray, with real trainings of tiny models: refusals, its folder, what a kill leaves, its report."""
 
 import csv
+import shlex
 import shutil
 from contextlib import nullcontext, suppress
 from dataclasses import replace
@@ -159,7 +160,7 @@ def test_the_best_setting_is_a_model_that_the_named_command_uses(params, monkeyp
     assert (str(model.depth), str(model.heads), model.width) == (best["model.depth"], best["model.heads"], 16)
     Path("conf/model/best.yaml").write_text(text)
     (command,) = [line.removeprefix("#   make params ") for line in text.splitlines() if "make params" in line]
-    again = write(command.split())
+    again = write(shlex.split(command))
     assert (again.model, again.finetune, again.sweep.trials) == (model, params.finetune, 4)
     assert f"make params {command}" in (sweep.SWEEP / "sweep.md").read_text()
 
