@@ -1,6 +1,8 @@
 """dvc.yaml: every file and parameter a stage names exists, and all code of ours that it runs is named."""
 
 import ast
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -69,3 +71,11 @@ def test_parameters_that_a_stage_names_exist(stage: str):
         for part in key.split("."):
             assert part in section, key
             section = section[part]
+
+
+def test_dvc_looks_into_every_folder_of_data(tmp_path: Path):
+    shutil.copy(ROOT / ".dvcignore", tmp_path)
+    subprocess.run(["dvc", "init", "-q", "--no-scm"], cwd=tmp_path, check=True)
+    own, data = ["runs/a", "mlruns/a", "mlartifacts/a", ".venv/a"], ["data/runs/a", "data/x/mlruns/a", "data/.venv/a"]
+    found = subprocess.run(["dvc", "check-ignore", *own, *data], cwd=tmp_path, capture_output=True, text=True)
+    assert found.stdout.split() == own
