@@ -33,6 +33,21 @@ def test_data_that_was_never_added_is_said_plainly(workplace: Path):
     assert "dvc add data" in str(data.difference())
 
 
+def test_links_to_folders_are_named_or_refused(workplace: Path):
+    data.provide(Path("data/sample"), synthetic=True)
+    Path("elsewhere").mkdir()
+    Path("data/other").symlink_to("../elsewhere")
+    Path("data/file").symlink_to("sample/README.txt")
+    Path("data.dvc").write_text(yaml.safe_dump({"outs": [{"md5": data.data_hash(data.DATA), "path": "data"}]}))
+    data.main()
+    assert "does not name what is in data/other," in str(data.difference())
+    Path("data/sample/other").symlink_to("../../elsewhere")
+    with pytest.raises(MixsteError, match=r"below data/sample; found: data/sample/other; expected: folders"):
+        data.main()
+    write(["data.folder=data/other"])
+    data.main()
+
+
 def test_absent_real_data_is_a_clear_error(workplace: Path):
     write(["data=cmu"])
     with pytest.raises(MixsteError, match=r"no captures in data/cmu.*dvc pull"):
