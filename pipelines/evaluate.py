@@ -21,7 +21,7 @@ from mixste.hardware import threads_worth
 from mixste.inference import lift_windows
 from mixste.memory import memory_peak_gib
 from mixste.models import PoseModel, count_parameters
-from mixste.models.checkpoint import ModelConfig, load_model, read_config
+from mixste.models.checkpoint import WEIGHTS, ModelConfig, load_model, read_config
 from mixste.protocols import (
     AS_PUBLISHED,
     PROTOCOLS,
@@ -182,8 +182,10 @@ def main() -> None:
         raise MixsteError("there is nothing to score", found="; ".join(f"{n}: {why}" for n, why in left_out.items()))
     scored = models.get("finetuned") or next(iter(models.values()))
     with tracking.run("evaluate", params, data_hash=test_data, parent=scored, output=EVALUATION) as run:
-        evaluated = {name: evaluate(models[name], sequences, params) for name in models if name not in left_out}
-        write_report(EVALUATION, evaluated, sequences, params, {"test_data": test_data, "left_out": left_out})
+        weights = {name: data_hash(models[name] / WEIGHTS) for name in models if name not in left_out}
+        evaluated = {name: evaluate(models[name], sequences, params) for name in weights}
+        about = {"test_data": test_data, "weights_hash": weights, "left_out": left_out}
+        write_report(EVALUATION, evaluated, sequences, params, about)
         for name, result in evaluated.items():
             means = result.summary["mean"]
             run.log_metrics({f"{name}.{metric}": value for metric, value in means.items() if metric != "frames"})

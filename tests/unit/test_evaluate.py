@@ -28,6 +28,7 @@ from pipelines.evaluate import test_hash as hash_of_test
 from pipelines.evaluation_report import middle_one
 from pipelines.params import load, write
 from pipelines.places import METRICS, PER_CLIP
+from pipelines.provenance import data_hash
 from pipelines.settings import BESIDE_SCORES, ModelFolder
 from tests.unit.factories import FPS, SKELETON, model, model_settings, sequences, write_projections
 
@@ -253,6 +254,7 @@ def test_the_report_holds_both_scorings_and_what_is_left_out(evaluated):
         expected = [found[name]["mpjpe"], found[name]["as_published"]["mpjpe"]]
         assert [float(row["mpjpe"]) for row in means] == pytest.approx(expected, abs=1e-3)
     assert {row["action"] for row in rows("per_action.csv")} == {"Photo"}
+    assert found["weights_hash"]["authors"] == data_hash(Path("elsewhere/model.safetensors"))
     assert found["pretraining_gain_mpjpe"] == found["scratch"]["mpjpe"] - found["finetuned"]["mpjpe"]
 
 
