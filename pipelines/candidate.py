@@ -111,7 +111,7 @@ def _refuse_other_weights(folder: Path, present: str, scored: str) -> None:
             f"{METRICS} holds the scores of other weights than {folder / WEIGHTS}",
             found=f"weights_hash {scored} and {present}",
             expected="scores of the model that is registered",
-            mend="run evaluate again: `dvc repro evaluate`",
+            mend="run evaluate again: `dvc repro -f -s evaluate`",
         )
 
 
@@ -120,7 +120,7 @@ def _refuse_other_mean(by_clip: float, mean: float) -> None:
         raise MixsteError(
             f"{PER_CLIP} and {METRICS} are not of the same evaluation",
             found=f"a mean of {by_clip:.3f} and of {mean:.3f} mm",
-            mend="run `dvc repro -f evaluate`",
+            mend="run `dvc repro -f -s evaluate`",
         )
 
 

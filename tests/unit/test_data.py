@@ -92,8 +92,10 @@ def test_results_are_shown_as_a_table(workplace: Path, capsys: pytest.CaptureFix
     }
     show.METRICS.parent.mkdir(parents=True)
     show.METRICS.write_text(json.dumps(metrics))
+    show.REGISTERED.write_text(json.dumps({"why": "champion: the first version", "store": "http://there"}))
     show.main()
     shown = capsys.readouterr().out
+    assert "the first version that is of http://there; to register at sqlite:///" in " ".join(shown.split())
     assert "synthetic motion, CPN detections" in shown
     assert "99.0" in shown
     assert "103.5" in shown

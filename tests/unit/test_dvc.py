@@ -73,6 +73,18 @@ def test_parameters_that_a_stage_names_exist(stage: str):
             section = section[part]
 
 
+def test_a_model_is_registered_again_where_dvc_has_run_that_before(tmp_path: Path):
+    command, outs = "echo >> ran; cp settings reports/registered.json", STAGES["register"]["outs"]
+    stage = {"cmd": command, "deps": ["settings"], "outs": outs}
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"register": stage}}))
+    (tmp_path / "reports").mkdir()
+    subprocess.run(["dvc", "init", "-q", "--no-scm"], cwd=tmp_path, check=True)
+    for settings, runs in (("A", 1), ("B", 2), ("A", 3), ("A", 3)):
+        (tmp_path / "settings").write_text(settings)
+        subprocess.run(["dvc", "repro", "-q"], cwd=tmp_path, check=True)
+        assert len((tmp_path / "ran").read_text().splitlines()) == runs
+
+
 def test_dvc_looks_into_every_folder_of_data(tmp_path: Path):
     shutil.copy(ROOT / ".dvcignore", tmp_path)
     subprocess.run(["dvc", "init", "-q", "--no-scm"], cwd=tmp_path, check=True)
