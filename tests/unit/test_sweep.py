@@ -152,6 +152,11 @@ def test_more_trials_go_on_with_a_sweep_and_anything_else_is_another(params):
     assert len({folder(), *(folder(**changes) for changes in others)}) == 4
 
 
+def test_trials_carry_out_their_steps_as_the_stages_do(params):
+    stages = replace(params.cluster, accumulate=2, recompute=True)
+    assert sweep.Sweep(replace(params, cluster=stages)).base.execution == stages.execution
+
+
 def test_the_best_setting_is_a_model_that_the_named_command_uses(params, monkeypatch):
     rows = run(params, monkeypatch)
     best = min(rows, key=lambda row: float(row["validation_mpjpe"]))
