@@ -50,12 +50,14 @@ class Params(Settings):
     study: StudySettings | None = None
 
     def problems(self) -> Iterator[Problem]:
-        """Windows overlap by less than their length, who trains chooses nothing; see `_too_short`, `_unscored`."""
+        """Windows overlap by less than their length, DVC sees the rig, who trains chooses nothing; see `_too_short`."""
         frames, overlap = self.model.frames, self.evaluate.overlap
         yield from self._too_short()
         if overlap >= frames:
             yield Problem("evaluate.overlap", overlap, f"less than model.frames, which is {frames}")
         yield from self._unscored()
+        if self.data.misses(cameras := self.project.rig.cameras):
+            yield Problem("project.rig.cameras", cameras, f"a known rig's name, or a file below {self.data.folder}")
         for stage in ("pretrain", "finetune") if self.data.split.validation.seen else ():
             if (keep := getattr(self, stage).keep) != "last":
                 yield Problem(

@@ -224,11 +224,13 @@ def test_a_subject_is_one_person_whatever_the_source(workplace: Path):
         write(["data=cmu", one, other, "data.split.validation.subjects=['07']"])
 
 
-def test_a_joint_map_of_ones_own_lies_where_dvc_sees_it(tree: dict[str, Any]):
-    message = refused(change(tree, "data.sources.0.joint_map", "conf/maps/mine.yaml"))
-    assert "data.sources.0.joint_map: found 'conf/maps/mine.yaml'" in message
-    assert "a file below data/sample" in message
-    assert build(Params, change(tree, "data.sources.0.joint_map", "data/sample/joints.yaml"), "params.yaml")
+@pytest.mark.parametrize("key", ["data.sources.0.joint_map", "project.rig.cameras"])
+def test_a_map_or_rig_of_ones_own_lies_where_dvc_sees_it(tree: dict[str, Any], key: str):
+    for elsewhere in ("/elsewhere/mine.yaml", "data/sample/../mine.yaml"):
+        message = refused(change(tree, key, elsewhere))
+        assert f"{key}: found '{elsewhere}'" in message
+        assert "a file below data/sample" in message
+    assert build(Params, change(tree, key, "data/sample/mine.yaml"), "params.yaml")
 
 
 LABELLED = {"name": "h36m", "format": "h36m", "files": ["3d.npz", "2d.npz"], "detections": "CPN"}
