@@ -9,7 +9,7 @@ import argparse
 import copy
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from math import ceil
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from mixste.models.checkpoint import WEIGHTS, ModelConfig, load_model, read_conf
 from mixste.protocols import (
     AS_PUBLISHED,
     PROTOCOLS,
+    RULES,
     in_chunks,
     motionberts_clips,
     scoring_as_published,
@@ -135,11 +136,19 @@ def chosen(names: Sequence[str], params: Params) -> dict[str, Path]:
     return {name: folder for name, folder in known.items() if name in names or not names}
 
 
-def test_hash(paths: Sequence[Path], params: Params) -> str:
-    """Hash of what test scores can be compared by: the tables, how they are lifted and scored, what is scored apart."""
+def test_hash(sequences: Sequences, params: Params) -> str:
+    """Hash of what test scores can be compared by: the test data, how they are lifted and scored, what is apart.
+
+    It is of the values that are scored, and not of files: what writes those adds its version.
+    """
+    digest = hashlib.md5(usedforsecurity=False)
+    for own in fields(sequences):
+        value = getattr(sequences, own.name)
+        tensor = isinstance(value, Tensor)
+        digest.update(memoryview(value.numpy().reshape(-1)).cast("B") if tensor else repr(value).encode())
     data, settings = params.data, params.evaluate
-    protocol = f"{data_hash(list(paths))} {settings.flip} {settings.overlap} {data.split.apart} {data.protocol}"
-    return hashlib.md5(protocol.encode(), usedforsecurity=False).hexdigest()
+    digest.update(f"{settings.flip} {settings.overlap} {data.split.apart} {data.protocol} {RULES}".encode())
+    return digest.hexdigest()
 
 
 def _lift(
@@ -175,7 +184,7 @@ def main() -> None:
     with watching.watch() as reading:
         reading.steps = 0
         sequences = reading.reading(read_sequences)(paths, skeleton=params.data.skeleton, fps=params.data.fps)
-    test_data = test_hash(paths, params)
+    test_data = test_hash(sequences, params)
     reasons = {name: why_not_scored(read_config(folder), sequences) for name, folder in models.items()}
     left_out = {name: why for name, why in reasons.items() if why}
     if len(left_out) == len(models):
