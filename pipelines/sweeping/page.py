@@ -101,9 +101,7 @@ def _table(keys: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
         error = "-" if row["validation_mpjpe"] is None else f"{row['validation_mpjpe']:.1f}"
         costs = [f"{row[key]:,}" for key in _COSTS]
-        fronts = ", ".join(
-            name for key, name in (("parameters", "parameters"), ("all_macs", "MACs")) if row[f"on_{key}"]
-        )
+        fronts = ", ".join(name for key, name in _FRONTS.items() if row[key])
         cells = [row["trial"], *(row[key] for key in keys), *costs, error, row["epochs"], row["seconds"], fronts]
         yield "| " + " | ".join(map(str, [*cells, row["status"]])) + " |"
 

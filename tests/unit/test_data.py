@@ -2,6 +2,7 @@
 
 import json
 import logging
+import socket
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,14 @@ def test_a_port_that_is_none_is_a_clear_error(text: str):
 
 def test_a_port_may_be_chosen():
     assert (ui.chosen_port([]), ui.chosen_port(["8080"])) == (5000, 8080)
+
+
+def test_a_port_of_the_ui_that_is_taken_is_said_with_another():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        refused = pytest.raises(MixsteError, match=f"127.0.0.1:{port}; found: Address.*make ui PORT={port + 1}")
+        with refused, ui.served("sqlite:///mlflow.db", port):
+            pytest.fail("it was served")
 
 
 def test_the_ui_of_a_dead_server_is_a_clear_error(workplace: Path, monkeypatch: pytest.MonkeyPatch):
