@@ -3,6 +3,7 @@
 import json
 import logging
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,18 @@ def test_changed_data_is_said_plainly(workplace: Path, caplog: pytest.LogCapture
         data.main()
     assert "data/ is not what data.dvc names" in caplog.text
     assert Path("data/sample/one.bvh").exists()
+
+
+def test_data_that_dvc_knows_are_not_read_again(workplace: Path, monkeypatch: pytest.MonkeyPatch):
+    Path("data").mkdir()
+    Path("data/one.bvh").write_text("HIERARCHY")
+    for command in ("init --no-scm", "add data"):
+        subprocess.run([*data.DVC, *command.split(), "-q"], check=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(data, "data_hash", lambda path: pytest.fail("read again"))
+        assert data.difference() is None
+    Path("data/one.bvh").write_text("HIERARCHY of another kind")
+    assert "not what data.dvc names" in str(data.difference())
 
 
 def test_data_that_was_never_added_is_said_plainly(workplace: Path):

@@ -3,6 +3,7 @@
 import ast
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
+DVC = (sys.executable, "-m", "dvc")
 STAGES: dict[str, Any] = {
     name: stage
     for file in ("dvc.yaml", "studies/dvc.yaml", "sweeps/dvc.yaml")
@@ -78,16 +80,16 @@ def test_a_model_is_registered_again_where_dvc_has_run_that_before(tmp_path: Pat
     stage = {"cmd": command, "deps": ["settings"], "outs": outs}
     (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"register": stage}}))
     (tmp_path / "reports").mkdir()
-    subprocess.run(["dvc", "init", "-q", "--no-scm"], cwd=tmp_path, check=True)
+    subprocess.run([*DVC, "init", "-q", "--no-scm"], cwd=tmp_path, check=True)
     for settings, runs in (("A", 1), ("B", 2), ("A", 3), ("A", 3)):
         (tmp_path / "settings").write_text(settings)
-        subprocess.run(["dvc", "repro", "-q"], cwd=tmp_path, check=True)
+        subprocess.run([*DVC, "repro", "-q"], cwd=tmp_path, check=True)
         assert len((tmp_path / "ran").read_text().splitlines()) == runs
 
 
 def test_dvc_looks_into_every_folder_of_data(tmp_path: Path):
     shutil.copy(ROOT / ".dvcignore", tmp_path)
-    subprocess.run(["dvc", "init", "-q", "--no-scm"], cwd=tmp_path, check=True)
+    subprocess.run([*DVC, "init", "-q", "--no-scm"], cwd=tmp_path, check=True)
     own, data = ["runs/a", "mlruns/a", "mlartifacts/a", ".venv/a"], ["data/runs/a", "data/x/mlruns/a", "data/.venv/a"]
-    found = subprocess.run(["dvc", "check-ignore", *own, *data], cwd=tmp_path, capture_output=True, text=True)
+    found = subprocess.run([*DVC, "check-ignore", *own, *data], cwd=tmp_path, capture_output=True, text=True)
     assert found.stdout.split() == own
