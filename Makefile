@@ -41,20 +41,20 @@ repro: data ## run the pipeline: prepare, project, pretrain, scratch, finetune, 
 	@python -m pipelines.repro
 	@python -m pipelines.show
 
-job: data ## the same as a job of a running Ray cluster (docs/cluster.md); Ctrl-C stops it (TARGET=scratch: so far only)
+job: data ## run the pipeline as a job on a running Ray cluster (docs/cluster.md); Ctrl-C stops it; TARGET=scratch: up to that stage
 	@python -m pipelines.job $(TARGET)
 	$(if $(TARGET),,@python -m pipelines.show)
 
-study: data ## what pre-training is worth by how much is labelled (conf/study): an hour; goes on where it was stopped
+study: data ## error against amount of labels, with and without pre-training (about an hour on CMU, minutes on the sample); resumes
 	@dvc repro studies/dvc.yaml
 
-sweep: data ## accuracy against cost (conf/sweep): many settings side by side; minutes on the sample; goes on where it was stopped
+sweep: data ## accuracy against cost: many settings side by side (conf/sweep); minutes on the sample; resumes
 	@dvc repro sweeps/dvc.yaml
 
-params: $(INSTALLED) ## compose params.yaml from conf/: make params data=cmu model=small finetune.epochs=5
+params: $(INSTALLED) ## compose params.yaml from conf/: make params model=small finetune.epochs=5
 	@$(CHOSEN); exec python -m pipelines.params "$${chosen[@]}"
 
-serve: $(INSTALLED) ## the champion as a server of this machine (docs/deploy.md): make serve model=models/finetuned port=8001
+serve: $(INSTALLED) ## serve the champion over HTTP on this machine (docs/deploy.md): make serve model=models/finetuned port=8001
 	@$(CHOSEN); exec python -m pipelines.serve "$${chosen[@]}"
 
 lint: $(INSTALLED) ## ruff and mypy
@@ -62,20 +62,20 @@ lint: $(INSTALLED) ## ruff and mypy
 	@ruff format --check .
 	@mypy
 
-format: $(INSTALLED) ## let ruff mend and format the code
+format: $(INSTALLED) ## fix and format the code with ruff
 	@ruff check --fix .
 	@ruff format .
 
 test: lint ## lint, then all tests
 	@OMP_NUM_THREADS=1 pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-sync: $(INSTALLED) ## send to MLflow what earlier runs could not, and say what is left
+sync: $(INSTALLED) ## send to MLflow the records that earlier runs could not, and say what is left
 	@python -m pipelines.sync
 
-ui: $(INSTALLED) ## MLflow in the browser, at the comparison of the fine-tunings (PORT=5000)
+ui: $(INSTALLED) ## open MLflow in the browser, at the comparison of the fine-tunings (PORT=5000)
 	@python -m pipelines.ui $(PORT)
 
-rollback: $(INSTALLED) ## take the champion back to the one before, or TO=VERSION, WHY='...'; LIST=1 shows the versions
+rollback: $(INSTALLED) ## move `champion` back to the previous version, or TO=VERSION, WHY='...'; LIST=1 shows the versions
 	@python -m pipelines.rollback $(if $(LIST),--list) $(if $(TO),--to '$(TO)') --why "$$WHY"
 
 clean: ## remove stage outputs and caches; data/, the environment, runs/ and the MLflow history stay

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from triton.testing import do_bench
 
 from benchmarks.table import Row, tell
-from mixste.models import fused
-from mixste.models.few_tokens import mix
+from mixste.models.kernels import fused
+from mixste.models.kernels.triton_attention import mix
 from mixste.models.layers import attend
 
 Outputs = tuple[Tensor, ...]

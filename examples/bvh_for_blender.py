@@ -8,7 +8,7 @@ from pathlib import Path
 
 from walk import FOCAL, FPS, SIZE, walk
 
-from mixste.lifter import Lifter
+from mixste import Lifter
 
 model, folder = sys.argv[1], Path(sys.argv[2])
 keypoints = walk()[1]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from walk import FPS, SIZE, walk
 
-from mixste.lifter import Lifter
+from mixste import Lifter
 
 model, folder = sys.argv[1], Path(sys.argv[2])
 joints, keypoints = walk()  # (t 17 3): x, y in pixels, confidence; yours go here

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from walk import FPS, SIZE, walk
 
+from mixste import Lifter
 from mixste.detections import read_detections, tracks
 from mixste.joint_maps import map_skeleton
-from mixste.lifter import Lifter
 from mixste.skeleton import load_skeleton
 
 model, folder = sys.argv[1], Path(sys.argv[2])

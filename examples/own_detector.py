@@ -10,8 +10,8 @@ import av
 import numpy as np
 from walk import walk
 
+from mixste import Lifter
 from mixste.detections import tracks
-from mixste.lifter import Lifter
 from mixste.video import read_video
 
 MARKS = np.stack(np.unravel_index(np.arange(1, 18), (3, 3, 3)), axis=-1) * 120  # a colour a joint, RGB

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from walk import FPS, SIZE, walk
 
+from mixste import Lifter
 from mixste.detections import ghosts, read_detections, tracks
-from mixste.lifter import Lifter
 
 model, folder = sys.argv[1], Path(sys.argv[2])
 folder.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from walk import FPS, SIZE, walk
 
-from mixste.lifter import Lifter
+from mixste import Lifter
 from mixste.viewer import write_html
 
 model, folder = sys.argv[1], Path(sys.argv[2])

@@ -135,7 +135,7 @@ class Validation:
 
     def __init__(self, source: Source, model: ModelSettings, count: int, view: View) -> None:
         windows = cut_for(model, source.offsets, stride=1 if model.output == "centre" else model.frames)
-        chosen = torch.linspace(0, len(windows) - 1, min(len(windows), count)).round().long()
+        chosen = torch.linspace(0, len(windows) - 1, min(len(windows), count), dtype=torch.float64).round().long()
         self.view, self.batches = view, chosen.split(VALIDATED_AT_ONCE)
         own = torch.cat([self._own(batch) for batch in self.batches])
         self.shard = shard_of(source, windows, own).to(view.device)

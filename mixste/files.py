@@ -2,6 +2,7 @@
 
 import errno
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,7 +15,7 @@ from mixste.errors import MixsteError
 def whole_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder that takes the place of `path` only if the block ends well.
 
-    What a killed process left half-written in it does not come along.
+    What a killed process left half-written in it does not come along. One process at a time.
     """
     partial = path.with_name(path.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -35,11 +36,16 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a path to write that takes the place of `path` only if the block ends well."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    """Yield a path to write that takes the place of `path` only if the block ends well, and is on the disk by then.
+
+    Of any number of threads and machines that write it at once the last stays.
+    """
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
         partial.replace(path)
     except OSError as error:
         explain(error, path)

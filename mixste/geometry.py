@@ -12,16 +12,24 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-# How tables and models name the frame of their joints and the unit of their keypoints.
+# How tables and models name the frame of their joints, the unit of their keypoints, and that of their joints.
 FRAME = "camera, X right, Y down, Z forward"
 SCREEN = "x = u / width * 2 - 1, y = v / width * 2 - height / width"
+UNITS = ("m", "screen")
 
 BLOCK = 1 << 14  # points at a time: what is computed on stays in the cache
 UNDISTORT_STEPS = 25
 
 
+def floats(values: np.ndarray) -> np.ndarray:
+    """Return numbers in the type they have, or of whole numbers in float64; what is computed has the points' type."""
+    values = np.asarray(values)
+    return values if np.issubdtype(values.dtype, np.floating) else values.astype(np.float64)
+
+
 def rotate(quaternion: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     """Rotate vectors (... 3) by quaternions (... 4), broadcast against each other: v + 2 (w u x v + u x (u x v))."""
+    vectors = floats(vectors)
     quaternion = np.asarray(quaternion, dtype=vectors.dtype)
     w, u = quaternion[..., :1], quaternion[..., 1:]
     across = np.cross(u, vectors)
@@ -44,6 +52,7 @@ def apply_matrix(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
 
     BLAS rounds the same point differently in batches of different lengths; stage outputs must not depend on that.
     """
+    points = floats(points)
     matrix = np.asarray(matrix, dtype=points.dtype)
 
     def multiply(block: np.ndarray) -> np.ndarray:
@@ -55,12 +64,14 @@ def apply_matrix(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 def world_to_camera(points: np.ndarray, orientation: np.ndarray, translation: np.ndarray) -> np.ndarray:
     """Express world points (... 3) in one camera's axes, metres; its pose is orientation (4,) and translation (3,)."""
+    points = floats(points)
     shifted = points - np.asarray(translation, dtype=points.dtype)
     return apply_matrix(rotation_matrix(orientation).T, shifted)
 
 
 def camera_to_world(points: np.ndarray, orientation: np.ndarray, translation: np.ndarray) -> np.ndarray:
     """Express points (... 3) of one camera in world axes, metres; the inverse of `world_to_camera`."""
+    points = floats(points)
     return apply_matrix(rotation_matrix(orientation), points) + np.asarray(translation, dtype=points.dtype)
 
 
@@ -69,6 +80,7 @@ def project(points: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
 
     Points must lie in front of the camera (z > 0).
     """
+    points = floats(points)
     fx, fy, cx, cy, k1, k2, k3, p1, p2 = np.asarray(intrinsics, dtype=points.dtype)
 
     def distort(block: np.ndarray) -> np.ndarray:
@@ -82,6 +94,7 @@ def project(points: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
 
 def project_linear(points: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
     """Project camera points (... 3) to screen units (... 2) without distortion; uses the first four intrinsics."""
+    points = floats(points)
     fx, fy, cx, cy = np.asarray(intrinsics, dtype=points.dtype)[:4]
 
     def divide(block: np.ndarray) -> np.ndarray:
@@ -96,6 +109,7 @@ def undistort(keypoints: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
 
     Exact to rounding inside the image of an ordinary lens; points that `project` clamped cannot be recovered.
     """
+    keypoints = floats(keypoints)
     values = np.asarray(intrinsics, dtype=keypoints.dtype)
     distorted = (keypoints - values[2:4]) / values[:2]
     tangential = values[7:9]
@@ -115,11 +129,13 @@ def back_project(keypoints: np.ndarray, depth: np.ndarray, intrinsics: np.ndarra
 
 def normalise_screen(pixels: np.ndarray, width: float, height: float) -> np.ndarray:
     """Turn pixels (... 2) into screen units: both divided by the width, the aspect ratio kept."""
+    pixels = floats(pixels)
     return pixels / pixels.dtype.type(width / 2) - np.array([1, height / width], dtype=pixels.dtype)
 
 
 def denormalise_screen(keypoints: np.ndarray, width: float, height: float) -> np.ndarray:
     """Turn screen units (... 2) into pixels; the inverse of `normalise_screen`."""
+    keypoints = floats(keypoints)
     return (keypoints + np.array([1, height / width], dtype=keypoints.dtype)) * keypoints.dtype.type(width / 2)
 
 

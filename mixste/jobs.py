@@ -27,8 +27,17 @@ from mixste.training_state import FILE, kept_weights, read_state, restore_traini
 # The code and data of the library that a training's numbers depend on; tests hold it against what this file imports.
 CODE = (
     *("batches.py", "corruption.py", "geometry.py", "inference.py", "jobs.py", "losses.py", "metrics.py"),
-    *("models/*.py", "models/*.c", "objectives.py", "optimisation.py", "recipe.py", "sequences.py", "shards.py"),
-    *("shuffling.py", "skeleton.py", "skeletons/*.yaml", "table.py", "training.py", "training_state.py", "windows.py"),
+    *("models/**/*.py", "models/**/*.[ch]", "objectives.py", "optimisation.py", "recipe.py", "sequences.py"),
+    *(
+        "shards.py",
+        "shuffling.py",
+        "skeleton.py",
+        "skeletons/*.yaml",
+        "table.py",
+        "training.py",
+        "training_state.py",
+        "windows.py",
+    ),
 )
 
 

@@ -38,6 +38,7 @@ class Lifter:
     skeleton and fps. `flip` averages with the mirrored input's result, `batch_size` is how many windows the model gets
     at once (by default what fits its size), `device` is "cpu", "cuda" or "auto", `precision` "fp32", "bf16" or, on CPUs
     that have its products, "int8" (`mixste.models.packed`; `mixste.memory.keep_freed` makes the last two faster still).
+    The model that is given is moved to the device, and stays in evaluation mode.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class Lifter:
         config: ModelConfig,
         *,
         flip: bool = True,
-        device: str = "cpu",
+        device: str | torch.device = "cpu",
         precision: str = "fp32",
         batch_size: int | None = None,
     ) -> None:
@@ -194,7 +195,7 @@ class Lifter:
     def _overlap(self, overlap: int | None) -> int:
         frames = self.model.settings.frames
         overlap = frames // 2 if overlap is None else overlap
-        if overlap not in range(frames):
+        if not isinstance(overlap, int | np.integer) or overlap not in range(frames):
             raise MixsteError("cannot overlap windows so", found=overlap, expected=f"0 to {frames - 1} frames")
         return overlap
 
@@ -216,7 +217,8 @@ class Lifter:
         return torch.from_numpy(array).to(self.device)
 
 
-def _device(name: str) -> torch.device:
+def _device(given: str | torch.device) -> torch.device:
+    name = str(given)
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
@@ -225,6 +227,8 @@ def _device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise MixsteError("unknown device", found=name, expected="cpu, cuda or auto") from None
+    if device.type not in _ACTIVATIONS:
+        raise MixsteError("cannot lift on this device", found=name, expected="cpu, cuda or auto")
     if device.index:  # kernels run on the process's own GPU
         mend = f"set CUDA_VISIBLE_DEVICES={device.index} and use cuda"
         raise MixsteError("cannot choose a GPU by its number", found=name, expected="cpu, cuda or auto", mend=mend)

@@ -8,6 +8,7 @@ from pathlib import Path
 GIB = 2**30
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of <malloc.h>
+_LARGEST = GIB, 2**25  # what is kept at most, and the same where glibc, before 2.35, takes no more
 
 
 def keep_freed() -> None:
@@ -18,8 +19,9 @@ def keep_freed() -> None:
     theirs.
     """
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
-        libc.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
-        libc.mallopt(_MMAP_THRESHOLD, GIB)
+        # In this order: once a threshold is set, those that are not stay at 128 KiB.
+        if any(libc.mallopt(_MMAP_THRESHOLD, most) for most in _LARGEST):
+            libc.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def reset_memory_peak() -> bool:

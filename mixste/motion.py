@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from mixste.errors import MixsteError
+from mixste.geometry import UNITS
 from mixste.skeleton import load_skeleton
 
-UNITS = ("m", "screen")
 FRAMES = ("camera", "world")
 
 

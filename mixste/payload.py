@@ -17,21 +17,22 @@ from mixste.lifter import THRESHOLD, Lifter, Tell
 from mixste.models import PoseModel
 from mixste.models.checkpoint import ModelConfig
 from mixste.motion import Motion
-from mixste.settings import Rule, Settings, SettingsError, Share
-from mixste.skeleton import load_skeleton
+from mixste.settings import Rule, Settings, SettingsError, Share, one_of
+from mixste.skeleton import known_skeletons, load_skeleton
 from mixste.typed import build
 
 FORM = '{"inputs": [[[x, y, confidence], ...], ...], "params": {"skeleton": ..., "fps": ..., "image_size": [w, h]}}'
 _DECIMALS = 6  # of a metre
 _TOLD = 1000  # characters of a part of an error, which may quote what was sent
 _TWO = Rule("two numbers: width and height in pixels", lambda value: len(value) == 2)
+_KNOWN = one_of(*known_skeletons())  # not a file of one's own: whoever asks must not have the server read its files
 
 
 @dataclass(frozen=True)
 class Asked(Settings):
     """What a request says of its keypoints, as `Lifter.lift` takes it, and whether to average with the mirror image."""
 
-    skeleton: str
+    skeleton: Annotated[str, _KNOWN]
     fps: float
     image_size: Annotated[tuple[float, ...], _TWO]
     threshold: Share = THRESHOLD
@@ -43,7 +44,8 @@ class Answering:
 
     def __init__(self, model: PoseModel, config: ModelConfig, **options: Any) -> None:
         self.config = config
-        self._lifters = {flip: Lifter(model, config, flip=flip, **options) for flip in (True, False)}
+        mirroring = Lifter(model, config, flip=True, **options)
+        self._lifters = {True: mirroring, False: Lifter(mirroring.model, config, flip=False, **options)}
 
     def __call__(self, inputs: Any, params: Any, tell: Tell | None = None) -> dict[str, Any]:
         """Lift the keypoints of a request; MixsteError says what is wrong with it."""

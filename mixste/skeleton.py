@@ -70,7 +70,18 @@ def load_skeleton(name: str) -> Skeleton:
     if parents.count(-1) != 1 or len(left) != len(right):
         found = f"{parents.count(-1)} joints without a parent, {len(left)} left and {len(right)} right"
         raise MixsteError(f"{name} describes no skeleton", found=found, expected="one root, as many left as right")
+    twice = [joint for joint in joints if (left + right).count(joints.index(joint)) > 1]
+    loose = [joint for number, joint in enumerate(joints) if not _reaches_root(number, parents)]
+    if twice or loose:
+        found = f"{', '.join(twice)} on a side twice" if twice else f"{', '.join(loose)} apart from the root"
+        raise MixsteError(f"{name} describes no skeleton", found=found, expected="a tree, a joint once left or right")
     return Skeleton(name, joints, parents, left, right)
+
+
+def _reaches_root(joint: int, parents: tuple[int, ...]) -> bool:
+    for _ in parents:
+        joint = parents[joint] if joint >= 0 else joint
+    return joint < 0
 
 
 def is_own(name: str | Path) -> bool:
@@ -100,7 +111,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+    except (OSError, yaml.YAMLError, ValueError) as error:
         raise MixsteError(f"cannot read {path}", found=str(error), expected="a YAML file") from error
     if not isinstance(tree, dict):
         raise MixsteError(f"cannot read {path}", found=type(tree).__name__, expected="keys and values")

@@ -38,6 +38,8 @@ def write_table(path: Path, pieces: Iterable[Piece], metadata: Metadata) -> int:
                 writer = opened.enter_context(_writer(opened.enter_context(whole_file(Path(path))), group.schema))
             writer.write_table(group, table.ROWS_PER_GROUP)
             rows += group.num_rows
+    if not rows:
+        Path(path).unlink(missing_ok=True)
     return rows
 
 

@@ -57,7 +57,7 @@ class Candidate:
     @property
     def identity(self) -> dict[str, object]:
         """The tags that two registrations of the same model and code on the same test share."""
-        code = sorted(path for kind in ("*.py", "*.c") for path in Path(mixste.__file__).parent.rglob(kind))
+        code = sorted(path for kind in ("*.py", "*.[ch]") for path in Path(mixste.__file__).parent.rglob(kind))
         return {
             "weights_hash": self.weights_hash,
             "code_hash": data_hash(code),

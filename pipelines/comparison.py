@@ -53,7 +53,7 @@ def page(rows: Sequence[Line], title: str, headline: str) -> str:
         _table(together, [*_HEAD, *metrics, "evidence", "remark"]),
     ]
     if alone:
-        parts.append("No published figures are of these data, so that the table holds our rows only.")
+        parts.append("No published figures are of these data, so the table has only our own rows.")
     if apart:
         parts += ["## Not comparable: another 2D, protocol, or help from the truth"]
         parts += [_table(apart, ["why apart", *_HEAD, *metrics, "evidence", "remark"])]

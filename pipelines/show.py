@@ -58,9 +58,8 @@ def main() -> None:
         console.print(f"pre-training {verb} MPJPE by {abs(gain):.1f} mm at the same fine-tuning budget")
     if REGISTERED.is_file():
         _registration(console, json.loads(REGISTERED.read_text(encoding="utf-8")), default_store())
-    console.print(
-        f"next: {METRICS.parent}/ (table.md, figures, clip.html), `dvc plots show`, `make ui`, `make params data=cmu`"
-    )
+    console.print(f"next: {METRICS.parent}/ (table.md, figures, clip.html), `dvc plots show`, `make ui`")
+    console.print("your own data: docs/my-own-mocap.md")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mixste.captures.body_model import SKELETON, BodyModel, Motion, read_body_model
+from mixste.captures.body_model import SKELETON, BodyModel, BodyMotion, read_body_model
 from mixste.captures.capture import Capture, SourceError
 from mixste.errors import MixsteError
 from mixste.restricted import npz_keys, read_npz
@@ -31,7 +31,7 @@ _KIND, _SOFT = "surface_model_type", "dmpls"
 class Clip:
     """One file: the motion, frames per second and the gender of its body."""
 
-    motion: Motion
+    motion: BodyMotion
     fps: float
     gender: str
 
@@ -82,7 +82,7 @@ def _model(path: Path, soft: Path | None, regressor: Path | None) -> BodyModel:
 
 def _check_order(model: BodyModel, regressor: Path) -> None:
     """Refuse a regressor whose arms and legs are not, at rest, nearest to the body's own of the same names."""
-    still = Motion(np.zeros((1, len(SKELETON.joints), 3)), np.zeros((1, 3)), np.zeros(0))
+    still = BodyMotion(np.zeros((1, len(SKELETON.joints), 3)), np.zeros((1, 3)), np.zeros(0))
     regressed, own = model.move(still)[0], model.joints.template
     if len(regressed) != len(REGRESSED.joints):
         expected = f"{len(REGRESSED.joints)}, those of {REGRESSED.name}"
@@ -140,7 +140,7 @@ def read_clip(path: Path) -> Clip:
     turns = np.concatenate([_table(path, clip, key, frames) for key in poses], axis=1)
     soft = _table(path, clip, _SOFT, frames) if _SOFT in clip else None
     betas = clip["betas"].astype(np.float64).ravel()
-    motion = Motion(turns.reshape(frames, -1, 3), _table(path, clip, "trans", frames), betas, soft)
+    motion = BodyMotion(turns.reshape(frames, -1, 3), _table(path, clip, "trans", frames), betas, soft)
     return Clip(motion, float(fps.item()), _text(clip["gender"]))
 
 

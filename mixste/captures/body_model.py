@@ -25,7 +25,7 @@ _SKIN_KEYS = ("weights", "posedirs")
 
 
 @dataclass(frozen=True)
-class Motion:
+class BodyMotion:
     """What moves a body: axis-angle `turns` (t 52 3) of its joints, `places` (t 3) of the whole; radians and metres.
 
     `betas` (s) are the coefficients of its shape, `soft` (t d) those of soft tissue (DMPL), None if they are left out.
@@ -45,7 +45,7 @@ class Points:
     shapes: np.ndarray
     soft: np.ndarray
 
-    def at_rest(self, motion: Motion) -> np.ndarray:
+    def at_rest(self, motion: BodyMotion) -> np.ndarray:
         """Return the points (t p 3) before the pose moves them; (1 p 3) where no tissue moves."""
         betas = motion.betas[: self.shapes.shape[2]]
         still = (self.template + self.shapes[..., : len(betas)] @ betas)[None]
@@ -81,13 +81,13 @@ class BodyModel:
     joints: Points
     skin: Skin | None
 
-    def move(self, motion: Motion) -> np.ndarray:
+    def move(self, motion: BodyMotion) -> np.ndarray:
         """Return the joints (t 52 3), or the regressed ones (t o 3), metres, in the motion's axes."""
         frames = len(motion.turns)
         moved = [self._moved(_part(motion, slice(start, start + BLOCK))) for start in range(0, max(frames, 1), BLOCK)]
         return np.concatenate(moved)
 
-    def _moved(self, motion: Motion) -> np.ndarray:
+    def _moved(self, motion: BodyMotion) -> np.ndarray:
         local = rotation_matrices(motion.turns)
         rest = self.joints.at_rest(motion)
         turned, places = forward_kinematics(local, rest)
@@ -120,7 +120,7 @@ def forward_kinematics(local: np.ndarray, rest: np.ndarray) -> tuple[np.ndarray,
 
 
 def _skinned(
-    skin: Skin, motion: Motion, local: np.ndarray, rest: np.ndarray, turned: np.ndarray, places: np.ndarray
+    skin: Skin, motion: BodyMotion, local: np.ndarray, rest: np.ndarray, turned: np.ndarray, places: np.ndarray
 ) -> np.ndarray:
     """Return the regressed joints (t o 3) before the whole is moved."""
     bent = (local[:, 1:] - np.eye(3)).reshape(len(local), skin.poses.shape[1]).astype(np.float32)
@@ -131,9 +131,9 @@ def _skinned(
     return np.add.reduceat(moved, skin.starts, axis=1)
 
 
-def _part(motion: Motion, frames: slice) -> Motion:
+def _part(motion: BodyMotion, frames: slice) -> BodyMotion:
     soft = None if motion.soft is None else motion.soft[frames]
-    return Motion(motion.turns[frames], motion.places[frames], motion.betas, soft)
+    return BodyMotion(motion.turns[frames], motion.places[frames], motion.betas, soft)
 
 
 def read_body_model(path: Path, *, soft: Path | None = None, regressor: Path | None = None) -> BodyModel:

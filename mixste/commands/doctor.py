@@ -77,7 +77,7 @@ def _device() -> Iterator[Finding]:
     except ImportError as error:
         yield False, "device", f"torch cannot be imported: {error}"
         return
-    from mixste.models import native
+    from mixste.models.kernels import native
     from mixste.models.packed import has_products
 
     able = " and ".join(precision for precision in ("bf16", "int8") if has_products(precision))

@@ -44,6 +44,6 @@ def describe(config: ModelConfig, precision: str) -> dict[str, Any]:
     }
 
 
-def packed(facts: dict[str, Any]) -> str:
+def as_json(facts: dict[str, Any]) -> str:
     """Return facts as JSON that is the same for the same facts."""
     return json.dumps(facts, sort_keys=True)

@@ -19,7 +19,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
-from mixste.exporting.facts import INPUT, KEY, OUTPUT, packed
+from mixste.exporting.facts import INPUT, KEY, OUTPUT, as_json
 from mixste.exporting.program import axes, trace
 from mixste.models import PoseModel
 
@@ -46,7 +46,7 @@ class Writer:
             _store_bf16(proto.graph)
         elif facts["precision"] == "int8":
             proto = _quantised(proto)
-        helper.set_model_props(proto, {KEY: packed(facts)})
+        helper.set_model_props(proto, {KEY: as_json(facts)})
         path.write_bytes(proto.SerializeToString(deterministic=True))
 
 

@@ -61,10 +61,10 @@ def read_windows(config: ModelConfig, data: Path) -> Tensor:
     """
     paths = sorted(data.glob("*.parquet")) if data.is_dir() else [data]
     tables = open_sequences(paths, skeleton=config.skeleton, fps=config.fps)
-    some = torch.linspace(0, len(tables) - 1, min(len(tables), WINDOWS)).long().tolist()
+    some = torch.linspace(0, len(tables) - 1, min(len(tables), WINDOWS), dtype=torch.float64).long().tolist()
     sequences = tables.select(some)
     cut = cut_for(config.model, sequences.offsets, stride=config.model.span)
-    which = torch.linspace(0, len(cut) - 1, min(len(cut), WINDOWS)).long()
+    which = torch.linspace(0, len(cut) - 1, min(len(cut), WINDOWS), dtype=torch.float64).long()
     return gather(sequences.keypoints, cut.index(which))[..., : config.model.channels]
 
 

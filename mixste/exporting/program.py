@@ -27,7 +27,7 @@ class Lifting(nn.Module):
         return keep(self.model(keypoints), self.model.settings)
 
 
-class Bf16Linear(nn.Module):
+class StoredBf16Linear(nn.Module):
     """A linear layer whose weights are bf16 and that multiplies in bf16; what it is given and gives is float32."""
 
     def __init__(self, linear: nn.Linear) -> None:
@@ -46,7 +46,7 @@ def in_bf16(model: PoseModel) -> PoseModel:
     """Return a copy of a model whose linear layers, but the exact ones, are of bf16."""
     copy = deepcopy(model)
     for name, linear in inexact_linears(model):
-        copy.set_submodule(name, Bf16Linear(linear))
+        copy.set_submodule(name, StoredBf16Linear(linear))
     return copy
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mixste.exporting.facts import KEY, packed
+from mixste.exporting.facts import KEY, as_json
 from mixste.exporting.program import in_bf16, trace
 from mixste.models import PoseModel
 
@@ -25,7 +25,7 @@ class Writer:
         """Write the file of the precision that its facts say."""
         program = trace(in_bf16(self._model) if facts["precision"] == "bf16" else self._model)
         held = BytesIO()  # given a path, torch would write the path's name into the file
-        torch.export.save(program, held, extra_files={NAME: packed(facts)})
+        torch.export.save(program, held, extra_files={NAME: as_json(facts)})
         path.write_bytes(held.getvalue())
 
 

@@ -37,7 +37,7 @@ class Pixels:
 
     def block(self, number: int) -> np.ndarray:
         """Return the frames of a block, x, y and confidence up to 1 (t j 3), float32; a missing joint is 0, 0, 0."""
-        return cleaned(self.raw(number), self.threshold)
+        return within(cleaned(self.raw(number), self.threshold), self.size)
 
     def raw(self, number: int) -> np.ndarray:
         """Return the frames of a block as they are, float32."""
@@ -45,7 +45,8 @@ class Pixels:
 
     def some(self) -> np.ndarray:
         """Return a few hundred frames, spread evenly, as `block` does."""
-        return cleaned(np.asarray(self.values[:: -(-len(self) // SOME)], dtype=np.float32), self.threshold)
+        spread = np.asarray(self.values[:: -(-len(self) // SOME)], dtype=np.float32)
+        return within(cleaned(spread, self.threshold), self.size)
 
     def numbers(self) -> range:
         """Return the numbers of all blocks."""
@@ -55,13 +56,22 @@ class Pixels:
 def cleaned(values: np.ndarray, threshold: float) -> np.ndarray:
     """Return x, y, confidence (t j 3) of keypoints (t j 2|3) with 0, 0, 0 for those that are missing.
 
-    Missing is what is NaN or infinite, less sure than `threshold` or not at all, and without confidence what is 0, 0.
+    Missing is what is NaN or infinite, less sure than `threshold` or not at all, and what is at 0, 0, where detectors
+    put what they do not know.
     """
-    given = values[..., 2] if values.shape[-1] == 3 else (values != 0).any(axis=-1)
+    somewhere = (values[..., :2] != 0).any(axis=-1)
+    given = values[..., 2] if values.shape[-1] == 3 else somewhere
     with np.errstate(invalid="ignore"):
-        seen = np.isfinite(values).all(axis=-1) & (given >= threshold) & (given > 0)
+        seen = np.isfinite(values).all(axis=-1) & somewhere & (given >= threshold) & (given > 0)
         out = np.concatenate([values[..., :2], np.minimum(given, 1)[..., None]], axis=-1)
     return np.where(seen[..., None], out, np.float32(0)).astype(np.float32, copy=False)
+
+
+def within(clean: np.ndarray, size: tuple[float, float]) -> np.ndarray:
+    """Return cleaned keypoints (t j 3) with 0, 0, 0, too, for those that lie more than an image's size beyond it."""
+    edge = np.array(size, dtype=np.float32)
+    near = ((clean[..., :2] >= -edge) & (clean[..., :2] <= 2 * edge)).all(axis=-1, keepdims=True)
+    return np.where(near, clean, np.float32(0))
 
 
 def pixels(keypoints: Any, *, skeleton: str, fps: float, image_size: Any, threshold: float) -> Pixels:
@@ -79,10 +89,14 @@ def _layout(name: str) -> Skeleton:
 
 
 def _array(keypoints: Any, layout: Skeleton) -> np.ndarray:
+    if hasattr(keypoints, "detach"):
+        keypoints = keypoints.detach().cpu()
+    if isinstance(keypoints, np.ma.MaskedArray):
+        keypoints = np.ma.filled(keypoints.astype(np.float64), np.nan)
     try:
         values = np.asarray(keypoints)
         numbers = np.issubdtype(values.dtype, np.number) and not np.iscomplexobj(values)
-    except ValueError:
+    except (ValueError, TypeError):
         numbers = False
     if not numbers:
         raise MixsteError("cannot lift these keypoints", found="no array of numbers", expected="`t j c`, pixels")

@@ -7,7 +7,6 @@ gaps filled, and by 105 with nothing hidden; its pre-trained parent by 154 eithe
 """
 
 from collections.abc import Iterator
-from functools import lru_cache
 
 import numpy as np
 
@@ -35,7 +34,7 @@ class Prepared:
         first, last = (np.stack(edge) for edge in zip(*ends, strict=True))
         self._before, self._after = _last_known(last), _last_known(first[::-1])[::-1]
         self._never = np.isnan(self._after[0, :, 0])
-        self._filled = lru_cache(maxsize=3)(self._fill)
+        self._blocks: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -48,7 +47,11 @@ class Prepared:
     def read(self, first: int, last: int) -> np.ndarray:
         """Return x, y in screen units and confidence of frames first to last (t j 3), float32, without gaps."""
         numbers = range(first // BLOCK, -(-last // BLOCK))
-        joined = np.concatenate([self._filled(number) for number in numbers])
+        self._blocks = {number: self._blocks[number] for number in numbers if number in self._blocks}
+        for number in numbers:
+            if number not in self._blocks:
+                self._blocks[number] = self._fill(number)
+        joined = np.concatenate([self._blocks[number] for number in numbers])
         start = numbers.start * BLOCK
         return joined[first - start : last - start]
 

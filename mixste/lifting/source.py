@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from mixste.models.checkpoint import CONFIG, WEIGHTS
 from mixste.registry import is_registered, pull
 
 
@@ -12,11 +13,15 @@ from mixste.registry import is_registered, pull
 def model_folder(model: str | Path, tracking_uri: str | None = None) -> Iterator[Path]:
     """Yield the folder of weights and config of `models:/NAME@ALIAS`, of a checkpoint's file, or the one named.
 
+    A folder may be named by one of its two files, too.
+
     Only the last outlives the block. MixsteError if there is no such model.
     """
     with TemporaryDirectory(prefix="mixste-") as place:
         if is_registered(model):
             yield pull(str(model), Path(place), tracking_uri)
+        elif Path(model).name in (WEIGHTS, CONFIG):
+            yield Path(model).parent
         elif Path(model).is_file():
             from mixste.official.importing import import_checkpoint
 

@@ -1,6 +1,7 @@
 """Windows over a sequence of any length, whose frames are read when needed, blended as in `lift_sequences`."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from mixste.recipe import ModelSettings
 from mixste.windows import Windows, blend, gather, weighted_mean
 
 Read = Callable[[int, int], Tensor]
+PLAIN: Any = {"dtype": torch.float32, "device": "cpu"}  # whatever torch's defaults are
 
 
 def stream(
@@ -47,7 +49,7 @@ class _Unfinished:
 
     def __init__(self, joints: int) -> None:
         self.first = 0
-        self._summed, self._counted = torch.zeros(0, joints, 3), torch.zeros(0)
+        self._summed, self._counted = torch.zeros(0, joints, 3, **PLAIN), torch.zeros(0, **PLAIN)
 
     def add(self, lifted: Tensor, index: Tensor) -> None:
         """Blend windows in, `w t j 3` at frames `index (w t)`."""

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from mixste.detections.cleaning import SURE
 from mixste.errors import MixsteError
-from mixste.lifting.pixels import Pixels
+from mixste.lifting.pixels import Pixels, cleaned
 
 NORMALISED, NEARLY_ALL = 2.0, 0.99  # keypoints of which so many lie this near to 0 are no pixels
 FAR, FASTEST = 0.5, 8.0  # of a person's size: more than anybody moves in one frame, and in a second
@@ -15,7 +16,7 @@ CROPPED, NOWHERE = 0.05, 0.5  # shares of keypoints outside of the image: worth 
 
 @dataclass
 class Survey:
-    """Counts over all frames of single keypoints, and of frames without any."""
+    """Counts over all frames of single keypoints, and of frames without any; `surest` is the highest confidence."""
 
     given: int = 0
     seen: int = 0
@@ -23,6 +24,9 @@ class Survey:
     negative: int = 0
     unsure: int = 0
     oversure: int = 0
+    surest: float = 0.0
+    nowhere: int = 0
+    far: int = 0
     outside: int = 0
     outside_swapped: int = 0
     near: int = 0
@@ -34,16 +38,22 @@ class Survey:
 
     def add(self, raw: np.ndarray, clean: np.ndarray, pixels: Pixels) -> None:
         """Count a block of frames, as it was handed in (t j 2|3) and cleaned (t j 3)."""
-        seen = clean[..., 2] > 0
+        told = cleaned(raw, pixels.threshold)
+        seen = told[..., 2] > 0
         self.given += seen.size
         self.seen += int(seen.sum())
+        self.far += int((seen & (clean[..., 2] == 0)).sum())
         self.broken += int((~np.isfinite(raw).all(axis=-1)).sum())
         if pixels.sure:
             confidence = raw[..., 2]
             self.negative += int((confidence < 0).sum())
             self.unsure += int(((confidence > 0) & (confidence < pixels.threshold)).sum())
             self.oversure += int((confidence > 1).sum())
-        places = clean[seen][:, :2]
+            self.surest = max(self.surest, float(confidence[np.isfinite(confidence)].max(initial=0)))
+            self.nowhere += int(
+                ((raw[..., :2] == 0).all(axis=-1) & (confidence >= pixels.threshold) & (confidence > 0)).sum()
+            )
+        places = told[seen][:, :2]
         self.outside += _outside(places, pixels.size)
         self.outside_swapped += _outside(places[:, ::-1], pixels.size)
         self.near += int((np.abs(places) <= NORMALISED).all(axis=1).sum())
@@ -65,6 +75,13 @@ class Survey:
                 "nothing to lift",
                 found=f"no keypoint with confidence {pixels.threshold:g} or more in {len(pixels)} frames",
                 mend="lower the threshold, or look at the detector's output",
+            )
+        if self.surest > SURE:
+            raise MixsteError(
+                "confidence is on another scale",
+                found=f"up to {self.surest:g}",
+                expected="0 to 1",
+                mend="divide it by its highest possible value",
             )
         if self._normalised(pixels) > NEARLY_ALL:
             raise MixsteError(
@@ -95,6 +112,10 @@ class Survey:
             yield f"{self.unsure} keypoints with confidence below {pixels.threshold:g} are taken as missing."
         if self.oversure:
             yield f"{self.oversure} keypoints with confidence above 1 are taken as sure."
+        if self.nowhere:
+            yield f"{self.nowhere} keypoints at 0, 0 that claim confidence are taken as missing."
+        if self.far:
+            yield f"{self.far} keypoints that lie more than an image's size outside of it are taken as missing."
         if self._normalised(pixels) > 1 / 2:
             share = self._normalised(pixels)
             yield f"{share:.0%} of the keypoints lie within {NORMALISED:g} pixels of 0, 0: are they normalised?"

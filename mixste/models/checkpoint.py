@@ -1,6 +1,7 @@
 """Model folders: `model.safetensors` beside `config.json`, which says what the weights are and what they expect."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -13,12 +14,13 @@ from torch import Tensor
 
 from mixste.errors import MixsteError
 from mixste.files import whole_file
-from mixste.geometry import FRAME, SCREEN
+from mixste.geometry import FRAME, SCREEN, UNITS
 from mixste.models import PoseModel, build_model
 from mixste.recipe import ModelSettings
 from mixste.skeleton import load_skeleton
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
+KINDS = ("lifter", "masked")
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -26,7 +28,8 @@ Shapes = Mapping[str, tuple[int, ...]]
 class ModelConfig:
     """What a model's numbers mean: skeleton, fps, units and frames of input and output, and where it comes from.
 
-    `kind` is "lifter", or "masked" for the network of masked pre-training, which recovers 2D and cannot lift.
+    `kind` is "lifter", or "masked" for the network of masked pre-training, which recovers 2D and cannot lift. `screen`
+    and `frame` are what every model here takes and gives; a folder that says otherwise is refused.
     """
 
     model: ModelSettings
@@ -51,11 +54,12 @@ def save_model(folder: Path, weights: dict[str, Tensor], config: ModelConfig) ->
         partial.write_text(json.dumps(asdict(config), indent=2, sort_keys=True) + "\n")
 
 
-def load_model(folder: Path) -> tuple[PoseModel, ModelConfig]:
+def load_model(folder: str | Path) -> tuple[PoseModel, ModelConfig]:
     """Read a lifter's folder, in evaluation mode on the CPU; every key and shape must fit.
 
     Raises MixsteError naming the file and what does not fit, also for the folder of a masked network.
     """
+    folder = Path(folder)
     config = read_config(folder)
     if config.kind != "lifter":
         raise MixsteError(
@@ -69,19 +73,30 @@ def load_model(folder: Path) -> tuple[PoseModel, ModelConfig]:
     return model.eval(), config
 
 
-def read_config(folder: Path) -> ModelConfig:
+def read_config(folder: str | Path) -> ModelConfig:
     """Read what a model folder says of its model."""
     path = Path(folder) / CONFIG
     try:
         values = json.loads(path.read_text())
         settings = ModelSettings(**values.pop("model"))
-        return ModelConfig(model=settings, **values)
+        config = ModelConfig(model=settings, **values)
     except FileNotFoundError:
         raise MixsteError(f"no model in {folder}", found="no config.json", expected=f"{CONFIG} and {WEIGHTS}") from None
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise MixsteError(
             f"cannot read {path}", found=str(error), expected=f"the keys {[f.name for f in fields(ModelConfig)]}"
         ) from error
+    known = {"kind": KINDS, "unit": UNITS, "frame": (ModelConfig.frame,), "screen": (ModelConfig.screen,)}
+    wrong = {name: ", ".join(words) for name, words in known.items() if getattr(config, name) not in words}
+    if isinstance(config.fps, bool) or not isinstance(config.fps, int | float) or not 0 < config.fps < math.inf:
+        wrong["fps"] = "a number above 0"
+    if wrong:
+        raise MixsteError(
+            f"cannot use the model in {folder}",
+            found="; ".join(f"{name} {getattr(config, name)!r}" for name in wrong),
+            expected="; ".join(f"{name}: {words}" for name, words in wrong.items()),
+        )
+    return config
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:

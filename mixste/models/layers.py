@@ -13,19 +13,20 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mixste.models import fused, native
-from mixste.models.fused import Pending
+from mixste.models.kernels import fused, native
+from mixste.models.kernels.fused import Pending
 
 if fused.has_triton():
-    from mixste.models import few_tokens
+    from mixste.models.kernels import triton_attention
 else:
-    few_tokens = None  # type: ignore[assignment]
+    triton_attention = None  # type: ignore[assignment]
 
 Axis = Literal["space", "time"]
 FEW, SHORT = 32, 64  # tokens
 NARROW, WIDEST = 32, 128  # heads; the widest for few tokens
 SPLIT = "b r n (three h d) -> three (b r) h n d"
 JOIN = "(b r) h n d -> b r n (h d)"
+_HOOKS = "_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"
 
 
 def rows(x: Tensor, axis: Axis) -> Tensor:
@@ -38,8 +39,8 @@ def mix(qkv: Tensor, heads: int, scale: float, dropout: float = 0.0) -> Tensor:
 
     `dropout` is the share of the softmax's weights that is dropped.
     """
-    if few_tokens and qkv.is_cuda and not dropout and _few(qkv, heads):
-        return few_tokens.mix(qkv.flatten(0, 1), heads, scale).unflatten(0, qkv.shape[:2])
+    if triton_attention and qkv.is_cuda and not dropout and _few(qkv, heads):
+        return triton_attention.mix(qkv.flatten(0, 1), heads, scale).unflatten(0, qkv.shape[:2])
     if not dropout and _native(qkv, qkv.shape[-2], qkv.shape[-1] // 3 // heads, qkv.dtype):
         return native.mix(qkv, heads, scale)
     if torch.compiler.is_exporting():
@@ -266,11 +267,12 @@ class Block(nn.Module):
         return last_norm(x)
 
     def in_kernels(self, x: Tensor | Pending, last_norm: nn.LayerNorm) -> bool:
-        """Whether what lies between matrix products is computed in `mixste.models.fused`.
+        """Whether what lies between matrix products is computed in `mixste.models.kernels.fused`.
 
         Not in a block whose layers were exchanged or hooked: kernels take their weights and call none but packed ones.
         """
-        return fused.fits(x) and all(map(_as_made, (*self.modules(), last_norm)))
+        hooked = torch.nn.modules.module._has_any_global_hook()
+        return fused.fits(x) and not hooked and all(map(_as_made, (*self.modules(), last_norm)))
 
     def _fused(self, x: Tensor | Pending, last_norm: nn.LayerNorm) -> Pending:
         """The same in kernels that add, norm and turn at once, to which the linear layers leave their biases."""
@@ -290,7 +292,7 @@ def _as_made(module: nn.Module) -> bool:
         known = module.bias is not None and module.weight.dtype == torch.float32
     else:
         known = kind in (Block, Attention, Mlp, DropPath) or isinstance(module, Packed)
-    return known and not (module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)
+    return known and not any(getattr(module, hooks) for hooks in _HOOKS)
 
 
 def settled(x: Tensor | Pending) -> Tensor:

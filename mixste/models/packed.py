@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from mixste.errors import MixsteError
-from mixste.models import native
 from mixste.models.base import PoseModel
+from mixste.models.kernels import native
 from mixste.models.layers import Mlp, Packed, inexact_linears
 
 _WEIGHT, _INPUT = 127, 255  # steps on one side of zero, and in all

@@ -39,7 +39,7 @@ def test_the_figures_and_the_clip_are_there(checkout):
     names = {path.name for path in (checkout / "reports/evaluation").iterdir()}
     figures = {"learning_curves.png", "per_action.png", "per_joint.png", "clip.gif", "clip.html"}
     assert figures | {"per_subject.csv"} <= names
-    assert "our rows only" in (checkout / "reports/evaluation/table.md").read_text()
+    assert "only our own rows" in (checkout / "reports/evaluation/table.md").read_text()
 
 
 def test_a_second_repro_runs_nothing_and_starts_no_ray(checkout, tmp_path):

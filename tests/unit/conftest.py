@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mixste.models import native
+from mixste.models.kernels import native
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -8,8 +8,8 @@ import torch
 from mixste import registry
 from mixste.cli import main
 from mixste.commands import doctor, info
-from mixste.models import native
 from mixste.models.checkpoint import ModelConfig, save_model
+from mixste.models.kernels import native
 from tests.unit.factories import model, model_settings
 from tests.unit.official import layouts
 

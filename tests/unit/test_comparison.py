@@ -114,7 +114,7 @@ def test_3dhp_has_pck_and_auc_and_says_where_a_protocol_is_not_known():
 def test_data_without_published_figures_hold_our_rows_only_and_say_so(detections):
     rows, text = made(None, detections)
     assert {row["part"] for row in rows} == {OURS}
-    assert "our rows only" in text
+    assert "only our own rows" in text
     assert "MixSTE" not in text
 
 

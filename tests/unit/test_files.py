@@ -141,3 +141,12 @@ def test_an_ending_can_be_checked(tmp_path):
     for name, found in (("a.txt", ".txt"), ("a", "no ending")):
         with pytest.raises(MixsteError, match=f"found: {found}; expected: .parquet"):
             check_ending(tmp_path / name, ".parquet")
+
+
+def test_of_two_that_write_a_file_at_once_each_has_its_own_until_it_is_whole(tmp_path):
+    with whole_file(tmp_path / "a.txt") as first, whole_file(tmp_path / "a.txt") as second:
+        first.write_text("first")
+        second.write_text("second")
+        assert first.read_text() == "first"
+    assert left(tmp_path) == ["a.txt"]
+    assert (tmp_path / "a.txt").read_text() == "first"

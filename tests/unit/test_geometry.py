@@ -127,3 +127,21 @@ def test_flip_leaves_its_input_alone():
     before = pose.copy()
     geometry.flip_pose(pose, range(17))
     np.testing.assert_array_equal(pose, before)
+
+
+def test_whole_numbers_are_points_too():
+    turn, place = quaternions(1)[0], np.array([0.25, -0.5, 4.75])
+    points = np.array([[1, 1, 4], [0, -2, 5]])
+    pairs = [
+        (geometry.rotate, (turn,)),
+        (lambda own: geometry.world_to_camera(own, turn, place), None),
+        (lambda own: geometry.camera_to_world(own, turn, place), None),
+        (lambda own: geometry.project(own, CAMERAS[0].intrinsics), None),
+        (lambda own: geometry.project_linear(own, CAMERAS[0].intrinsics), None),
+        (lambda own: geometry.normalise_screen(own[:, :2], 1000, 800), None),
+        (lambda own: geometry.denormalise_screen(own[:, :2], 1000, 800), None),
+        (lambda own: geometry.undistort(own[:, :2], CAMERAS[0].intrinsics), None),
+    ]
+    for function, before in pairs:
+        whole, exact = ((*(before or ()), values) for values in (points, points.astype(np.float64)))
+        np.testing.assert_array_equal(function(*whole), function(*exact))

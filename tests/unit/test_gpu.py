@@ -10,7 +10,8 @@ from torch import nn
 from mixste.corruption import corrupt
 from mixste.hardware import Stopwatch, peak_flops
 from mixste.inference import lift_sequences
-from mixste.models import build_model, fused, layers
+from mixste.models import build_model, layers
+from mixste.models.kernels import fused
 from mixste.models.layers import Block
 from mixste.recipe import CorruptionSettings, Execution
 from tests.unit import factories
@@ -49,7 +50,7 @@ def explicit(qkv, heads, scale):
 )
 @pytest.mark.parametrize("half", [False, True])
 def test_few_tokens_are_mixed_as_written_out(rows, tokens, heads, width, dtype, close, half):
-    from mixste.models import few_tokens
+    from mixste.models.kernels import triton_attention
 
     generator = torch.Generator("cuda").manual_seed(0)
     whole = torch.randn(rows, tokens, 6 * heads * width, device="cuda", generator=generator).to(dtype)
@@ -57,7 +58,7 @@ def test_few_tokens_are_mixed_as_written_out(rows, tokens, heads, width, dtype, 
     exact, found = (qkv.double() if dtype == torch.float32 else qkv.float(), qkv)
     exact, found = exact.clone().requires_grad_(), found.requires_grad_()
     given = torch.randn(rows, tokens, heads * width, device="cuda", generator=generator).to(dtype)
-    expected, mixed = explicit(exact, heads, 0.2), few_tokens.mix(found, heads, 0.2)
+    expected, mixed = explicit(exact, heads, 0.2), triton_attention.mix(found, heads, 0.2)
     expected.backward(given.to(exact.dtype))
     mixed.backward(given)
     torch.testing.assert_close(mixed.to(exact.dtype), expected, atol=close, rtol=close)

@@ -1,14 +1,19 @@
 """A lifter of its own model's input: what it is loaded from, and `predict`."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import torch
 
+import mixste
 from mixste.errors import MixsteError
 from mixste.inference import lift
 from mixste.lifter import Lifter
-from mixste.models.checkpoint import save_model
-from tests.unit.factories import FLIP
+from mixste.models.checkpoint import CONFIG, WEIGHTS, save_model
+from mixste.motion import Motion
+from tests.unit.factories import FLIP, FPS, SKELETON
 from tests.unit.lifters import SIZE, lifter, person
 from tests.unit.official import layouts
 
@@ -47,6 +52,7 @@ def test_a_model_that_is_nowhere_is_refused_by_its_name(tmp_path):
     ("options", "message"),
     [
         ({"device": "gpu"}, "unknown device; found: gpu; expected: cpu, cuda or auto"),
+        ({"device": "meta"}, "cannot lift on this device; found: meta; expected: cpu, cuda or auto"),
         ({"precision": "int4"}, "unknown precision; found: int4"),
         ({"batch_size": 0}, "found: 0; expected: 1 window or more"),
     ],
@@ -55,6 +61,47 @@ def test_options_that_cannot_be_are_refused(options, message):
     own = lifter()
     with pytest.raises(MixsteError, match=message):
         Lifter(own.model, own.config, **options)
+
+
+def test_a_device_may_be_torchs():
+    own = lifter()
+    assert Lifter(own.model, own.config, device=torch.device("cpu")).device.type == "cpu"
+
+
+def test_what_torch_makes_by_default_does_not_matter(monkeypatch):
+    own, x = lifter(), person()
+    asked = {"skeleton": SKELETON, "fps": FPS, "image_size": SIZE}
+    expected = own.lift(x, **asked).joints
+    torch.set_default_dtype(torch.float64)
+    try:
+        np.testing.assert_array_equal(own.lift(x, **asked).joints, expected)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_what_was_lifted_is_forgotten_at_once():
+    own, gc_ran = lifter(), gc.isenabled()
+    gc.disable()
+    try:
+        own.lift(x := person(), skeleton=SKELETON, fps=FPS, image_size=SIZE)
+        kept = weakref.ref(x)
+        del x
+        assert kept() is None
+    finally:
+        gc.enable() if gc_ran else None
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, CONFIG])
+def test_a_model_may_be_named_by_one_of_its_files(tmp_path, name):
+    own = lifter()
+    save_model(tmp_path, own.model.state_dict(), own.config)
+    assert Lifter.load(tmp_path / name).config == own.config
+
+
+def test_what_users_need_is_in_the_package_itself():
+    assert (mixste.Lifter, mixste.Motion, mixste.MixsteError) == (Lifter, Motion, MixsteError)
+    with pytest.raises(AttributeError, match="has no attribute 'Lifters'"):
+        mixste.Lifters  # noqa: B018
 
 
 def test_a_gpu_is_not_chosen_by_its_number(monkeypatch):
@@ -125,7 +172,7 @@ def test_a_sequence_has_one_answer_whatever_is_beside_it(frames):
         np.testing.assert_allclose(predicted, one(own, sequence, overlap=2), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("overlap", [-1, 9, 20, 2.5])
+@pytest.mark.parametrize("overlap", [-1, 9, 20, 2.5, 3.0])
 def test_an_overlap_that_no_window_can_have_is_refused(overlap):
     with pytest.raises(MixsteError, match=f"found: {overlap}; expected: 0 to 8 frames"):
         lifter().predict(keypoints(1, 30, 17, 3), overlap=overlap)

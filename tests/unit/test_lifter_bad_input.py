@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from mixste.errors import MixsteError
 from mixste.lifting.pixels import BLOCK
@@ -138,3 +139,37 @@ def test_one_frame_is_lifted_as_a_standstill(own):
 
 def test_clean_keypoints_of_the_models_own_layout_and_rate_need_no_words(own):
     assert lift(own, person()).report == ()
+
+
+def test_a_place_at_0_0_is_missing_whatever_confidence_it_claims(own):
+    clip, claimed = person(), person()
+    clip[7, 16] = 0
+    claimed[7, 16, :2] = 0
+    found = lift(own, claimed)
+    np.testing.assert_array_equal(found.joints, lift(own, clip).joints)
+    assert any("1 keypoints at 0, 0 that claim confidence" in said for said in found.report)
+
+
+@pytest.mark.parametrize("channels", [2, 3])
+def test_a_place_far_outside_of_the_image_is_missing(own, channels):
+    clip, far = person(channels=channels), person(channels=channels)
+    clip[7, 16] = 0
+    far[7, 16, :2] = -1e5, 1e5
+    found = lift(own, far)
+    np.testing.assert_array_equal(found.joints, lift(own, clip).joints)
+    assert any("1 keypoints that lie more than an image's size outside" in said for said in found.report)
+
+
+def test_confidence_on_another_scale_is_refused(own):
+    with pytest.raises(MixsteError, match="confidence is on another scale; found: up to 100; expected: 0 to 1"):
+        lift(own, person() * (1, 1, 100))
+
+
+def test_what_torch_and_masked_arrays_hold_is_lifted(own):
+    clip = person()
+    expected = lift(own, clip).joints
+    np.testing.assert_array_equal(lift(own, torch.tensor(clip, requires_grad=True)).joints, expected)
+    masked = np.ma.masked_array(clip, mask=np.zeros_like(clip, dtype=bool))
+    masked[7, 16] = np.ma.masked
+    clip[7, 16] = np.nan
+    np.testing.assert_array_equal(lift(own, masked).joints, lift(own, clip).joints)

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from mixste import memory
-from mixste.memory import memory_peak_gib, reset_memory_peak
+from mixste.memory import GIB, memory_peak_gib, reset_memory_peak
 
 # A process of its own: this one's size is moved by whatever other tests left to be freed.
 MEASURED = """
@@ -71,3 +71,33 @@ def test_elsewhere_than_with_glibc_nothing_is_kept(monkeypatch):
     memory.keep_freed()
     monkeypatch.setattr(memory.sys, "platform", "darwin")
     memory.keep_freed()
+
+
+class _Libc:
+    """glibc that takes thresholds up to a limit, and remembers those that it took."""
+
+    def __init__(self, most):
+        self.most, self.taken = most, []
+
+    def mallopt(self, name, value):
+        if name == memory._MMAP_THRESHOLD and value > self.most:
+            return 0
+        self.taken.append((name, value))
+        return 1
+
+
+@pytest.mark.parametrize(
+    ("most", "taken"),
+    [
+        (2**40, [(memory._MMAP_THRESHOLD, GIB), (memory._TRIM_THRESHOLD, 2**31 - 1)]),
+        (2**25, [(memory._MMAP_THRESHOLD, 2**25), (memory._TRIM_THRESHOLD, 2**31 - 1)]),
+        (0, []),
+    ],
+    ids=["new", "old", "other"],
+)
+def test_an_old_glibc_keeps_what_it_can(monkeypatch, most, taken):
+    libc = _Libc(most)
+    monkeypatch.setattr(memory.sys, "platform", "linux")
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: libc)
+    memory.keep_freed()
+    assert libc.taken == taken

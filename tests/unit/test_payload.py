@@ -52,6 +52,7 @@ def test_params_that_are_not_given_are_the_lifters_own():
             r"found: skelton: 'coco17'; expected: skelton: no such key \(did you mean skeleton\?\)",
         ),
         ({"fps": None, "image_size": []}, "fps: a value: the key is missing; image_size: a value: the key is missing"),
+        ({"skeleton": "/etc/passwd.yaml"}, r"skeleton: '/etc/passwd.yaml'; expected: skeleton: one of .*coco17"),
         ({"fps": "30"}, "found: fps: '30'; expected: fps: a number"),
         ({"image_size": [1, 2, 3]}, "image_size: two numbers: width and height in pixels"),
         ({"threshold": 2}, "threshold: between 0 and 1"),

@@ -128,3 +128,21 @@ def test_an_unknown_skeleton_or_joint_is_named():
         load_skeleton("coco99")
     with pytest.raises(MixsteError, match="tail"):
         load_skeleton("h36m17").index("tail")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("joints: {hip: null, a: b, b: a}\nleft: []\nright: []\n", "a, b apart from the root"),
+        ("joints: {hip: null, a: hip, b: hip, c: hip}\nleft: [a, a]\nright: [b, c]\n", "a on a side twice"),
+    ],
+)
+def test_what_is_no_tree_with_two_sides_is_no_skeleton(tmp_path, text, found):
+    (tmp_path / "own.yaml").write_text(text)
+    with pytest.raises(MixsteError, match=f"describes no skeleton; found: {found}"):
+        load_skeleton(str(tmp_path / "own.yaml"))
+
+
+def test_a_name_that_no_file_can_have_is_refused():
+    with pytest.raises(MixsteError, match=r"cannot read .*null (byte|character)"):
+        load_skeleton("a\0.yaml")

@@ -108,3 +108,10 @@ def test_memory_holds_a_piece_and_a_row_group_however_many_there_are(tmp_path, m
     write(4)
     assert peak(lambda: write(200)) < 1.3 * peak(lambda: write(20))
     assert len(read_table(tmp_path / "t.parquet", **EXPECTED)[0]["trial"]) == 20 * 50
+
+
+def test_a_table_without_rows_leaves_no_file_from_before(tmp_path):
+    path = tmp_path / "a.parquet"
+    path.write_bytes(b"old")
+    assert write_table(path, iter(()), METADATA) == 0
+    assert not path.exists()

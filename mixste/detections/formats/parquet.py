@@ -64,9 +64,7 @@ def read(path: Path, named: str | None) -> Found:
     seen = np.zeros((len(frames), count, 3))
     for axis, name in enumerate(("x", "y", "confidence")):
         seen[people, joint, axis] = _numbers(columns[name], name, path)
-    told = np.arange(int(known.pop("frames"))) if known.get("frames") else np.unique(frames)
-    known.pop("frames", None)
-    return Found("Parquet", seen, frames, told, **known)
+    return Found("Parquet", seen, frames, _told(known.pop("frames"), frames, path), **known)
 
 
 def _read(path: Path) -> pa.Table:
@@ -93,6 +91,17 @@ def _known(table: pa.Table, path: Path) -> dict[str, Any]:
     if not isinstance(values, dict) or values.get("kind", "detections") != "detections":
         raise MixsteError(f"there are no keypoints in {path}", found=f"metadata {values}", expected="kind detections")
     return metadata(values, path) | {"frames": values.get("frames")}
+
+
+def _told(count: Any, frames: np.ndarray, path: Path) -> np.ndarray:
+    """Return the numbers of all frames: those there are, or if the metadata says how many, so many from 0 on."""
+    if count is None:
+        return np.unique(frames)
+    if not isinstance(count, int) or not (frames.min(initial=0) >= 0 and frames.max(initial=-1) < count):
+        span = f"{count!r} frames in the metadata, and frames {frames.min(initial=0)} to {frames.max(initial=0)}"
+        mend = "number the frames from 0 on, or write the table without the metadata"
+        raise MixsteError(f"cannot read {path}", found=span, expected="as many as there are", mend=mend)
+    return np.arange(count)
 
 
 def _joint_indices(values: np.ndarray, layout: str | None, path: Path) -> tuple[np.ndarray, int]:

@@ -5,7 +5,7 @@ import pytest
 
 from mixste.captures import SourceError, read_capture
 from mixste.captures.amass import Bodies, read, read_clip
-from mixste.captures.body_model import Motion, read_body_model
+from mixste.captures.body_model import BodyMotion, read_body_model
 from mixste.errors import MixsteError
 from tests.unit.captures.body_files import H36M, SMPLH, clip_parts, regressor, write_bodies, write_clip
 
@@ -23,7 +23,7 @@ def regressed(bodies, tmp_path):
 
 def motion_of(parts, *, soft=False):
     turns = parts["poses"].reshape(-1, 52, 3)
-    return Motion(turns, parts["trans"], parts["betas"], parts["dmpls"] if soft else None)
+    return BodyMotion(turns, parts["trans"], parts["betas"], parts["dmpls"] if soft else None)
 
 
 def test_both_kinds_of_file_hold_the_same_motion(bodies, tmp_path):

@@ -6,7 +6,7 @@ from scipy.spatial.transform import Rotation
 
 from mixste.captures.body_model import (
     BLOCK,
-    Motion,
+    BodyMotion,
     forward_kinematics,
     read_body_model,
     read_regressor,
@@ -35,7 +35,7 @@ def bodies(tmp_path):
 def motion(frames=3, *, soft=False, seed=0, size=0.8):
     rng = np.random.default_rng(seed)
     turns = rng.normal(0, size, (frames, 52, 3))
-    return Motion(
+    return BodyMotion(
         turns, rng.normal(size=(frames, 3)), rng.normal(size=16), rng.normal(size=(frames, SOFT)) if soft else None
     )
 
@@ -76,7 +76,7 @@ def test_rotations_are_scipys():
 
 def test_at_rest_the_joints_are_the_templates(bodies):
     model = read_body_model(bodies / "smplh/male/model.npz")
-    still = Motion(np.zeros((2, 52, 3)), np.array([[0, 0, 0], [1, 2, 3.0]]), np.zeros(16))
+    still = BodyMotion(np.zeros((2, 52, 3)), np.array([[0, 0, 0], [1, 2, 3.0]]), np.zeros(16))
     np.testing.assert_allclose(model.move(still), rest() + still.places[:, None], atol=1e-12)
 
 
@@ -99,7 +99,7 @@ def test_the_whole_body_turns_about_its_root_and_is_then_moved(bodies):
     model = read_body_model(bodies / "smplh/male/model.npz")
     turns = np.zeros((1, 52, 3))
     turns[0, 0] = (np.pi / 2, 0, 0)
-    upright = model.move(Motion(turns, np.array([[5.0, 0, 1]]), np.zeros(16)))[0]
+    upright = model.move(BodyMotion(turns, np.array([[5.0, 0, 1]]), np.zeros(16)))[0]
     around = rest() - rest()[0]
     expected = rest()[0] + np.stack([around[:, 0], -around[:, 2], around[:, 1]], axis=1) + (5, 0, 1)
     np.testing.assert_allclose(upright, expected, atol=1e-12)
@@ -132,7 +132,7 @@ def test_soft_tissue_moves_vertices_and_with_them_the_joints(bodies):
 def test_a_long_motion_is_the_same_in_parts(bodies):
     model = read_body_model(bodies / "smplh/male/model.npz", regressor=bodies / "regressor.npy")
     moves = motion(BLOCK + 7)
-    last = Motion(moves.turns[-9:], moves.places[-9:], moves.betas)
+    last = BodyMotion(moves.turns[-9:], moves.places[-9:], moves.betas)
     np.testing.assert_allclose(model.move(moves)[-9:], model.move(last), atol=2e-6)
     assert model.move(moves).shape == (BLOCK + 7, 17, 3)
     assert model.move(motion(0)).shape == (0, 17, 3)
@@ -141,7 +141,7 @@ def test_a_long_motion_is_the_same_in_parts(bodies):
 def test_betas_beyond_the_models_are_left_out(bodies):
     model = read_body_model(bodies / "smplh/male/model.npz")
     moves = motion()
-    longer = Motion(moves.turns, moves.places, np.append(moves.betas, [9.0, 9.0]))
+    longer = BodyMotion(moves.turns, moves.places, np.append(moves.betas, [9.0, 9.0]))
     np.testing.assert_array_equal(model.move(longer), model.move(moves))
 
 

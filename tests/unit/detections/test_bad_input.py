@@ -3,6 +3,8 @@
 import json
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mixste.detections import read_detections, tracks
@@ -247,3 +249,12 @@ def test_a_layout_that_does_not_fit_gives_way_to_the_one_that_does_unless_it_was
 def ancestors(skeleton, joint):
     parent = skeleton.parents[joint]
     return [] if parent < 0 else [parent, *ancestors(skeleton, parent)]
+
+
+@pytest.mark.parametrize("frames", [5, "many"])
+def test_a_table_with_other_frames_than_its_metadata_says_is_refused(tmp_path, frames):
+    columns = {"frame": np.arange(10), "joint": np.zeros(10, np.int64), "x": np.ones(10), "y": np.ones(10)}
+    known = {b"mixste": json.dumps({"kind": "detections", "skeleton": "coco17", "frames": frames})}
+    pq.write_table(pa.table(columns).replace_schema_metadata(known), tmp_path / "a.parquet")
+    with pytest.raises(MixsteError, match=rf"a\.parquet; found: {frames!r} frames in the metadata, and frames 0 to 9"):
+        read_detections(tmp_path / "a.parquet")

@@ -66,6 +66,25 @@ def test_missing_unknown_and_differently_shaped_weights_are_refused_by_name(save
         load_model(saved[2])
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"unit": "mm"}, "unit 'mm'; expected: unit: m, screen"),
+        ({"frame": "world, Z up"}, "frame 'world, Z up'; expected: frame: camera, X right, Y down, Z forward"),
+        ({"screen": "0..1"}, "screen '0..1'; expected: screen: x = u / width"),
+        ({"kind": "detector"}, "kind 'detector'; expected: kind: lifter, masked"),
+        ({"fps": "50"}, "fps '50'; expected: fps: a number above 0"),
+        ({"fps": 0}, "fps 0; expected: fps: a number above 0"),
+        ({"fps": float("nan"), "unit": "mm"}, "unit 'mm'; fps nan"),
+    ],
+)
+def test_a_model_of_other_units_or_frames_is_refused_by_name(saved, changes, message):
+    path = saved[2] / CONFIG
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(MixsteError, match=f"cannot use the model in .*; found: {message}"):
+        load_model(str(saved[2]))
+
+
 def test_a_truncated_weights_file_is_refused(saved):
     path = saved[2] / WEIGHTS
     path.write_bytes(path.read_bytes()[:-100])

@@ -1,4 +1,4 @@
-"""The Triton kernels of `mixste.models.fused`: norms with residual sums, GELU, and the laying together of gradients.
+"""The Triton kernels of `fused`: norms with residual sums, GELU, and the laying together of gradients.
 
 A program takes a tile of whole tokens; programs of a backward pass take many, and add up in registers what is summed
 over tokens, `sums`, of which each program leaves its part. Sizes are constants, so that memory is read in the widest

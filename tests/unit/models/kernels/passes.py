@@ -3,7 +3,8 @@
 import torch
 from torch.nn import functional
 
-from mixste.models import fused, layers
+from mixste.models import layers
+from mixste.models.kernels import fused
 from tests.unit import factories
 
 

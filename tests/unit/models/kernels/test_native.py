@@ -7,11 +7,12 @@ import torch
 from einops import rearrange
 from torch.nn.utils import prune
 
-from mixste.models import compile_blocks, compiling, fused, native, recompute_blocks
+from mixste.models import compile_blocks, recompute_blocks
+from mixste.models.kernels import fused, native, native_compiling
 from mixste.models.layers import mix
 from mixste.models.packed import Int8Linear, has_products, packed
 from tests.unit import factories
-from tests.unit.models import passes
+from tests.unit.models.kernels import passes
 
 needs_compiler = pytest.mark.skipif(native.library() is None, reason="no C compiler with OpenMP")
 
@@ -228,6 +229,26 @@ def test_a_layer_that_is_hooked_is_called(where, calls):
 
 
 @needs_compiler
+def test_a_layer_whose_gradients_are_hooked_is_called(calls):
+    model, keypoints, _ = passes.network(9)
+    seen = []
+    layer = model.temporal_blocks[1].mlp.fc1
+    layer.register_full_backward_pre_hook(lambda *_: seen.append("fc1"))
+    model(keypoints).sum().backward()
+    assert seen == ["fc1"]
+
+
+@needs_compiler
+def test_hooks_for_all_modules_see_all_layers(calls):
+    model, keypoints, _ = passes.network(9)
+    linears = {module for module in model.modules() if isinstance(module, torch.nn.Linear)}
+    seen = set()
+    with torch.nn.modules.module.register_module_forward_hook(lambda module, *_: seen.add(module)):
+        model(keypoints)
+    assert linears <= seen
+
+
+@needs_compiler
 @pytest.mark.parametrize(
     ("name", "layer"),
     [
@@ -322,7 +343,7 @@ def test_eight_bits_are_those_of_torch(calls, monkeypatch):
 def test_what_was_compiled_is_kept_and_loaded_again(fresh, monkeypatch):
     assert native.library() is not None
     (kept,) = fresh.iterdir()
-    monkeypatch.setattr(compiling, "_compiled", lambda path: pytest.fail(f"compiled again: {path}"))
+    monkeypatch.setattr(native_compiling, "_compiled", lambda path: pytest.fail(f"compiled again: {path}"))
     assert native.library()._name == str(kept)
 
 
@@ -332,7 +353,7 @@ def test_what_was_compiled_is_kept_and_loaded_again(fresh, monkeypatch):
 def test_vectors_of_older_cpus_give_the_same(older, fresh, monkeypatch):
     model, keypoints, given = passes.network(33, 0.4)
     expected = passes.passed(model, keypoints, given)
-    monkeypatch.setattr(compiling, "FLAGS", [*compiling.FLAGS, older])
+    monkeypatch.setattr(native_compiling, "FLAGS", [*native_compiling.FLAGS, older])
     older_library = native.library()
     monkeypatch.setattr(native, "library", lambda: older_library)
     found = passes.passed(model, keypoints, given)
@@ -348,12 +369,12 @@ def test_a_cache_that_cannot_be_written_to_is_done_without(fresh, caplog):
     assert "not kept" in caplog.text
 
 
-@pytest.mark.parametrize("compiler", ["no-such-compiler", "false"])
+@pytest.mark.parametrize("compiler", ["no-such-compiler", "false", 'gcc "unclosed'])
 def test_without_a_compiler_networks_are_torchs(fresh, compiler, monkeypatch, caplog):
     monkeypatch.setenv("CC", compiler)
     with caplog.at_level(logging.INFO):
         assert native.library() is None
-    assert compiler in caplog.text
+    assert compiler.split()[-1].strip('"') in caplog.text or "quotation" in caplog.text
     assert not fresh.exists()
     assert mix(torch.randn(1, 2, 17, 48), 2, 0.25).shape == (1, 2, 17, 16)
 

@@ -7,23 +7,24 @@ import torch
 import triton
 from einops import rearrange
 
-from mixste.models import few_tokens, fused, kernels, launching, native, recompute_blocks
-from tests.unit.models import passes
+from mixste.models import recompute_blocks
+from mixste.models.kernels import fused, native, triton_attention, triton_launching, triton_norms
+from tests.unit.models.kernels import passes
 
 
 @pytest.fixture(autouse=True)
 def on_the_cpu(monkeypatch):
     """Under autocast blocks compute in kernels, of few programs; three of them share what is summed over tokens."""
-    monkeypatch.setattr(fused, "launching", launching)
+    monkeypatch.setattr(fused, "triton_launching", triton_launching)
     monkeypatch.setattr(fused, "by_triton", lambda x: True)
     monkeypatch.setattr(fused, "fits", lambda x: torch.is_autocast_enabled("cpu"))
     monkeypatch.setattr(native, "takes", lambda x: False)
-    programs = lambda x, sizes, tile: min(3, triton.cdiv(launching._tokens(x), sizes["ROWS"]))  # noqa: E731
-    monkeypatch.setattr(launching, "_programs", programs)
+    programs = lambda x, sizes, tile: min(3, triton.cdiv(triton_launching._tokens(x), sizes["ROWS"]))  # noqa: E731
+    monkeypatch.setattr(triton_launching, "_programs", programs)
     for name in ("NORM", "NORM_BACKWARD", "GELU", "GELU_BACKWARD", "PACK"):
-        monkeypatch.setattr(launching, name, launching.Tile(4096, 1))
-    monkeypatch.setattr(few_tokens, "wrap_triton", lambda kernel: kernel)
-    monkeypatch.setattr(kernels.libdevice, "fast_dividef", truediv)
+        monkeypatch.setattr(triton_launching, name, triton_launching.Tile(4096, 1))
+    monkeypatch.setattr(triton_attention, "wrap_triton", lambda kernel: kernel)
+    monkeypatch.setattr(triton_norms.libdevice, "fast_dividef", truediv)
 
 
 @pytest.mark.parametrize("recompute", [False, True])
@@ -46,7 +47,7 @@ def test_few_tokens_are_mixed_as_written_out(rows, tokens, heads, width):
     expected = rearrange(((query @ key.mT) * 0.2).softmax(-1) @ value, "r h n d -> r n (h d)")
     given = torch.randn_like(expected)
     (gradient,) = torch.autograd.grad(expected, qkv, given)
-    found = few_tokens.mix(qkv, heads, 0.2)
+    found = triton_attention.mix(qkv, heads, 0.2)
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(torch.autograd.grad(found, qkv, given)[0], gradient)
 

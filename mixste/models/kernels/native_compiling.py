@@ -1,4 +1,4 @@
-"""Has gcc compile `native.c` when it is first needed, and keeps what comes of it in the user's cache.
+"""Has gcc compile the C beside it when that is first needed, and keeps what comes of it in the user's cache.
 
 It is kept by what it was made of and for which CPU.
 """
@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-SOURCE = Path(__file__).with_name("native.c")
+SOURCES = sorted(Path(__file__).parent.glob("native*.[ch]"))
 WIDEST = 4096  # a token that is normed has at most so many numbers
 FLAGS = [
     f"-DWIDEST={WIDEST}",
@@ -28,12 +28,12 @@ log = logging.getLogger(__name__)
 
 
 def load() -> ctypes.CDLL | None:
-    """What `native.c` was compiled to; None where it cannot be, which the log says."""
+    """What the C was compiled to; None where it cannot be, which the log says."""
     try:
-        facts = SOURCE.read_text(), _compiler(), FLAGS, _openmp(), _cpu()
+        facts = [source.read_text() for source in SOURCES], _compiler(), FLAGS, _openmp(), _cpu()
         name = f"native-{hashlib.blake2b(repr(facts).encode(), digest_size=12).hexdigest()}.so"
         return _kept(name) or _compiled(name)
-    except (OSError, subprocess.SubprocessError) as error:
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
         told = getattr(error, "stderr", None) or str(error)
         log.info("networks are slower on this CPU, for their kernels cannot be compiled: %s", told.strip())
         return None
@@ -59,10 +59,11 @@ def _kept(name: str) -> ctypes.CDLL | None:
 def _compiled(name: str) -> ctypes.CDLL:
     """Compile, load, and keep it if the cache can be written to."""
     with TemporaryDirectory() as folder:
-        made, linked = Path(folder) / "native.o", Path(folder) / name
+        made = {str(source): f"{folder}/{source.stem}.o" for source in SOURCES if source.suffix == ".c"}
+        linked = Path(folder) / name
         for arguments in (
-            [*FLAGS, "-c", str(SOURCE), "-o", str(made)],
-            ["-shared", str(made), _openmp(), "-lm", "-o", str(linked)],
+            *([*FLAGS, "-c", source, "-o", one] for source, one in made.items()),
+            ["-shared", *made.values(), _openmp(), "-lm", "-o", str(linked)],
         ):
             subprocess.run([*_compiler(), *arguments], check=True, capture_output=True, text=True)
         found = ctypes.CDLL(str(linked))

@@ -1,6 +1,6 @@
 """What lies between the matrix products of a block: one kernel a direction for each piece.
 
-On a GPU in 16 bits they are Triton's (`mixste.models.launching`), on a CPU C's (`mixste.models.native`).
+On a GPU in 16 bits they are Triton's (`triton_launching`), on a CPU C's (`native`).
 Norms, residual sums and GELU do little but move activations, so a kernel reads each once and writes each once: a norm's
 backward pass takes the residual's gradient along, a linear layer's bias belongs to what follows it, and sums over
 tokens, gradients of biases and norms, are made on the way. The sum and norm that end a block are left to the block that
@@ -18,12 +18,12 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from mixste.hardware import missing_to_compile
-from mixste.models import native
+from mixste.models.kernels import native
 
 if torch.version.cuda and find_spec("triton") and not missing_to_compile("cuda"):
-    from mixste.models import launching
+    from mixste.models.kernels import triton_launching
 else:
-    launching = None  # type: ignore[assignment]
+    triton_launching = None  # type: ignore[assignment]
 
 
 class How(NamedTuple):
@@ -111,7 +111,7 @@ class _Split(Function):
         query, key, value = (part.transpose(1, 2).flatten(2).contiguous() for part in given)
         rows, tokens, width = query.shape
         packed = query.new_empty(rows, tokens, 3 * width)
-        sums = launching.pack(query, key, value, packed)
+        sums = triton_launching.pack(query, key, value, packed)
         by_bias = sums.new_zeros(3, width)
         by_bias[::2] = sums.sum(dim=1)
         return packed, by_bias.flatten(), None
@@ -135,7 +135,7 @@ def fits(x: Tensor | Pending) -> bool:
     if x.dtype != torch.float32 or torch.compiler.is_compiling():
         return False
     if x.is_cuda:
-        return has_triton() and torch.is_autocast_enabled("cuda") and x.shape[-1] <= launching.WIDEST
+        return has_triton() and torch.is_autocast_enabled("cuda") and x.shape[-1] <= triton_launching.WIDEST
     bits = not torch.is_autocast_enabled("cpu") or torch.get_autocast_dtype("cpu") == torch.bfloat16
     return bits and native.takes(x) and native.norms(x.shape[-1])
 
@@ -181,7 +181,7 @@ def split(qkv: Tensor, bias: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor
 
 def has_triton() -> bool:
     """Whether there are kernels for a GPU."""
-    return launching is not None
+    return triton_launching is not None
 
 
 def by_triton(x: Tensor) -> bool:
@@ -190,7 +190,7 @@ def by_triton(x: Tensor) -> bool:
 
 
 def _kernels(x: Tensor) -> ModuleType:
-    return launching if by_triton(x) else native
+    return triton_launching if by_triton(x) else native
 
 
 def _shape(x: Tensor, *, turned: bool) -> tuple[int, ...]:

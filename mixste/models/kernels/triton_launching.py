@@ -1,4 +1,4 @@
-"""How a GPU's programs share the work of `mixste.models.kernels`: what `mixste.models.fused` asks of it."""
+"""How a GPU's programs share the work of `triton_norms`: what `fused` asks of it."""
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -6,10 +6,10 @@ import torch
 import triton
 from torch import Tensor
 
-from mixste.models import kernels
+from mixste.models.kernels import triton_norms
 
 if TYPE_CHECKING:
-    from mixste.models.fused import How
+    from mixste.models.kernels.fused import How
 
 WIDEST = 4096
 
@@ -37,7 +37,9 @@ def norm(
     """A norm, into `total` and `out`."""
     sizes = _norm_sizes(x, branch, kept, next_weight, how, NORM)
     grid = (triton.cdiv(_tokens(x), sizes["ROWS"]),)
-    kernels.norm[grid](x, branch, bias, kept, weight, shift, next_weight, next_shift, total, out, _tokens(x), **sizes)
+    triton_norms.norm[grid](
+        x, branch, bias, kept, weight, shift, next_weight, next_shift, total, out, _tokens(x), **sizes
+    )
 
 
 def norm_backward(
@@ -49,7 +51,7 @@ def norm_backward(
     sizes = _norm_sizes(x, by_branch, kept, next_weight, how, NORM_BACKWARD)
     programs = _programs(x, sizes, NORM_BACKWARD)
     sums = x.new_empty(2 + (by_branch is not None) + 2 * (next_weight is not None), programs, x.shape[-1])
-    kernels.norm_backward[(programs,)](
+    triton_norms.norm_backward[(programs,)](
         x, branch, bias, kept, weight, shift, next_weight, by_total, by_out, by_x, by_branch, sums, _tokens(x),
         GIVEN=by_total is not None, **sizes,
     )  # fmt: skip
@@ -59,7 +61,7 @@ def norm_backward(
 def gelu(x: Tensor, bias: Tensor, out: Tensor) -> None:
     """GELU of `x + bias`, into `out`."""
     sizes = _sizes(x, GELU)
-    kernels.gelu[(triton.cdiv(_tokens(x), sizes["ROWS"]),)](x, bias, out, _tokens(x), **sizes)
+    triton_norms.gelu[(triton.cdiv(_tokens(x), sizes["ROWS"]),)](x, bias, out, _tokens(x), **sizes)
 
 
 def gelu_backward(x: Tensor, bias: Tensor, by_out: Tensor, by_x: Tensor) -> Tensor:
@@ -67,7 +69,7 @@ def gelu_backward(x: Tensor, bias: Tensor, by_out: Tensor, by_x: Tensor) -> Tens
     sizes = _sizes(x, GELU_BACKWARD)
     programs = _programs(x, sizes, GELU_BACKWARD)
     sums = x.new_empty(programs, x.shape[-1], dtype=torch.float32)
-    kernels.gelu_backward[(programs,)](x, bias, by_out, by_x, sums, _tokens(x), **sizes)
+    triton_norms.gelu_backward[(programs,)](x, bias, by_out, by_x, sums, _tokens(x), **sizes)
     return sums
 
 
@@ -76,7 +78,7 @@ def pack(query: Tensor, key: Tensor, value: Tensor, packed: Tensor) -> Tensor:
     sizes = _sizes(query, PACK)
     programs = _programs(query, sizes, PACK)
     sums = query.new_empty(2, programs, query.shape[-1], dtype=torch.float32)
-    kernels.pack[(programs,)](query, key, value, packed, sums, _tokens(query), **sizes)
+    triton_norms.pack[(programs,)](query, key, value, packed, sums, _tokens(query), **sizes)
     return sums
 
 

@@ -1,4 +1,4 @@
-"""Kernels in C for a CPU in float32 and bfloat16: calls what `mixste.models.compiling` makes of `native.c`.
+"""Kernels in C for a CPU in float32 and bfloat16: calls what `native_compiling` makes of the C beside it.
 
 Where that fails there is nothing to call, and torch's own operations compute the same, more slowly. There are no
 gradients of gradients.
@@ -14,10 +14,10 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn import Parameter
 
-from mixste.models import compiling
+from mixste.models.kernels import native_compiling
 
 if TYPE_CHECKING:
-    from mixste.models.fused import How
+    from mixste.models.kernels.fused import How
 
 MULTIPLE = 16  # a token that is normed has a multiple of so many numbers
 PARTS = 32  # of a sum over tokens: as many threads share it at most
@@ -69,8 +69,8 @@ _ARGUMENTS = {
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """What `native.c` was compiled to, or None."""
-    found = compiling.load()
+    """What the C was compiled to, or None."""
+    found = native_compiling.load()
     for name, arguments in _ARGUMENTS.items() if found else ():
         getattr(found, name).argtypes = arguments
     return found
@@ -90,7 +90,7 @@ def takes(x: Tensor) -> bool:
 
 def norms(width: int) -> bool:
     """Whether tokens of so many numbers are normed here."""
-    return width % MULTIPLE == 0 and width <= compiling.WIDEST
+    return width % MULTIPLE == 0 and width <= native_compiling.WIDEST
 
 
 def mix(qkv: Tensor, heads: int, scale: float, bias: Tensor | None = None) -> Tensor:
@@ -156,7 +156,7 @@ def norm(
     x: Tensor, branch: Tensor | None, bias: Tensor | None, kept: Tensor | None, weight: Tensor, shift: Tensor,
     next_weight: Tensor | None, next_shift: Tensor | None, total: Tensor | None, out: Tensor, how: "How",
 ) -> None:  # fmt: skip
-    """What `mixste.models.fused` asks of a norm, into `total` and `out`."""
+    """What `fused` asks of a norm, into `total` and `out`."""
     given = (x, branch, bias, kept, weight, shift, next_weight, next_shift, total, out)
     _run("norm", _normed(*given, how=how, bf16=(branch, out)), torch.get_num_threads())
 
