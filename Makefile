@@ -13,6 +13,8 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,\
 TORCH_INDEX ?=
 PORT ?= 5000
 export WHY
+# KEY=VALUE... of the command line as an array, values with spaces, quotes and & whole; read undoes make's backslashes
+CHOSEN = read -a chosen <<< '$(subst ','\'',$(subst $$$$,$$,$(filter-out PYTHON=% TORCH_INDEX=% PORT=% TARGET=%,$(MAKEOVERRIDES))))'
 INSTALLED := $(VENV)/installed
 .DEFAULT_GOAL := help
 .PHONY: help install data repro job study sweep test lint format params serve sync ui rollback clean
@@ -50,10 +52,10 @@ sweep: data ## accuracy against cost: many settings side by side (conf/sweep); m
 	@dvc repro sweeps/dvc.yaml
 
 params: $(INSTALLED) ## compose params.yaml from conf/: make params model=small finetune.epochs=5
-	@python -m pipelines.params $(filter-out PYTHON=% TORCH_INDEX=% PORT=% TARGET=%,$(MAKEOVERRIDES))
+	@$(CHOSEN); exec python -m pipelines.params "$${chosen[@]}"
 
 serve: $(INSTALLED) ## serve the champion over HTTP on this machine (docs/deploy.md): make serve model=models/finetuned port=8001
-	@python -m pipelines.serve $(filter-out PYTHON=% TORCH_INDEX=% PORT=% TARGET=%,$(MAKEOVERRIDES))
+	@$(CHOSEN); exec python -m pipelines.serve "$${chosen[@]}"
 
 lint: $(INSTALLED) ## ruff and mypy
 	@ruff check .

@@ -46,7 +46,7 @@ class ClipErrors:
                 "cannot use these errors by clip",
                 found="; ".join(wrong[:5]),
                 expected="finite numbers, every clip once",
-                mend="run `dvc repro -f evaluate`",
+                mend="run `dvc repro -f -s evaluate`",
             )
 
     @property

@@ -21,6 +21,8 @@ from mixste.scoring import Names, Scores, Scoring
 from mixste.sequences import PER_FRAME, Sequences
 from mixste.windows import cut
 
+RULES = 1  # raised when the same predictions come to other scores: those before and after are not compared
+
 # The first 14 joints of mpi17, by name: its trunk's other three are not among them.
 _SIDES = tuple(f"{side}_{joint}" for side in "rl" for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle"))
 NEAR_JOINTS = ("head", "thorax", *_SIDES)

@@ -36,8 +36,13 @@ def is_registered(model: object) -> bool:
 
 
 def default_store() -> str:
-    """Return MLFLOW_TRACKING_URI, or the sqlite file in the current folder, whether it is there or not."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path('mlflow.db').resolve()}"
+    """Return MLFLOW_TRACKING_URI, or the sqlite file in the current folder, whether it is there or not.
+
+    In a folder below a checkout's `.dvc/tmp`, where DVC runs an experiment and then deletes it, the checkout's own.
+    """
+    here = Path.cwd()
+    checkout = next((folder.parent for folder in here.parents if folder.name == ".dvc"), here)
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(checkout / 'mlflow.db').resolve()}"
 
 
 def store_uri(tracking_uri: str | None = None) -> str:

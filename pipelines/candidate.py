@@ -41,6 +41,7 @@ class Candidate:
     headline: str
     scores: dict[str, float]
     test_hash: str
+    weights_hash: str
     example: np.ndarray
 
     @property
@@ -58,7 +59,7 @@ class Candidate:
         """The tags that two registrations of the same model and code on the same test share."""
         code = sorted(path for kind in ("*.py", "*.[ch]") for path in Path(mixste.__file__).parent.rglob(kind))
         return {
-            "weights_hash": data_hash(self.folder / WEIGHTS),
+            "weights_hash": self.weights_hash,
             "code_hash": data_hash(code),
             TEST_DATA: self.test_hash,
             HEADLINE: self.headline,
@@ -79,19 +80,21 @@ def candidate(params: Params) -> Candidate:
         )
     sequences = read_sequences(test[:1], skeleton=config.skeleton, fps=config.fps)
     example = sequences.keypoints[: config.model.frames, :, : config.model.channels].numpy()
-    scores, test_hash = read_scores(METRICS, name)
+    scores, test_hash, scored = read_scores(METRICS, name)
+    weights_hash = data_hash(folder / WEIGHTS)
+    _refuse_other_weights(folder, weights_hash, scored)
     headline = PROTOCOLS[params.data.protocol].headline
     _refuse_other_mean(read_clip_errors(PER_CLIP, name, headline).mean, scores[headline])
     example[..., :2] = denormalise_screen(example[..., :2], *EXAMPLE_SIZE)
-    return Candidate(folder, config, headline, scores, test_hash, example)
+    return Candidate(folder, config, headline, scores, test_hash, weights_hash, example)
 
 
-def read_scores(path: Path, model: str) -> tuple[dict[str, float], str]:
-    """Return a model's test errors (mm) and the hash of the test data, as `evaluate` wrote them."""
+def read_scores(path: Path, model: str) -> tuple[dict[str, float], str, str]:
+    """Return a model's test errors (mm), the hashes of the test data and of its weights, as `evaluate` wrote them."""
     try:
         metrics = json.loads(path.read_text(encoding="utf-8"))
         scores = {name: float(metrics[model][name]) for name in ERRORS}
-        test_data = str(metrics["test_data"])
+        test_data, weights = str(metrics["test_data"]), str(metrics["weights_hash"][model])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MixsteError(
             f"cannot read the test scores of {model} in {path}", found=repr(error), mend="run `dvc repro evaluate`"
@@ -99,7 +102,17 @@ def read_scores(path: Path, model: str) -> tuple[dict[str, float], str]:
     wrong = [f"{name} {value}" for name, value in scores.items() if not math.isfinite(value)]
     if wrong:
         raise MixsteError(f"cannot register {model}", found=", ".join(wrong), expected="finite test errors")
-    return scores, test_data
+    return scores, test_data, weights
+
+
+def _refuse_other_weights(folder: Path, present: str, scored: str) -> None:
+    if present != scored:
+        raise MixsteError(
+            f"{METRICS} holds the scores of other weights than {folder / WEIGHTS}",
+            found=f"weights_hash {scored} and {present}",
+            expected="scores of the model that is registered",
+            mend="run evaluate again: `dvc repro -f -s evaluate`",
+        )
 
 
 def _refuse_other_mean(by_clip: float, mean: float) -> None:
@@ -107,7 +120,7 @@ def _refuse_other_mean(by_clip: float, mean: float) -> None:
         raise MixsteError(
             f"{PER_CLIP} and {METRICS} are not of the same evaluation",
             found=f"a mean of {by_clip:.3f} and of {mean:.3f} mm",
-            mend="run `dvc repro -f evaluate`",
+            mend="run `dvc repro -f -s evaluate`",
         )
 
 

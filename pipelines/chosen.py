@@ -1,5 +1,6 @@
 """From settings back to the command that composes them: which files of conf/, and which single keys."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -9,15 +10,17 @@ import yaml
 
 from mixste.errors import MixsteError
 from mixste.typed import build
-from pipelines.params import CONF, Params, read
+from pipelines.params import CONF, Params, quoted, read
 from pipelines.tracking import flatten
+
+_WORD = re.compile(r"(?!(true|false|null|inf|nan)$)[a-z_][\w/.-]*", re.ASCII | re.IGNORECASE)  # Hydra takes it for text
 
 
 def overrides(params: Params, *, model: str, conf: Path = CONF) -> list[str]:
     """Return what follows `make params` to compose these settings with conf/model/`model`.yaml as their model.
 
-    Keys of lists of sections (data.sources) cannot be given there: they are taken from the nearest file. The study
-    follows the data.
+    A shell wants them quoted (`shlex.join`). Keys of lists of sections (data.sources) cannot be given there: they are
+    taken from the nearest file. The study follows the data.
     """
     found = [f"model={model}"]
     for group, default in _groups(conf).items():
@@ -59,4 +62,4 @@ def _text(value: object) -> str:
         return "[" + ",".join(map(_text, value)) + "]"
     if value is None or isinstance(value, bool):
         return "null" if value is None else str(value).lower()
-    return str(value)
+    return quoted(value) if isinstance(value, str) and not _WORD.fullmatch(value) else str(value)

@@ -2,6 +2,8 @@
 
 import logging
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import yaml
@@ -12,6 +14,7 @@ from pipelines.provenance import data_hash
 from pipelines.stage import run
 
 DATA, RECORD = Path("data"), Path("data.dvc")
+DVC = (sys.executable, "-m", "dvc")
 log = logging.getLogger(__name__)
 
 
@@ -37,6 +40,23 @@ def refuse_outside(folder: Path) -> None:
         )
 
 
+def links(folder: Path) -> list[Path]:
+    """Return the links to folders below a folder: DVC does not look into them."""
+    below = (Path(place, name) for place, names, _ in os.walk(folder) for name in names)
+    return sorted(path for path in below if path.is_symlink())
+
+
+def refuse_links(folder: Path) -> None:
+    """Raise MixsteError if captures lie behind links below `folder`, which may be one: results would become stale."""
+    if found := links(folder):
+        raise MixsteError(
+            f"DVC does not see what changes in links to folders below {folder}",
+            found=", ".join(map(str, found[:3])) + (f" and {len(found) - 3} more" if len(found) > 3 else ""),
+            expected="folders",
+            mend=f"copy or mount (mount --bind) them there, or let {folder} itself be the link",
+        )
+
+
 def provide(folder: Path, *, synthetic: bool) -> None:
     """Write the sample if `folder` is it and is absent; MixsteError if it is other data that is absent."""
     if folder.exists():
@@ -57,13 +77,20 @@ def difference() -> str | None:
     recorded = recorded_hash()
     if recorded is None:
         return "there is no data.dvc: `dvc add data` lets DVC and the results name the data they are of"
-    if data_hash(DATA) == recorded:
-        return None
+    if _is(recorded):
+        found = ", ".join(map(str, links(DATA)))
+        return f"data.dvc does not name what is in {found}, because DVC follows no links to folders" if found else None
     return (
         "data/ is not what data.dvc names. The results will be of what lies there now, and `dvc repro` will rewrite "
         "data.dvc. To keep it: dvc add data. To go back: git checkout data.dvc && dvc checkout data.dvc "
         "(the sample: remove data/ and run make data)"
     )
+
+
+def _is(recorded: str) -> bool:
+    """Say whether data/ is as recorded. DVC is asked first: it reads no file again that has kept its size and time."""
+    asked = subprocess.run([*DVC, "status", "--json", str(RECORD)], capture_output=True, text=True)
+    return asked.stdout.strip() == "{}" or data_hash(DATA) == recorded
 
 
 def _absolute(folder: Path) -> Path:
@@ -75,6 +102,7 @@ def main() -> None:
     params = load()
     refuse_outside(Path(params.data.folder))
     provide(Path(params.data.folder), synthetic=params.data.synthetic)
+    refuse_links(Path(params.data.folder))
     problem = difference()
     if problem:
         log.warning("note: %s", problem)

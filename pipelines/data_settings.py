@@ -1,5 +1,6 @@
 """The types of the section `data` of params.yaml: captures, labelled data sets, and who is in which split."""
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -171,11 +172,15 @@ class DataSettings(Settings):
             if strange:
                 yield Problem(f"split.{group}.sources", strange, "names from " + ", ".join(names))
 
+    def misses(self, name: str) -> bool:
+        """Say whether this is no known map's or rig's name but a file that lies elsewhere than below the folder."""
+        own = name.endswith((".yaml", ".yml"))
+        return own and not Path(os.path.normpath(name)).is_relative_to(os.path.normpath(self.folder))
+
     def _maps_out_of_sight(self) -> Iterator[Problem]:
         """DVC sees a joint map of one's own only below the folder."""
         for number, source in enumerate(self.sources):
-            own = source.joint_map.endswith((".yaml", ".yml"))
-            if own and not Path(source.joint_map).is_relative_to(self.folder):
+            if self.misses(source.joint_map):
                 key, expected = f"sources.{number}.joint_map", f"a known map's name, or a file below {self.folder}"
                 yield Problem(key, source.joint_map, expected)
 

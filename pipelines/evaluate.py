@@ -9,7 +9,7 @@ import argparse
 import copy
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from math import ceil
 from pathlib import Path
 
@@ -21,10 +21,11 @@ from mixste.hardware import threads_worth
 from mixste.inference import lift_windows
 from mixste.memory import memory_peak_gib
 from mixste.models import PoseModel, count_parameters
-from mixste.models.checkpoint import ModelConfig, load_model, read_config
+from mixste.models.checkpoint import WEIGHTS, ModelConfig, load_model, read_config
 from mixste.protocols import (
     AS_PUBLISHED,
     PROTOCOLS,
+    RULES,
     in_chunks,
     motionberts_clips,
     scoring_as_published,
@@ -136,11 +137,19 @@ def chosen(names: Sequence[str], params: Params) -> dict[str, Path]:
     return {name: folder for name, folder in known.items() if name in names or not names}
 
 
-def test_hash(paths: Sequence[Path], params: Params) -> str:
-    """Hash of what test scores can be compared by: the tables, how they are lifted and scored, what is scored apart."""
+def test_hash(sequences: Sequences, params: Params) -> str:
+    """Hash of what test scores can be compared by: the test data, how they are lifted and scored, what is apart.
+
+    It is of the values that are scored, and not of files: what writes those adds its version.
+    """
+    digest = hashlib.md5(usedforsecurity=False)
+    for own in fields(sequences):
+        value = getattr(sequences, own.name)
+        tensor = isinstance(value, Tensor)
+        digest.update(memoryview(value.numpy().reshape(-1)).cast("B") if tensor else repr(value).encode())
     data, settings = params.data, params.evaluate
-    protocol = f"{data_hash(list(paths))} {settings.flip} {settings.overlap} {data.split.apart} {data.protocol}"
-    return hashlib.md5(protocol.encode(), usedforsecurity=False).hexdigest()
+    digest.update(f"{settings.flip} {settings.overlap} {data.split.apart} {data.protocol} {RULES}".encode())
+    return digest.hexdigest()
 
 
 def device_of(params: Params) -> torch.device:
@@ -181,15 +190,17 @@ def main() -> None:
     with watching.watch() as reading:
         reading.steps = 0
         sequences = reading.reading(read_sequences)(paths, skeleton=params.data.skeleton, fps=params.data.fps)
-    test_data = test_hash(paths, params)
+    test_data = test_hash(sequences, params)
     reasons = {name: why_not_scored(read_config(folder), sequences) for name, folder in models.items()}
     left_out = {name: why for name, why in reasons.items() if why}
     if len(left_out) == len(models):
         raise MixsteError("there is nothing to score", found="; ".join(f"{n}: {why}" for n, why in left_out.items()))
     scored = models.get("finetuned") or next(iter(models.values()))
     with tracking.run("evaluate", params, data_hash=test_data, parent=scored, output=EVALUATION) as run:
-        evaluated = {name: evaluate(models[name], sequences, params) for name in models if name not in left_out}
-        write_report(EVALUATION, evaluated, sequences, params, {"test_data": test_data, "left_out": left_out})
+        weights = {name: data_hash(models[name] / WEIGHTS) for name in models if name not in left_out}
+        evaluated = {name: evaluate(models[name], sequences, params) for name in weights}
+        about = {"test_data": test_data, "weights_hash": weights, "left_out": left_out}
+        write_report(EVALUATION, evaluated, sequences, params, about)
         for name, result in evaluated.items():
             means = result.summary["mean"]
             run.log_metrics({f"{name}.{metric}": value for metric, value in means.items() if metric != "frames"})

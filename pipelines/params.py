@@ -1,5 +1,6 @@
 """Typed settings: `load()` reads params.yaml; `python -m pipelines.params data=cmu` composes it from conf/."""
 
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from pipelines.stage import run
 
 CONF = Path("conf")
 PARAMS = Path("params.yaml")
+_HYDRAS = re.compile(r"""[\w/\\+.%*@?|: -]*|['"[{].*|\w+\(.*\)""", re.ASCII)  # values that its grammar can read
 __all__ = ["ClusterSettings", "DataSettings", "EvaluateSettings", "Params", "ProjectSettings", "load", "write"]
 
 
@@ -48,12 +50,14 @@ class Params(Settings):
     study: StudySettings | None = None
 
     def problems(self) -> Iterator[Problem]:
-        """Windows overlap by less than their length, who trains chooses nothing; see `_too_short`, `_unscored`."""
+        """Windows overlap by less than their length, DVC sees the rig, who trains chooses nothing; see `_too_short`."""
         frames, overlap = self.model.frames, self.evaluate.overlap
         yield from self._too_short()
         if overlap >= frames:
             yield Problem("evaluate.overlap", overlap, f"less than model.frames, which is {frames}")
         yield from self._unscored()
+        if self.data.misses(cameras := self.project.rig.cameras):
+            yield Problem("project.rig.cameras", cameras, f"a known rig's name, or a file below {self.data.folder}")
         for stage in ("pretrain", "finetune") if self.data.split.validation.seen else ():
             if (keep := getattr(self, stage).keep) != "last":
                 yield Problem(
@@ -104,6 +108,19 @@ def read(path: Path) -> object:
         raise MixsteError(f"cannot read {path}", found=str(error), expected="YAML") from error
 
 
+def quoted(text: str) -> str:
+    """Return text as a value of an override that Hydra reads as this text, whatever is in it."""
+    from hydra.core.override_parser.types import Quote, QuotedString
+
+    return QuotedString(text, Quote.double).with_quotes()
+
+
+def _override(text: str) -> str:
+    """An override as Hydra can read it: a URI or a sentence behind `=` needs no quotes of its own."""
+    key, equals, value = text.partition("=")
+    return text if _HYDRAS.fullmatch(value) else f"{key}{equals}{quoted(value)}"
+
+
 def compose(overrides: Sequence[str] = (), conf: Path = CONF) -> Any:
     """Compose `conf` as Hydra does, with overrides like `data=cmu` or `finetune.epochs=5`; MixsteError if it cannot."""
     from hydra import compose as hydra_compose
@@ -114,7 +131,7 @@ def compose(overrides: Sequence[str] = (), conf: Path = CONF) -> Any:
 
     try:
         with initialize_config_dir(str(conf.resolve()), version_base=None):
-            composed = hydra_compose("config", overrides=list(overrides))
+            composed = hydra_compose("config", overrides=[*map(_override, overrides)])
         OmegaConf.resolve(composed)
     except (HydraException, OmegaConfBaseException) as error:
         raise MixsteError(

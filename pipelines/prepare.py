@@ -28,11 +28,11 @@ from pipelines.cluster import fan_out
 from pipelines.data_settings import BodySettings, DataSettings, SourceSettings
 from pipelines.labelled import AT_ONCE, recording_tasks, write_recordings
 from pipelines.params import Params, load
+from pipelines.places import RECORDINGS
 from pipelines.provenance import data_hash
 from pipelines.stage import run
 from pipelines.watching import Watch
 
-RECORDINGS = Path("datasets/recordings")
 REPORT = Path("reports/prepare.json")
 FRAME = FRAMES["recordings"]
 

@@ -166,7 +166,7 @@ def _trials(task: Task, source: str) -> Iterator[tuple[Trial, str]]:
         name, subject, action = (str(rows[column][0]) for column in ("trial", "subject", "action"))
         what = f"cannot project trial {name} of {task.path}"
         if not np.isfinite(rows["joints"]).all():
-            raise MixsteError(what, found="NaN", mend="run `dvc repro -f prepare`")
+            raise MixsteError(what, found="NaN", mend="run `dvc repro -f -s prepare`")
         if (np.diff(rows["frame"]) != 1).any():
             raise MixsteError(what, found="missing frames", expected="every frame")
         yield Trial(source, subject, name, rows["joints"]), action

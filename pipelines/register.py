@@ -36,7 +36,7 @@ _SHOWN = 1000  # characters of a parameter on the model's page, for which MLflow
 class Outcome:
     """What became of a model: its version (null: not registered), whether it is champion, why, and what that rests on.
 
-    `against` is the version that it was compared with.
+    `against` is the version that it was compared with, `store` where the registry is.
     """
 
     name: str
@@ -48,6 +48,7 @@ class Outcome:
     metric: str
     test_error_mm: float
     test_data_hash: str
+    store: str
     against: str | None = None
     comparison: Comparison | None = None
 
@@ -56,14 +57,14 @@ def register(params: Params, model: Candidate, tracked: tracking.Tracked) -> Out
     """Make or find the model's version and settle who is champion; without MLflow, say so."""
     settings = params.register
     named = settings.name, settings.alias, settings.model
-    blank = Outcome(*named, None, False, "", model.headline, model.error, model.test_hash)
+    blank = Outcome(*named, None, False, "", model.headline, model.error, model.test_hash, store.default_store())
     if tracked.handle is not None:
         shelf = registry.Shelf(tracked.handle.uri, settings.name, settings.alias)
         try:
             return _outcome(blank, shelf, _registered(params, model, shelf, tracked.handle))
         except Exception as error:
             tracking.warn(tracked.handle.uri, error)
-    return replace(blank, why="not registered, see the warning above; `dvc repro -f register` tries again")
+    return replace(blank, why="not registered, see the warning above; `dvc repro -f -s register` tries again")
 
 
 def _registered(params: Params, model: Candidate, shelf: registry.Shelf, handle: store.Handle) -> "Place":

@@ -6,7 +6,6 @@ replicas serve one version, those that Ray starts later, too.
 
 import logging
 import signal
-import socket
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from mixste.models.checkpoint import load_model
 from mixste.typed import build
 from pipelines import cluster
 from pipelines.params import PARAMS, Params, read
+from pipelines.ports import refuse_taken
 from pipelines.serving.http import INVOCATIONS
 from pipelines.serving.replica import Replica
 from pipelines.settings import ServeSettings
@@ -59,7 +59,7 @@ def serving(settings: ServeSettings, model: str, store: str | None, *, shared: b
 
     On a cluster that is `shared`, which goes on afterwards, Ray Serve is ended, too, unless others use it by then.
     """
-    _refuse_taken(settings.host, settings.port)
+    refuse_taken(settings.host, settings.port, "python -m pipelines.serve port=")
     try:
         from ray import serve
     except ImportError as error:
@@ -93,16 +93,6 @@ def _resources(settings: ServeSettings) -> dict[str, float]:
         mend="lower serve.replicas, serve.cpus_per_replica or serve.gpus_per_replica",
     )  # fmt: skip
     return {"num_cpus": wanted["CPU"], "num_gpus": settings.gpus_per_replica}
-
-
-def _refuse_taken(host: str, port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            mend = f"another one: `python -m pipelines.serve port={port + 1}`"
-            raise MixsteError(f"cannot serve at {host}:{port}", found=error.strerror, mend=mend) from error
 
 
 def _refuse_running(status: Any) -> None:

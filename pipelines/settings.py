@@ -31,7 +31,7 @@ from pipelines.data_settings import NAME, LabelSettings
 # What stands in metrics.json beside the models' scores, so that no model can have its name.
 BESIDE_SCORES = (
     *("data", "detections", "left_out", "pretraining_gain_mpjpe"),
-    *("protocol", "synthetic", "test_data", "validation_mpjpe"),
+    *("protocol", "synthetic", "test_data", "validation_mpjpe", "weights_hash"),
 )
 Rates = Annotated[tuple[float, ...], NOT_EMPTY, NO_REPEATS, each(ABOVE_ZERO)]
 

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from mixste.errors import MixsteError
 from mixste.protocols import PROTOCOLS
+from mixste.registry import default_store
 from mixste.scoring import METRICS as ERRORS
 from mixste.scoring import NEAR
 from pipelines.params import load
@@ -33,6 +34,13 @@ def table(metrics: dict[str, Any], title: str) -> Table:
     return shown
 
 
+def _registration(console: Console, outcome: dict[str, Any], uri: str) -> None:
+    """What became of the model, and where, if that is not the registry at `uri`."""
+    console.print(outcome["why"])
+    if outcome.get("store", uri) != uri:
+        console.print(f"that is of {outcome['store']}; to register at {uri}: `dvc repro -f -s register`")
+
+
 def main() -> None:
     """Print the table, the gain of pre-training and the registration."""
     params = load()
@@ -49,7 +57,7 @@ def main() -> None:
         verb = "lowers" if gain >= 0 else "raises"
         console.print(f"pre-training {verb} MPJPE by {abs(gain):.1f} mm at the same fine-tuning budget")
     if REGISTERED.is_file():
-        console.print(json.loads(REGISTERED.read_text(encoding="utf-8"))["why"])
+        _registration(console, json.loads(REGISTERED.read_text(encoding="utf-8")), default_store())
     console.print(f"next: {METRICS.parent}/ (table.md, figures, clip.html), `dvc plots show`, `make ui`")
     console.print("your own data: docs/my-own-mocap.md")
 

@@ -210,7 +210,9 @@ def _experiment(uri: str, name: str) -> str:
     found = client(uri).get_experiment_by_name(name)
     if found is not None:
         return str(found.experiment_id)
-    place = Path("mlartifacts").resolve().as_uri() if uri.startswith("sqlite:") else None
+    place = None
+    if uri.startswith("sqlite:"):
+        place = Path(uri.removeprefix("sqlite:///")).resolve().with_name("mlartifacts").as_uri()
     try:
         return str(client(uri).create_experiment(name, artifact_location=place))
     except MlflowException as error:

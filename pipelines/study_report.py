@@ -11,7 +11,7 @@ from mixste import drawing
 from mixste.files import whole_file, whole_folder
 from mixste.protocols import PROTOCOLS, summary
 from mixste.scoring import score
-from mixste.sequences import read_sequences
+from mixste.sequences import Sequences, read_sequences
 from mixste.training_state import read_state
 from pipelines.evaluate import predict, test_hash
 from pipelines.evaluation_report import write_rows
@@ -32,7 +32,7 @@ def origin(params: Params) -> Row:
         "protocol": params.data.protocol,
         "synthetic": params.data.synthetic,
         "detections": params.data.labelled.detections if params.data.labelled else "simulated",
-        "test_data": test_hash(tables(RIG, params.data.split.test), params),
+        "test_data": test_hash(_test(params), params),
         "commit": commit,
         "dirty": dirty,
         "precision": params.cluster.precision,
@@ -40,11 +40,15 @@ def origin(params: Params) -> Row:
     }
 
 
+def _test(params: Params) -> Sequences:
+    data = params.data
+    return read_sequences(tables(RIG, data.split.test), skeleton=data.skeleton, fps=data.fps)
+
+
 def scored(work: tuple[Row, Path, Params]) -> Row:
     """Score a trial on the test subjects, in mm: `work` is what is known of it, its folder, and the parameters."""
     row, folder, params = work
-    split, data = params.data.split, params.data
-    sequences = read_sequences(tables(RIG, split.test), skeleton=data.skeleton, fps=data.fps)
+    split, data, sequences = params.data.split, params.data, _test(params)
     protocol, predicted = PROTOCOLS[data.protocol], predict(folder / "model", sequences, params)
     result = summary(score(predicted, sequences, protocol.scoring), protocol, split.apart)
     state = read_state(folder)

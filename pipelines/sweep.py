@@ -71,6 +71,7 @@ class Sweep:
             provenance=about,
             threads=self.cluster.cpus_per_worker or 1,
             gpu=self.cluster.gpus_per_worker > 0,
+            execution=params.cluster.execution,
         )
 
     def run(self, follow: Callable[[Trial], None]) -> Results:

@@ -1,6 +1,6 @@
 """One MLflow run a stage, which is written to an outbox on disk and sent from there beside the stage's work.
 
-The store is `sqlite:///ABSOLUTE/mlflow.db` with artifacts in `mlartifacts/`, or the server of MLFLOW_TRACKING_URI.
+The store is `sqlite:///ABSOLUTE/mlflow.db` with artifacts in `mlartifacts/` beside it, or MLFLOW_TRACKING_URI's server.
 Nothing here raises into a stage or waits for a store that is away: what cannot be sent stays in `runs/tracking`, is
 named in one warning, and is sent by the next stage or `make sync`. Given its folder again, a stage goes on with the run
 that it began there. Runs are linked by content: a run's parent is the one that made what it reads.

@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from mixste.errors import MixsteError, shown
 from pipelines import store, tracking
 from pipelines.params import load
 from pipelines.places import MODELS
+from pipelines.ports import refuse_taken
 from pipelines.settings import TrackingSettings
 from pipelines.stage import run
 
@@ -40,7 +40,7 @@ def comparison(address: str, uri: str, experiment: str) -> str:
 @contextmanager
 def served(uri: str, port: int) -> Iterator[str]:
     """Run MLflow's server for this machine only and yield its address; MixsteError if the port is taken."""
-    _refuse_taken(port)
+    refuse_taken("127.0.0.1", port, "make ui PORT=")
     server = subprocess.Popen(
         [
             sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
@@ -55,16 +55,6 @@ def served(uri: str, port: int) -> Iterator[str]:
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGTERM)
-
-
-def _refuse_taken(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            mend = f"another one: make ui PORT={port + 1}"
-            raise MixsteError(f"cannot use port {port}", found=error.strerror, mend=mend) from error
 
 
 def _answering(server: "subprocess.Popen[bytes]", address: str) -> str:

@@ -1,5 +1,6 @@
 """A sweep's results in words: the table of all trials, what mattered, and how to use the best setting."""
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -78,7 +79,7 @@ def commands(best: Params) -> list[str]:
     """How the best setting is trained by the stages."""
     return [
         f"cp {SWEEP / FILE} conf/model/{NAME}.yaml",
-        f"make params {' '.join(overrides(best, model=NAME))}",
+        f"make params {shlex.join(overrides(best, model=NAME))}",
         "make repro",
     ]
 
@@ -100,9 +101,7 @@ def _table(keys: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
         error = "-" if row["validation_mpjpe"] is None else f"{row['validation_mpjpe']:.1f}"
         costs = [f"{row[key]:,}" for key in _COSTS]
-        fronts = ", ".join(
-            name for key, name in (("parameters", "parameters"), ("all_macs", "MACs")) if row[f"on_{key}"]
-        )
+        fronts = ", ".join(name for key, name in _FRONTS.items() if row[key])
         cells = [row["trial"], *(row[key] for key in keys), *costs, error, row["epochs"], row["seconds"], fronts]
         yield "| " + " | ".join(map(str, [*cells, row["status"]])) + " |"
 

@@ -14,6 +14,7 @@ from mixste.errors import MixsteError
 from mixste.files import whole_file
 from mixste.jobs import TrainingJob, write_model
 from mixste.memory import keep_freed
+from mixste.recipe import Execution
 from mixste.training_state import FILE, restore_training, save_training
 
 FAILURE = "failure.txt"
@@ -26,6 +27,7 @@ class Work:
     """The trainings of a trial, and where they live: absolute paths, because a worker has a folder of its own.
 
     Trials that pre-train alike share `pretrained`; `provenance` is what the pre-trained model says of its data.
+    `execution` is how steps are carried out.
     """
 
     folder: Path
@@ -35,6 +37,7 @@ class Work:
     provenance: dict[str, Any]
     threads: int
     gpu: bool
+    execution: Execution
 
 
 def run_trial(config: dict[str, Any]) -> None:
@@ -56,15 +59,15 @@ def run_trial(config: dict[str, Any]) -> None:
 def train_trial(work: Work, report: Report) -> None:
     """Train, or go on; `report` gets the record of each epoch, on going on that of the last one once more."""
     torch.set_num_threads(work.threads)
-    device, tuning = torch.device("cuda" if work.gpu else "cpu"), work.tuning
+    tuning = work.tuning
     if work.pretraining is not None:
         with _in_turn(work.pretrained):
             if not (work.pretrained / "model").exists():
-                _train(work.pretraining, work.pretrained, device, lambda record: None)
+                _train(work, work.pretraining, work.pretrained, lambda record: None)
                 write_model(work.pretrained / "model", work.pretrained, work.pretraining, work.provenance)
         tuning = replace(tuning, parent=work.pretrained / "model")
     with _in_turn(work.folder):
-        _train(tuning, work.folder, device, report)
+        _train(work, tuning, work.folder, report)
 
 
 def seconds(folder: Path) -> float:
@@ -75,9 +78,9 @@ def seconds(folder: Path) -> float:
         return 0.0
 
 
-def _train(job: TrainingJob, folder: Path, device: torch.device, report: Report) -> None:
+def _train(work: Work, job: TrainingJob, folder: Path, report: Report) -> None:
     keep_freed()
-    trainer = job.trainer(device=device)
+    trainer = job.trainer(device=torch.device("cuda" if work.gpu else "cpu"), execution=work.execution)
     if (folder / FILE).exists():
         restore_training(folder, trainer)
         report(dict(trainer.state.history[-1]))

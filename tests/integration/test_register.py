@@ -281,6 +281,14 @@ def test_scores_that_are_no_numbers_or_of_another_evaluation_are_refused(
         candidate(params)
 
 
+def test_scores_of_other_weights_are_refused(params: Params):
+    write_model(params, seed=1, mpjpe=50.0)
+    write_folder(params, seed=2)
+    expected = r"metrics\.json holds the scores of other weights than models/finetuned/model\.safetensors"
+    with pytest.raises(MixsteError, match=f"{expected}.*run evaluate again"):
+        candidate(params)
+
+
 def test_an_imported_model_is_registered_under_its_authors_licence(params: Params):
     settings = write(
         ["model=tiny", "evaluate.models=[{name: authors, folder: models/authors}]", "register.model=authors"]

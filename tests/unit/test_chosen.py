@@ -18,6 +18,8 @@ from pipelines.params import write
         ["data=cmu", "model=small", "pretrain=mpm", "finetune=pstmo", "seed=7"],
         ["experiment=stcformer_h36m_81"],
         ["pretrain=mpm", "pretrain.masks.frames=0.5", "finetune.windows_per_epoch=null", "cluster.workers=1"],
+        ["data.licence=it's ours, for 100% (c)", "cluster.storage=s3://B/P?region=eu&scheme=http"],
+        ["register.name='7'", "tracking.experiment='null'", "data.split.test.subjects=['10']"],
         ["finetune.optimiser.lr=0.00001", "evaluate.flip=false", "project.views.distance=[3.5,6.0]"],
     ],
 )

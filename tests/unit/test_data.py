@@ -2,6 +2,8 @@
 
 import json
 import logging
+import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -29,8 +31,35 @@ def test_changed_data_is_said_plainly(workplace: Path, caplog: pytest.LogCapture
     assert Path("data/sample/one.bvh").exists()
 
 
+def test_data_that_dvc_knows_are_not_read_again(workplace: Path, monkeypatch: pytest.MonkeyPatch):
+    Path("data").mkdir()
+    Path("data/one.bvh").write_text("HIERARCHY")
+    for command in ("init --no-scm", "add data"):
+        subprocess.run([*data.DVC, *command.split(), "-q"], check=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(data, "data_hash", lambda path: pytest.fail("read again"))
+        assert data.difference() is None
+    Path("data/one.bvh").write_text("HIERARCHY of another kind")
+    assert "not what data.dvc names" in str(data.difference())
+
+
 def test_data_that_was_never_added_is_said_plainly(workplace: Path):
     assert "dvc add data" in str(data.difference())
+
+
+def test_links_to_folders_are_named_or_refused(workplace: Path):
+    data.provide(Path("data/sample"), synthetic=True)
+    Path("elsewhere").mkdir()
+    Path("data/other").symlink_to("../elsewhere")
+    Path("data/file").symlink_to("sample/README.txt")
+    Path("data.dvc").write_text(yaml.safe_dump({"outs": [{"md5": data.data_hash(data.DATA), "path": "data"}]}))
+    data.main()
+    assert "does not name what is in data/other," in str(data.difference())
+    Path("data/sample/other").symlink_to("../../elsewhere")
+    with pytest.raises(MixsteError, match=r"below data/sample; found: data/sample/other; expected: folders"):
+        data.main()
+    write(["data.folder=data/other"])
+    data.main()
 
 
 def test_absent_real_data_is_a_clear_error(workplace: Path):
@@ -77,8 +106,10 @@ def test_results_are_shown_as_a_table(workplace: Path, capsys: pytest.CaptureFix
     }
     show.METRICS.parent.mkdir(parents=True)
     show.METRICS.write_text(json.dumps(metrics))
+    show.REGISTERED.write_text(json.dumps({"why": "champion: the first version", "store": "http://there"}))
     show.main()
     shown = capsys.readouterr().out
+    assert "the first version that is of http://there; to register at sqlite:///" in " ".join(shown.split())
     assert "synthetic motion, CPN detections" in shown
     assert "99.0" in shown
     assert "103.5" in shown
@@ -121,6 +152,14 @@ def test_a_port_that_is_none_is_a_clear_error(text: str):
 
 def test_a_port_may_be_chosen():
     assert (ui.chosen_port([]), ui.chosen_port(["8080"])) == (5000, 8080)
+
+
+def test_a_port_of_the_ui_that_is_taken_is_said_with_another():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        refused = pytest.raises(MixsteError, match=f"127.0.0.1:{port}; found: Address.*make ui PORT={port + 1}")
+        with refused, ui.served("sqlite:///mlflow.db", port):
+            pytest.fail("it was served")
 
 
 def test_the_ui_of_a_dead_server_is_a_clear_error(workplace: Path, monkeypatch: pytest.MonkeyPatch):

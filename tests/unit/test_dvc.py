@@ -1,6 +1,9 @@
 """dvc.yaml: every file and parameter a stage names exists, and all code of ours that it runs is named."""
 
 import ast
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +11,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
+DVC = (sys.executable, "-m", "dvc")
 STAGES: dict[str, Any] = {
     name: stage
     for file in ("dvc.yaml", "studies/dvc.yaml", "sweeps/dvc.yaml")
@@ -69,3 +73,23 @@ def test_parameters_that_a_stage_names_exist(stage: str):
         for part in key.split("."):
             assert part in section, key
             section = section[part]
+
+
+def test_a_model_is_registered_again_where_dvc_has_run_that_before(tmp_path: Path):
+    command, outs = "echo >> ran; cp settings reports/registered.json", STAGES["register"]["outs"]
+    stage = {"cmd": command, "deps": ["settings"], "outs": outs}
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"register": stage}}))
+    (tmp_path / "reports").mkdir()
+    subprocess.run([*DVC, "init", "-q", "--no-scm"], cwd=tmp_path, check=True)
+    for settings, runs in (("A", 1), ("B", 2), ("A", 3), ("A", 3)):
+        (tmp_path / "settings").write_text(settings)
+        subprocess.run([*DVC, "repro", "-q"], cwd=tmp_path, check=True)
+        assert len((tmp_path / "ran").read_text().splitlines()) == runs
+
+
+def test_dvc_looks_into_every_folder_of_data(tmp_path: Path):
+    shutil.copy(ROOT / ".dvcignore", tmp_path)
+    subprocess.run([*DVC, "init", "-q", "--no-scm"], cwd=tmp_path, check=True)
+    own, data = ["runs/a", "mlruns/a", "mlartifacts/a", ".venv/a"], ["data/runs/a", "data/x/mlruns/a", "data/.venv/a"]
+    found = subprocess.run([*DVC, "check-ignore", *own, *data], cwd=tmp_path, capture_output=True, text=True)
+    assert found.stdout.split() == own

@@ -21,6 +21,7 @@ from mixste.paired import read_clip_errors
 from mixste.protocols import AS_PUBLISHED, PROTOCOLS, in_chunks, scoring_as_published, summary
 from mixste.scoring import METRICS as ERRORS
 from mixste.scoring import Names, Scores, score
+from mixste.sequences import read_sequences
 from pipelines import evaluate
 from pipelines.data_settings import GroupSettings, LabelledSettings
 from pipelines.evaluate import refuse_misfit, scores_as_published, why_not_scored
@@ -28,6 +29,7 @@ from pipelines.evaluate import test_hash as hash_of_test
 from pipelines.evaluation_report import middle_one
 from pipelines.params import load, write
 from pipelines.places import METRICS, PER_CLIP
+from pipelines.provenance import data_hash
 from pipelines.settings import BESIDE_SCORES, ModelFolder
 from tests.unit.factories import FPS, SKELETON, model, model_settings, sequences, write_projections
 
@@ -68,13 +70,27 @@ def test_a_trial_apart_that_is_not_there_is_named(scores):
         summary(scores, PROTOCOLS["h36m"], ["S/c"])
 
 
-def test_scores_of_another_protocol_are_told_apart(workplace):
-    params = load()
-    (workplace / "a-1.parquet").write_text("table")
-    paths = [workplace / "a-1.parquet"]
+def test_scores_of_other_data_or_another_protocol_are_told_apart(workplace, monkeypatch):
+    params, data = load(), sequences((12, 9))
     flipped = replace(params, evaluate=replace(params.evaluate, flip=not params.evaluate.flip))
-    assert hash_of_test(paths, params) == hash_of_test(paths, params)
-    assert hash_of_test(paths, params) != hash_of_test(paths, flipped)
+    nudged = data.joints.clone()
+    nudged[-1, -1, -1] += 1e-6
+    others = [replace(data, joints=nudged), replace(data, subjects=("S8", "S0")), replace(data, unit="screen")]
+    found = [hash_of_test(data, params), hash_of_test(data, flipped), *(hash_of_test(one, params) for one in others)]
+    monkeypatch.setattr(evaluate, "RULES", 0)
+    found.append(hash_of_test(data, params))
+    assert len(set(found)) == 6
+
+
+def test_who_wrote_the_test_data_does_not_matter(workplace):
+    import pyarrow.parquet
+
+    path, params, found = Path("a-S0.parquet"), load(), []
+    write_projections(path, sequences((12, 9)))
+    pyarrow.parquet.write_table(pyarrow.parquet.read_table(path), "b-S0.parquet", compression="none", row_group_size=5)
+    for name in ("a-S0.parquet", "b-S0.parquet"):
+        found.append(hash_of_test(read_sequences([Path(name)], skeleton=SKELETON, fps=FPS), params))
+    assert found[0] == found[1]
 
 
 def save(folder, network, kind="lifter", **changes):
@@ -263,6 +279,7 @@ def test_the_report_holds_both_scorings_and_what_is_left_out(evaluated):
         expected = [found[name]["mpjpe"], found[name]["as_published"]["mpjpe"]]
         assert [float(row["mpjpe"]) for row in means] == pytest.approx(expected, abs=1e-3)
     assert {row["action"] for row in rows("per_action.csv")} == {"Photo"}
+    assert found["weights_hash"]["authors"] == data_hash(Path("elsewhere/model.safetensors"))
     assert found["pretraining_gain_mpjpe"] == found["scratch"]["mpjpe"] - found["finetuned"]["mpjpe"]
 
 

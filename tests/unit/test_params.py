@@ -1,5 +1,6 @@
 """Settings: conf/ composes, every file of it is valid, and wrong keys and values are refused by name, all at once."""
 
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,40 @@ def test_overrides_reach_the_settings(workplace: Path):
     assert (params.model.width, params.model.depth, params.model.frames) == (512, 8, 243)
     assert params.finetune.epochs == 5
     assert params.data.split.test.subjects == ("09",)
+
+
+SPECIAL = [
+    ("cluster.storage", "s3://BUCKET/PREFIX?endpoint_override=minio:9000&scheme=http"),
+    ("data.licence", "recorded by us; it's for internal use, a\\b"),
+    ("tracking.experiment", 'the "new" one (é)'),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), SPECIAL)
+def test_a_value_needs_no_quotes_of_hydras(workplace: Path, key: str, value: str):
+    section, name = key.split(".")
+    assert getattr(getattr(write([f"{key}={value}"]), section), name) == value
+
+
+def test_what_hydra_can_read_is_left_to_it(workplace: Path):
+    params = write(["cluster.storage='s3://B/P?a=b'", "seed=int(7.0)", "cluster.min_workers=${cluster.workers}"])
+    assert (params.cluster.storage, params.seed, params.cluster.min_workers) == ("s3://B/P?a=b", 7, 1)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="no make")
+@pytest.mark.parametrize("target", ["params", "serve"])
+def test_make_hands_values_on_as_they_are(root: Path, tmp_path: Path, target: str):
+    models = "evaluate.models=[{name: authors, folder: models/authors}]"
+    given = [*map("=".join, SPECIAL), "register.name='a=b&c=d'", models, "serve.host=${data.name}"]
+    python = tmp_path / ".venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
+    python.chmod(0o755)
+    for name in ("pyproject.toml", "constraints.txt", ".venv/installed"):
+        (tmp_path / name).touch()
+    command = ["make", "-s", "-f", str(root / "Makefile"), target, *given, "PORT=1"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert sorted(done.stdout.splitlines()) == sorted(["-m", f"pipelines.{target}", *given])
 
 
 def test_a_data_set_needs_no_study(workplace: Path):
@@ -190,11 +225,13 @@ def test_a_subject_is_one_person_whatever_the_source(workplace: Path):
         write(["data=cmu", one, other, "data.split.validation.subjects=['07']"])
 
 
-def test_a_joint_map_of_ones_own_lies_where_dvc_sees_it(tree: dict[str, Any]):
-    message = refused(change(tree, "data.sources.0.joint_map", "conf/maps/mine.yaml"))
-    assert "data.sources.0.joint_map: found 'conf/maps/mine.yaml'" in message
-    assert "a file below data/sample" in message
-    assert build(Params, change(tree, "data.sources.0.joint_map", "data/sample/joints.yaml"), "params.yaml")
+@pytest.mark.parametrize("key", ["data.sources.0.joint_map", "project.rig.cameras"])
+def test_a_map_or_rig_of_ones_own_lies_where_dvc_sees_it(tree: dict[str, Any], key: str):
+    for elsewhere in ("/elsewhere/mine.yaml", "data/sample/../mine.yaml"):
+        message = refused(change(tree, key, elsewhere))
+        assert f"{key}: found '{elsewhere}'" in message
+        assert "a file below data/sample" in message
+    assert build(Params, change(tree, key, "data/sample/mine.yaml"), "params.yaml")
 
 
 LABELLED = {"name": "h36m", "format": "h36m", "files": ["3d.npz", "2d.npz"], "detections": "CPN"}

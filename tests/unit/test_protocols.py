@@ -12,6 +12,7 @@ from mixste.protocols import (
     AS_PUBLISHED,
     NEAR_JOINTS,
     PROTOCOLS,
+    RULES,
     in_chunks,
     motionberts_clips,
     scoring_as_published,
@@ -49,6 +50,29 @@ def test_human36m_weighs_frames_within_an_action_and_actions_alike():
     assert found["mean"]["mpjpe"] == (17.5 + 100) / 2
     assert found["mean"]["frames"] == 45
     assert found["frame_mean"]["mpjpe"] == pytest.approx((300 + 400 + 500) / 45)
+
+
+def test_the_same_predictions_come_to_the_same_scores():
+    """If not, and rightly: raise RULES with the numbers here, so that models are not compared across the change."""
+    numbers = torch.arange(11 * 17 * 3, dtype=torch.float64).reshape(11, 17, 3)
+    told = {"subjects": ("S1", "S2"), "actions": ("Walking", "Jog"), "valid": torch.arange(11) != 7}
+    data = replace(sequences((6, 5)), joints=torch.sin(numbers), **told)
+    predicted = truth(data) + 0.1 * torch.cos(3 * numbers)
+    found = {name: summary(score(predicted, data, own.scoring), own)["mean"] for name, own in PROTOCOLS.items()}
+    pairs = {"mpjpe": 112.344, "p_mpjpe": 101.022, "n_mpjpe": 112.269, "mpjve": 199.720, "frames": 10}
+    near = {
+        "mpjpe": 105.443,
+        "p_mpjpe": 95.356,
+        "n_mpjpe": 105.363,
+        "mpjve": 187.510,
+        "pck": 67.143,
+        "auc": 28.802,
+        "frames": 10,
+    }
+    assert RULES == 1
+    assert found["h36m"] == pytest.approx(pairs, rel=1e-5)
+    assert found["humaneva"] == pytest.approx(pairs, rel=1e-5)
+    assert found["mpi_inf_3dhp"] == pytest.approx(near, rel=1e-5)
 
 
 def test_3dhp_weighs_its_sequences_by_their_valid_frames_and_gives_the_plain_mean_too():

@@ -1,6 +1,7 @@
 """The sweep without Ray, with real trainings of tiny models: refusals, its folder, what a kill leaves, its report."""
 
 import csv
+import shlex
 import shutil
 from contextlib import nullcontext, suppress
 from dataclasses import replace
@@ -151,6 +152,11 @@ def test_more_trials_go_on_with_a_sweep_and_anything_else_is_another(params):
     assert len({folder(), *(folder(**changes) for changes in others)}) == 4
 
 
+def test_trials_carry_out_their_steps_as_the_stages_do(params):
+    stages = replace(params.cluster, accumulate=2, recompute=True)
+    assert sweep.Sweep(replace(params, cluster=stages)).base.execution == stages.execution
+
+
 def test_the_best_setting_is_a_model_that_the_named_command_uses(params, monkeypatch):
     rows = run(params, monkeypatch)
     best = min(rows, key=lambda row: float(row["validation_mpjpe"]))
@@ -159,7 +165,7 @@ def test_the_best_setting_is_a_model_that_the_named_command_uses(params, monkeyp
     assert (str(model.depth), str(model.heads), model.width) == (best["model.depth"], best["model.heads"], 16)
     Path("conf/model/best.yaml").write_text(text)
     (command,) = [line.removeprefix("#   make params ") for line in text.splitlines() if "make params" in line]
-    again = write(command.split())
+    again = write(shlex.split(command))
     assert (again.model, again.finetune, again.sweep.trials) == (model, params.finetune, 4)
     assert f"make params {command}" in (sweep.SWEEP / "sweep.md").read_text()
 

@@ -70,6 +70,17 @@ def test_a_stage_is_one_run_with_everything(params: Params, caplog: pytest.LogCa
     assert not caplog.records
 
 
+def test_an_experiment_of_dvc_in_a_folder_that_it_deletes_is_kept_with_the_checkouts(params: Params, monkeypatch):
+    uri, artifacts = store.default_store(), Path("mlartifacts").resolve().as_uri()
+    queued = Path(".dvc/tmp/exps/tmp0")
+    queued.mkdir(parents=True)
+    monkeypatch.chdir(queued)
+    with tracking.run("evaluate", params):
+        pass
+    (found,) = store.client(uri).search_runs(["1"])
+    assert found.info.artifact_uri.startswith(artifacts)
+
+
 def test_a_stage_builds_on_the_run_that_made_what_it_reads_whenever_that_was(params: Params):
     made = Path("models/pretrained")
     made.mkdir(parents=True)

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 
 from mixste.models import build_model
-from mixste.models.checkpoint import ModelConfig, save_model
+from mixste.models.checkpoint import WEIGHTS, ModelConfig, save_model
 from mixste.table import Metadata
 from mixste.table_writer import write_table
 from pipelines.params import Params
+from pipelines.provenance import data_hash
 
 JOINTS, FRAMES = 17, 30
 TEST_DATA = "t" * 32
@@ -58,7 +59,9 @@ def write_evaluation(errors: Sequence[float], *, test_data: str = TEST_DATA, roo
     scores = {"mpjpe": float(np.mean(errors)), "p_mpjpe": 1.0, "n_mpjpe": 2.0, "mpjve": 3.0}
     folder = root / "reports/evaluation"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "metrics.json").write_text(json.dumps({"finetuned": scores, "test_data": test_data}))
+    weights = {"finetuned": data_hash(root / "models/finetuned" / WEIGHTS)}
+    metrics = {"finetuned": scores, "test_data": test_data, "weights_hash": weights}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
     rows = [f"finetuned,walk,S7/{n},{1 / len(errors):.9f},{error:.3f},1.000,8" for n, error in enumerate(errors)]
     lines = ["model,group,clip,weight,mpjpe,p_mpjpe,frames", *rows]
     (folder / "per_clip.csv").write_text("\n".join(lines) + "\n")

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mixste.jobs import TrainingJob
+from mixste.recipe import Execution
 from mixste.training_state import kept_weights, read_state
 from pipelines.sweeping import trial
 from pipelines.sweeping.trial import FAILURE, Work, run_trial, seconds, train_trial
@@ -38,7 +39,8 @@ def work(tmp_path):
         fps=FPS,
         seed=0,
     )
-    return Work(tmp_path / "000", tuning, None, tmp_path / "pretrain", {}, threads=1, gpu=False)
+    how = {"threads": 1, "gpu": False, "execution": Execution(recompute=True)}
+    return Work(tmp_path / "000", tuning, None, tmp_path / "pretrain", {}, **how)
 
 
 def with_pretraining(work, settings, **model):
@@ -81,9 +83,15 @@ def test_a_killed_trial_goes_on_with_its_last_epoch_to_the_same_weights(work, tm
     ],
 )
 def test_trials_that_pre_train_alike_do_it_once(work, tmp_path, monkeypatch, settings, model):
-    trained = []
+    trained, executions = [], set()
     real = TrainingJob.trainer
-    monkeypatch.setattr(TrainingJob, "trainer", lambda job, **options: trained.append(job) or real(job, **options))
+
+    def trainer(job, **options):
+        trained.append(job)
+        executions.add(options["execution"])
+        return real(job, **options)
+
+    monkeypatch.setattr(TrainingJob, "trainer", trainer)
     first = with_pretraining(work, replace(settings, epochs=1), **model)
     second = replace(first, folder=tmp_path / "001")
     for one in (first, second):
@@ -91,6 +99,7 @@ def test_trials_that_pre_train_alike_do_it_once(work, tmp_path, monkeypatch, set
         train_trial(one, records.append)
         assert [record["epoch"] for record in records] == [1, 2, 3]
     assert [job.parent for job in trained] == [None, *[work.pretrained / "model"] * 2]
+    assert executions == {work.execution}
 
 
 def test_a_users_error_ends_the_trial_and_any_other_is_rays(work, monkeypatch):
