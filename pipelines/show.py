@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from mixste.errors import MixsteError
+from mixste.errors import MixsteError, shown
 from mixste.protocols import PROTOCOLS
 from mixste.registry import default_store
 from mixste.scoring import METRICS as ERRORS
@@ -23,15 +23,15 @@ def table(metrics: dict[str, Any], title: str) -> Table:
     protocol = PROTOCOLS[metrics["protocol"]]
     over = "valid frames" if protocol.weighted else f"{protocol.key.replace('_', ' ')}s"
     caption = f"mm (MPJVE: mm a frame{'; PCK, AUC: %' if protocol.scoring.near else ''}), mean over {over}"
-    shown = Table(title=title, title_justify="left", caption=caption, min_width=60)
+    rows = Table(title=title, title_justify="left", caption=caption, min_width=60)
     columns = (*ERRORS, *(NEAR if protocol.scoring.near else ()))
     for heading in ("model", *(_TITLES[name] for name in columns), "MPJPE as published"):
-        shown.add_column(heading, justify="left" if heading == "model" else "right")
+        rows.add_column(heading, justify="left" if heading == "model" else "right")
     for model, scores in metrics.items():
         if isinstance(scores, dict) and "mpjpe" in scores:
             published = f"{scores['as_published']['mpjpe']:.1f}" if "as_published" in scores else ""
-            shown.add_row(model, *(f"{scores[name]:.1f}" for name in columns), published)
-    return shown
+            rows.add_row(model, *(f"{scores[name]:.1f}" for name in columns), published)
+    return rows
 
 
 def _registration(console: Console, outcome: dict[str, Any], uri: str) -> None:
@@ -55,9 +55,10 @@ def main() -> None:
     gain = metrics.get("pretraining_gain_mpjpe")
     if gain is not None:
         verb = "lowers" if gain >= 0 else "raises"
-        console.print(f"pre-training {verb} MPJPE by {abs(gain):.1f} mm at the same fine-tuning budget")
+        so = ", which on generated motion says nothing about people" if params.data.synthetic else ""
+        console.print(f"pre-training {verb} MPJPE by {abs(gain):.1f} mm at the same fine-tuning budget{so}")
     if REGISTERED.is_file():
-        _registration(console, json.loads(REGISTERED.read_text(encoding="utf-8")), default_store())
+        _registration(console, json.loads(REGISTERED.read_text(encoding="utf-8")), shown(default_store()))
     console.print(f"next: {METRICS.parent}/ (table.md, figures, clip.html), `dvc plots show`, `make ui`")
     console.print("your own data: docs/my-own-mocap.md")
 

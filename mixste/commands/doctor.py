@@ -9,7 +9,7 @@ from typing import Any
 
 from mixste.commands.terminal import command, positive, say
 from mixste.cpus import usable_cpus
-from mixste.errors import MixsteError
+from mixste.errors import MixsteError, shown
 from mixste.registry import ANSWER, CHAMPION, find, reach, store_uri
 
 NEEDED = ("mixste", "torch", "numpy", "scipy", "pyarrow", "ray", "mlflow", "dvc")
@@ -100,13 +100,13 @@ def _registry(seconds: float) -> Iterator[Finding]:
         return
     try:
         reach(store, seconds)
-        yield True, "registry", store
+        yield True, "registry", shown(store)
         champion = find(CHAMPION)
     except MixsteError as error:
         yield False, "champion", str(error)
         return
     except Exception as error:
-        yield False, "champion", f"{store} is no MLflow registry: {(str(error).splitlines() or [''])[0]}"
+        yield False, "champion", f"{shown(store)} is no MLflow registry: {(str(error).splitlines() or [''])[0]}"
         return
     mpjpe = champion.tags.get("test_mpjpe_mm")
     errors = f", test MPJPE {float(mpjpe):.1f} mm" if mpjpe else ""

@@ -25,7 +25,11 @@ BAD = {
     "no JSON": (b"keypoints", {}, "JSON"),
     "truncated": (b'{"inputs": [[[1, 2', {}, "JSON"),
     "another layout": (None, {"skeleton": "body25"}, "25 joints of body25"),
-    "an unknown layout": (None, {"skeleton": "squid"}, "unknown layout of keypoints; found: 'squid'"),
+    "an unknown layout": (
+        None,
+        {"skeleton": "squid"},
+        "params cannot be used; found: skeleton: 'squid'; expected: skeleton: one of ",
+    ),
     "no frame rate": (None, {"fps": None}, "fps: a value: the key is missing"),
     "a frame rate of 0": (None, {"fps": 0}, "found: fps 0.0; expected: 1 frame per second or more"),
     "no image size": (None, {"image_size": None}, "image_size: a value: the key is missing"),

@@ -118,6 +118,11 @@ def test_results_are_shown_as_a_table(workplace: Path, capsys: pytest.CaptureFix
     assert "lowers MPJPE by 2.2 mm" in shown
 
 
+def test_the_registry_that_a_verdict_is_of_is_the_same_whoever_asks(capsys: pytest.CaptureFixture[str]):
+    show._registration(show.Console(), {"why": "champion", "store": "http://there"}, show.shown("http://me:pw@there"))
+    assert capsys.readouterr().out == "champion\n"
+
+
 def test_3dhps_results_have_pck_and_auc():
     scores = {"mpjpe": 40.0, "p_mpjpe": 30.0, "n_mpjpe": 35.0, "mpjve": 5.0, "pck": 97.9, "auc": 75.8}
     shown = show.table({"finetuned": scores, "protocol": "mpi_inf_3dhp"}, "title")
