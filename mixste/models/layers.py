@@ -26,7 +26,6 @@ FEW, SHORT = 32, 64  # tokens
 NARROW, WIDEST = 32, 128  # heads; the widest for few tokens
 SPLIT = "b r n (three h d) -> three (b r) h n d"
 JOIN = "(b r) h n d -> b r n (h d)"
-_HOOKS = "_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"
 
 
 def rows(x: Tensor, axis: Axis) -> Tensor:
@@ -292,7 +291,8 @@ def _as_made(module: nn.Module) -> bool:
         known = module.bias is not None and module.weight.dtype == torch.float32
     else:
         known = kind in (Block, Attention, Mlp, DropPath) or isinstance(module, Packed)
-    return known and not any(getattr(module, hooks) for hooks in _HOOKS)
+    hooked = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    return known and not hooked
 
 
 def settled(x: Tensor | Pending) -> Tensor:
