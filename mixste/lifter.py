@@ -96,11 +96,12 @@ class Lifter:
     ) -> Motion:
         """Lift one person's keypoints, `t j 2|3` in pixels (and confidence), to joints at the same frames.
 
-        `skeleton` is the keypoints' layout (a name in `mixste/skeletons`), `image_size` (width, height). Keypoints that
-        are NaN, less sure than `threshold`, or 0, 0 are missing. Windows overlap by so many frames, by default half a
-        window. `tell` is told how many of the model's frames are done, and of how many. Joints are in the model's
-        unit, camera axes, relative to the root; `report` says what was mapped, filled and guessed. Memory beside input
-        and output does not grow with length. MixsteError for input that cannot be lifted.
+        `skeleton` is the keypoints' layout (a name in `mixste/skeletons`), `image_size` (width, height). Keypoints are
+        missing that are NaN, less sure than `threshold`, at 0, 0, or an image's size outside of it. Windows overlap by
+        so many frames, by default half a window. `tell` is told how many of the model's frames are done, and of how
+        many. Joints are in the model's unit, camera axes, relative to the root; `report` says what was mapped, filled
+        and guessed. Memory beside input and output does not grow with length. MixsteError for input that cannot be
+        lifted.
         """
         given = pixels(keypoints, skeleton=skeleton, fps=fps, image_size=image_size, threshold=threshold)
         overlap = self._overlap(overlap)

@@ -40,9 +40,11 @@ def default_store() -> str:
 
     In a folder below a checkout's `.dvc/tmp`, where DVC runs an experiment and then deletes it, the checkout's own.
     """
+    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
+        return uri
     here = Path.cwd()
     checkout = next((folder.parent for folder in here.parents if folder.name == ".dvc"), here)
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(checkout / 'mlflow.db').resolve()}"
+    return f"sqlite:///{(checkout / 'mlflow.db').resolve()}"
 
 
 def store_uri(tracking_uri: str | None = None) -> str:

@@ -117,17 +117,16 @@ def shared_out(
 ) -> dict[str, float]:
     """Return what one of `count` processes takes of the cluster.
 
-    Without `cpus` it is its share of all, `most` at most, and less where machines could not hold all of them so, or
-    at least `least`. Raises MixsteError if there is not as much for `least` of them, for which Ray would wait.
+    Without `cpus` it is its share of all, `most` at most, and less where machines then hold more of them. Raises
+    MixsteError if there is not as much for `least` of them, for which Ray would wait.
     """
     machines = _machines()
     share = int(sum(machine.get("CPU", 0) for machine in machines)) // count
     numbers = [cpus] if cpus else range(max(1, min(share, most or share)), 0, -1)
     offers = [{"CPU": number} | ({"GPU": gpus} if gpus else {}) for number in numbers]
-    for needed in (count, least):
-        for offer in offers:
-            if _held(machines, offer) >= needed:
-                return offer
+    best = max(offers, key=lambda offer: min(count, _held(machines, offer)))
+    if _held(machines, best) >= least:
+        return best
     there = {name: sum(machine.get(name, 0) for machine in machines) for name in offers[-1]}
     raise MixsteError(
         "the cluster is too small",

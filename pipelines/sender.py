@@ -12,7 +12,7 @@ LONGEST_PAUSE = 30.0
 
 
 class Sender:
-    """A thread that sends whenever it is asked to, and while the store is away tries again, ever more rarely."""
+    """A thread that sends whenever it is asked to; while the store is away, or a file fails, ever more rarely."""
 
     def __init__(self, uri: str, timeout: float) -> None:
         import mlflow  # noqa: F401  (here: two threads that import at once may see half of a module)
@@ -22,7 +22,7 @@ class Sender:
         self.away: Exception | None = None
         self._failed: dict[str, Exception] = {}
         self._changed = threading.Condition()
-        self._asked, self._closed = True, False
+        self._asked, self._rests, self._closed = True, False, False
         self._begun = self._ended = self._failures = 0
         self._moved = time.monotonic()
         threading.Thread(target=self._work, name="outbox", daemon=True).start()
@@ -31,23 +31,19 @@ class Sender:
         """There is something to send."""
         with self._changed:
             self._asked = True
-            if self.away is None:
+            if not self._rests:
                 self._changed.notify_all()
 
     def flush(self) -> None:
-        """Wait until all is sent, or a try fails, or a server moves nothing for twice the timeout.
-
-        A file that is on its way may take as long as a transfer may.
-        """
+        """Wait until all is sent, a try fails, or a server is silent for twice the timeout; files may take longer."""
         with self._changed:
             wanted, failures, self._moved = self._begun + 1, self._failures, time.monotonic()
-            self._asked, self.away = True, None
+            self._asked, self.away, self._rests = True, None, False
             self._changed.notify_all()
             while not self._closed and self._ended < wanted and self._failures == failures:
                 self._changed.wait(0.1)
-                patience = max(self._patience, store.TRANSFER_S if store.transferring() else 0)
-                if time.monotonic() - self._moved > patience:
-                    self.away = self.away or TimeoutError(f"nothing moved for {patience:g} seconds")
+                if store.silent(self._moved, self._patience):
+                    self.away = self.away or TimeoutError("nothing moves any more")
                     return
 
     @property
@@ -70,16 +66,17 @@ class Sender:
                 away = next((error for error in failed.values() if store.unreachable(error)), None)
             except Exception as error:
                 away, failed = error, {}
-            pause = 1.0 if away is None else min(2 * pause, LONGEST_PAUSE)
+            rests = away is not None or any(isinstance(error, store.TransferError) for error in failed.values())
+            pause = min(2 * pause, LONGEST_PAUSE) if rests else 1.0
             with self._changed:
-                self.away, self._failed, self._ended = away, failed, self._begun
+                self.away, self._failed, self._rests, self._ended = away, failed, rests, self._begun
                 self._failures += away is not None
                 self._changed.notify_all()
 
     def _next(self, pause: float) -> bool:
         with self._changed:
-            if self.away is not None:
-                self._changed.wait_for(lambda: self.away is None or self._closed, pause)
+            if self._rests:
+                self._changed.wait_for(lambda: not self._rests or self._closed, pause)
             else:
                 self._changed.wait_for(lambda: self._asked or self._closed)
             self._asked = False

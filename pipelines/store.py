@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ TRANSFER_S = 600  # a server may answer only once its own storage has all of a f
 _SECONDS = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 _ours: set[str] = set()  # values of _SECONDS that are not the user's
 _one_transfer = threading.Lock()
+_transfer: dict[str, float | None] = {"began": None, "ended": None}  # by time.monotonic()
 _BATCH, _METRICS = 100, 1000
 _DIGEST = 36
 _SILENCE = (requests.ConnectionError, requests.Timeout, ConnectionError, TimeoutError, socket.gaierror)
@@ -76,6 +78,7 @@ def transfer(uri: str) -> Iterator[None]:
         before = os.environ.get(_SECONDS)
         if before is None or before in _ours:
             os.environ[_SECONDS] = str(TRANSFER_S)
+        _transfer["began"] = time.monotonic()
         try:
             yield
         except Exception as error:
@@ -88,13 +91,22 @@ def transfer(uri: str) -> Iterator[None]:
             why = f"it answers, but a file did not get through ({reason(root)}; {_SECONDS}={os.environ[_SECONDS]})"
             raise TransferError(why) from error
         finally:
-            os.environ.pop(_SECONDS)
-            os.environ |= {} if before is None else {_SECONDS: before}
+            if before is None:
+                os.environ.pop(_SECONDS)
+            else:
+                os.environ[_SECONDS] = before
+            _transfer.update(began=None, ended=time.monotonic())
 
 
-def transferring() -> bool:
-    """Say whether a file is on its way, so that silence means nothing."""
-    return _one_transfer.locked()
+def silent(since: float, patience: float) -> bool:
+    """Say whether nothing has moved for longer than `patience` seconds, since then or since a transfer's end.
+
+    A transfer that is on its way has TRANSFER_S from its begin.
+    """
+    now, began, ended = time.monotonic(), _transfer["began"], _transfer["ended"]
+    if began is not None:
+        return now - began > max(patience, TRANSFER_S)
+    return now - max(since, ended or since) > patience
 
 
 def unreachable(error: BaseException | None) -> bool:

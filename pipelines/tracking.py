@@ -1,9 +1,10 @@
 """One MLflow run a stage, which is written to an outbox on disk and sent from there beside the stage's work.
 
 The store is `sqlite:///ABSOLUTE/mlflow.db` with artifacts in `mlartifacts/` beside it, or MLFLOW_TRACKING_URI's server.
-Nothing here raises into a stage or waits for a store that is away: what cannot be sent stays in `runs/tracking`, is
-named in one warning, and is sent by the next stage or `make sync`. Given its folder again, a stage goes on with the run
-that it began there. Runs are linked by content: a run's parent is the one that made what it reads.
+Nothing here raises into a stage, or waits for a store that is away but for a file that is on its way: what cannot be
+sent stays in `runs/tracking`, is named in one warning, and is sent by the next stage or `make sync`. Given its folder
+again, a stage goes on with the run that it began there. Runs are linked by content: a run's parent is the one that
+made what it reads.
 """
 
 import logging
@@ -215,5 +216,5 @@ def _why(uri: str, error: Exception) -> str:
 
 
 def _named(left: Mapping[str, list[Operation]]) -> str:
-    shown = [f"{name}: {described(operations)}" for name, operations in list(left.items())[:3]]
-    return "; ".join([*shown, *([f"and {len(left) - 3} other runs"] if len(left) > 3 else [])])
+    some = [f"{name}: {described(operations)}" for name, operations in list(left.items())[:3]]
+    return "; ".join([*some, *([f"and {len(left) - 3} other runs"] if len(left) > 3 else [])])

@@ -91,11 +91,11 @@ def _layout(name: str) -> Skeleton:
 def _array(keypoints: Any, layout: Skeleton) -> np.ndarray:
     if hasattr(keypoints, "detach"):
         keypoints = keypoints.detach().cpu()
-    if isinstance(keypoints, np.ma.MaskedArray):
-        keypoints = np.ma.filled(keypoints.astype(np.float64), np.nan)
     try:
         values = np.asarray(keypoints)
         numbers = np.issubdtype(values.dtype, np.number) and not np.iscomplexobj(values)
+        if numbers and isinstance(keypoints, np.ma.MaskedArray):
+            values = np.ma.filled(keypoints.astype(np.float64), np.nan)
     except (ValueError, TypeError):
         numbers = False
     if not numbers:

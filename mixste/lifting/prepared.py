@@ -13,7 +13,7 @@ import numpy as np
 from mixste.detections.layouts import likelier
 from mixste.geometry import normalise_screen
 from mixste.joint_maps import map_skeleton
-from mixste.lifting.pixels import BLOCK, Pixels
+from mixste.lifting.pixels import BLOCK, Pixels, cleaned, within
 from mixste.lifting.survey import Survey
 from mixste.skeleton import Skeleton
 
@@ -57,8 +57,10 @@ class Prepared:
 
     def _surveyed(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Count a block; return the first and the last known of every joint: frame, x, y (j 3), or NaN."""
-        raw, clean = self.pixels.raw(number), self.pixels.block(number)
-        self.survey.add(raw, clean, self.pixels)
+        raw = self.pixels.raw(number)
+        told = cleaned(raw, self.pixels.threshold)
+        clean = within(told, self.pixels.size)
+        self.survey.add(raw, told, clean, self.pixels)
         values = self._mapped(clean)
         seen = values[..., 2] > 0
         self.hidden += int((~seen).sum())

@@ -7,7 +7,7 @@ import numpy as np
 
 from mixste.detections.cleaning import SURE
 from mixste.errors import MixsteError
-from mixste.lifting.pixels import Pixels, cleaned
+from mixste.lifting.pixels import Pixels
 
 NORMALISED, NEARLY_ALL = 2.0, 0.99  # keypoints of which so many lie this near to 0 are no pixels
 FAR, FASTEST = 0.5, 8.0  # of a person's size: more than anybody moves in one frame, and in a second
@@ -36,9 +36,8 @@ class Survey:
     _running: int = 0
     _last: list[np.ndarray] = field(default_factory=list)
 
-    def add(self, raw: np.ndarray, clean: np.ndarray, pixels: Pixels) -> None:
-        """Count a block of frames, as it was handed in (t j 2|3) and cleaned (t j 3)."""
-        told = cleaned(raw, pixels.threshold)
+    def add(self, raw: np.ndarray, told: np.ndarray, clean: np.ndarray, pixels: Pixels) -> None:
+        """Count a block of frames: as handed in (t j 2|3), without what is missing, without what is far off (t j 3)."""
         seen = told[..., 2] > 0
         self.given += seen.size
         self.seen += int(seen.sum())
@@ -49,10 +48,9 @@ class Survey:
             self.negative += int((confidence < 0).sum())
             self.unsure += int(((confidence > 0) & (confidence < pixels.threshold)).sum())
             self.oversure += int((confidence > 1).sum())
-            self.surest = max(self.surest, float(confidence[np.isfinite(confidence)].max(initial=0)))
-            self.nowhere += int(
-                ((raw[..., :2] == 0).all(axis=-1) & (confidence >= pixels.threshold) & (confidence > 0)).sum()
-            )
+            self.surest = max(self.surest, float(confidence[seen].max(initial=0)))
+            claimed = (confidence > 0) & (confidence >= pixels.threshold)
+            self.nowhere += int(((raw[..., :2] == 0).all(axis=-1) & claimed).sum())
         places = told[seen][:, :2]
         self.outside += _outside(places, pixels.size)
         self.outside_swapped += _outside(places[:, ::-1], pixels.size)
@@ -73,8 +71,9 @@ class Survey:
         if self.seen == 0:
             raise MixsteError(
                 "nothing to lift",
-                found=f"no keypoint with confidence {pixels.threshold:g} or more in {len(pixels)} frames",
-                mend="lower the threshold, or look at the detector's output",
+                found=f"no keypoint with confidence {pixels.threshold:g} or more in {len(pixels)} frames"
+                + (f" but {self.nowhere} at 0, 0" if self.nowhere else ""),
+                mend="look at the detector's output" + ("" if self.nowhere else ", or lower the threshold"),
             )
         if self.surest > SURE:
             raise MixsteError(

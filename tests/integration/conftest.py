@@ -1,6 +1,5 @@
 """One small Ray cluster in this machine for every integration test that needs one."""
 
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -12,9 +11,11 @@ from pipelines import cluster
 @pytest.fixture(scope="session")
 def local_ray() -> Iterator[None]:
     """Start Ray on two CPUs or what the machine has, as stages do, which find it and start none of their own."""
-    os.environ |= KEYS  # for the workers
-    cluster.connect(cluster.LOCAL)
-    import ray
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in KEYS.items():
+            patch.setenv(name, value)  # for the workers
+        cluster.connect(cluster.LOCAL)
+        import ray
 
-    yield
-    ray.shutdown()
+        yield
+        ray.shutdown()

@@ -36,6 +36,7 @@ def share(count, cpus=None, gpus=0, least=None, most=None):
         ([(8, 4), (8, 4)], {"count": 3, "gpus": 1}, {"CPU": 4, "GPU": 1}),
         ([(8, 0), (8, 0)], {"count": 1, "most": 3}, {"CPU": 3}),
         ([(8, 2), (8, 2)], {"count": 8, "least": 1, "gpus": 1}, {"CPU": 2, "GPU": 1}),  # as many as there are GPUs for
+        ([(8, 8), (120, 1)], {"count": 16, "least": 1, "gpus": 1}, {"CPU": 1, "GPU": 1}),
         ([(2, 0)], {"count": 8, "least": 2}, {"CPU": 1}),
     ],
 )

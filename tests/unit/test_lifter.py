@@ -68,7 +68,7 @@ def test_a_device_may_be_torchs():
     assert Lifter(own.model, own.config, device=torch.device("cpu")).device.type == "cpu"
 
 
-def test_what_torch_makes_by_default_does_not_matter(monkeypatch):
+def test_what_torch_makes_by_default_does_not_matter():
     own, x = lifter(), person()
     asked = {"skeleton": SKELETON, "fps": FPS, "image_size": SIZE}
     expected = own.lift(x, **asked).joints

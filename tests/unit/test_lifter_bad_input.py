@@ -51,6 +51,7 @@ def test_what_is_said_of_keypoints_must_be_possible(own, changes, message):
         (person().reshape(40, -1), r"shape \(40, 51\)"),
         (np.zeros((40, 17, 4)), r"shape \(40, 17, 4\)"),
         ([[1, 2], [3]], "no array of numbers"),
+        (np.ma.masked_array([["a"]]), "no array of numbers"),
         (np.full((2, 17, 3), "x"), "no array of numbers"),
         (np.zeros((40, 17, 3)), r"nothing to lift; found: no keypoint with confidence 0.05 or more in 40 frames"),
         (np.full((40, 17, 2), np.nan), "nothing to lift; found: no keypoint"),
@@ -163,6 +164,19 @@ def test_a_place_far_outside_of_the_image_is_missing(own, channels):
 def test_confidence_on_another_scale_is_refused(own):
     with pytest.raises(MixsteError, match="confidence is on another scale; found: up to 100; expected: 0 to 1"):
         lift(own, person() * (1, 1, 100))
+
+
+@pytest.mark.parametrize("place", [0, np.nan])
+def test_what_is_missing_does_not_tell_the_scale_of_confidence(own, place):
+    clip = person()
+    clip[7, 16] = place, place, 255
+    assert np.isfinite(lift(own, clip).joints).all()
+
+
+def test_people_who_are_all_at_0_0_are_nobody(own):
+    found = r"found: no keypoint with confidence 0.05 or more in 40 frames but 680 at 0, 0; to mend it: look at the"
+    with pytest.raises(MixsteError, match=found):
+        lift(own, person() * (0, 0, 1))
 
 
 def test_what_torch_and_masked_arrays_hold_is_lifted(own):

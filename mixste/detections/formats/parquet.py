@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mixste.detections.cleaning import SPREAD
 from mixste.detections.formats.arrays import metadata
 from mixste.detections.formats.found import RECOPY, Found
 from mixste.detections.layouts import LAYOUTS
@@ -97,7 +98,8 @@ def _told(count: Any, frames: np.ndarray, path: Path) -> np.ndarray:
     """Return the numbers of all frames: those there are, or if the metadata says how many, so many from 0 on."""
     if count is None:
         return np.unique(frames)
-    if not isinstance(count, int) or not (frames.min(initial=0) >= 0 and frames.max(initial=-1) < count):
+    whole = type(count) is int and count <= SPREAD * (len(frames) + 10)
+    if not whole or not (frames.min(initial=0) >= 0 and frames.max(initial=-1) < count):
         span = f"{count!r} frames in the metadata, and frames {frames.min(initial=0)} to {frames.max(initial=0)}"
         mend = "number the frames from 0 on, or write the table without the metadata"
         raise MixsteError(f"cannot read {path}", found=span, expected="as many as there are", mend=mend)

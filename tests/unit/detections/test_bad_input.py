@@ -251,7 +251,7 @@ def ancestors(skeleton, joint):
     return [] if parent < 0 else [parent, *ancestors(skeleton, parent)]
 
 
-@pytest.mark.parametrize("frames", [5, "many"])
+@pytest.mark.parametrize("frames", [5, "many", True, 10**10])
 def test_a_table_with_other_frames_than_its_metadata_says_is_refused(tmp_path, frames):
     columns = {"frame": np.arange(10), "joint": np.zeros(10, np.int64), "x": np.ones(10), "y": np.ones(10)}
     known = {b"mixste": json.dumps({"kind": "detections", "skeleton": "coco17", "frames": frames})}
