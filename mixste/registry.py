@@ -36,12 +36,15 @@ def is_registered(model: object) -> bool:
 
 
 def default_store() -> str:
-    """Return MLFLOW_TRACKING_URI, or the sqlite file in the current folder, whether it is there or not.
+    """Return MLFLOW_TRACKING_URI, or else `own_store`."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or own_store()
+
+
+def own_store() -> str:
+    """Return the sqlite file in the current folder, whether it is there or not.
 
     In a folder below a checkout's `.dvc/tmp`, where DVC runs an experiment and then deletes it, the checkout's own.
     """
-    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
-        return uri
     here = Path.cwd()
     checkout = next((folder.parent for folder in here.parents if folder.name == ".dvc"), here)
     return f"sqlite:///{(checkout / 'mlflow.db').resolve()}"

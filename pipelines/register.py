@@ -10,7 +10,7 @@ import logging
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 
-from mixste.errors import MixsteError, shown
+from mixste.errors import MixsteError
 from mixste.files import whole_file
 from mixste.paired import Comparison
 from pipelines import gate, registry, store, tracking
@@ -57,7 +57,7 @@ def register(params: Params, model: Candidate, tracked: tracking.Tracked) -> Out
     """Make or find the model's version and settle who is champion; without MLflow, say so."""
     settings = params.register
     named = settings.name, settings.alias, settings.model
-    blank = Outcome(*named, None, False, "", model.headline, model.error, model.test_hash, shown(store.default_store()))
+    blank = Outcome(*named, None, False, "", model.headline, model.error, model.test_hash, store.name())
     if tracked.handle is not None:
         shelf = registry.Shelf(tracked.handle.uri, settings.name, settings.alias)
         try:

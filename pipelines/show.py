@@ -6,11 +6,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from mixste.errors import MixsteError, shown
+from mixste.errors import MixsteError
 from mixste.protocols import PROTOCOLS
-from mixste.registry import default_store
 from mixste.scoring import METRICS as ERRORS
 from mixste.scoring import NEAR
+from pipelines import store
 from pipelines.params import load
 from pipelines.places import METRICS, REGISTERED
 from pipelines.stage import run
@@ -34,11 +34,11 @@ def table(metrics: dict[str, Any], title: str) -> Table:
     return rows
 
 
-def _registration(console: Console, outcome: dict[str, Any], uri: str) -> None:
-    """What became of the model, and where, if that is not the registry at `uri`."""
+def _registration(console: Console, outcome: dict[str, Any], here: str) -> None:
+    """What became of the model, and where, if that is not the registry `here`."""
     console.print(outcome["why"])
-    if outcome.get("store", uri) != uri:
-        console.print(f"that is of {outcome['store']}; to register at {uri}: `dvc repro -f -s register`")
+    if outcome.get("store", here) != here:
+        console.print(f"that is of {outcome['store']}; to register in {here}: `dvc repro -f -s register`")
 
 
 def main() -> None:
@@ -58,7 +58,7 @@ def main() -> None:
         so = ", which on generated motion says nothing about people" if params.data.synthetic else ""
         console.print(f"pre-training {verb} MPJPE by {abs(gain):.1f} mm at the same fine-tuning budget{so}")
     if REGISTERED.is_file():
-        _registration(console, json.loads(REGISTERED.read_text(encoding="utf-8")), shown(default_store()))
+        _registration(console, json.loads(REGISTERED.read_text(encoding="utf-8")), store.name())
     console.print(f"next: {METRICS.parent}/ (table.md, figures, clip.html), `dvc plots show`, `make ui`")
     console.print("your own data: docs/my-own-mocap.md")
 

@@ -15,7 +15,7 @@ from typing import Any
 import requests
 
 from mixste.errors import shown
-from mixste.registry import ANSWER, default_store, is_server, knock
+from mixste.registry import ANSWER, default_store, is_server, knock, own_store
 from pipelines.environment import set_environment
 
 MARK = "outbox"  # the tag by which a run is found again
@@ -40,6 +40,15 @@ class Handle:
 
     uri: str
     run_id: str
+
+
+def name() -> str:
+    """Return what the store in use is called in files and for people: without password, the checkout's own by its file.
+
+    So results in two checkouts are alike.
+    """
+    uri = default_store()
+    return "mlflow.db" if uri == own_store() else shown(uri)
 
 
 class TransferError(Exception):

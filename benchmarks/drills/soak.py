@@ -87,7 +87,8 @@ class Victim:
     def kill(self, target: str) -> bool:
         """Kill -9 a worker, the driver, or everything; False if there is none. What remains of a driver ends, too."""
         if target == "worker":
-            workers = self._named("RayTrainWorker") or self._named("ray::")
+            others = {*self._named("ray::")} - {*self._named("Agent")}  # an agent's end is that of its machine
+            workers = self._named("RayTrainWorker") or sorted(others)
             for pid in random.sample(workers, min(1, len(workers))):
                 _kill(pid)
             return bool(workers)
