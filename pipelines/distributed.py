@@ -42,6 +42,8 @@ def train(
     Checkpoints live in `settings.storage`, below the folder's name. A run that was killed goes on from the last of
     them when it is started again, on any machine.
     """
+    from ray.exceptions import LocalRayletDiedError, ObjectLostError, RayActorError
+
     storage = open_storage(settings.storage)
     storage.check()
     place = storage.below(folder.name)
@@ -54,6 +56,13 @@ def train(
                 checkpoint.to_directory(partial)
     except OSError as error:
         raise place.refusal(error) from error
+    except (RayActorError, ObjectLostError, LocalRayletDiedError) as error:  # not a worker, which is begun again
+        raise MixsteError(
+            "Ray lost a part of itself that a training cannot go on without",
+            found=f"{type(error).__name__}: {str(error).splitlines()[0][:200]}",
+            mend="run the same command again, it resumes from the last epoch; if that ends so, too, see Ray's logs, "
+            "in the dashboard or /tmp/ray/session_latest/logs: most often memory runs out",
+        ) from error
     return folder / "last"
 
 

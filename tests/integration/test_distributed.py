@@ -1,6 +1,9 @@
+import os
+import signal
 import time
 
 import pytest
+import ray
 import torch
 from pyarrow import fs
 
@@ -170,6 +173,21 @@ def two_epochs():
             Trainer.epochs = plain
 
     return stopped
+
+
+def test_a_controller_that_dies_ends_a_training_in_one_sentence(job, tmp_path, monkeypatch):
+    def fit(*_):
+        ray.get(ray.remote(_Dying).remote().end.remote())
+
+    with monkeypatch.context() as patch:
+        patch.setattr(distributed, "_fit", fit)
+        with pytest.raises(MixsteError, match=r"Ray lost a part .*ActorDiedError: The actor died.*the same command"):
+            run(train_loop, {"job": job}, tmp_path / "run")
+
+
+class _Dying:
+    def end(self):
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_disk_that_is_full_for_one_of_two_workers_ends_both(job, tmp_path):
