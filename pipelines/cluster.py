@@ -55,6 +55,10 @@ def connect(address: str | None = None, *, dashboard: bool = False) -> bool:
             )
     except Exception as error:  # Ray raises bare ones, too
         raise _cannot_join(address, error) from error
+    if here and (listens := context.address_info["node_ip_address"]) != "127.0.0.1":
+        log.warning(
+            "Ray listens at %s, not on 127.0.0.1 alone, because it was imported before it was asked to", listens
+        )
     if dashboard and context.dashboard_url:
         log.info("Ray's dashboard: http://%s", context.dashboard_url)
     return here

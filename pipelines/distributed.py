@@ -42,8 +42,6 @@ def train(
     Checkpoints live in `settings.storage`, below the folder's name. A run that was killed goes on from the last of
     them when it is started again, on any machine.
     """
-    from ray.exceptions import LocalRayletDiedError, ObjectLostError, RayActorError
-
     storage = open_storage(settings.storage)
     storage.check()
     place = storage.below(folder.name)
@@ -51,19 +49,29 @@ def train(
         with nullcontext() if Path(place.path) == folder.absolute() else claimed(place, folder):
             connect(settings.address, dashboard=settings.dashboard)
             resources = resources_per_worker(settings, most=cores)
-            checkpoint = _fit(loop, config, place, settings, resources, on_records)
+            with _told_of_its_end():
+                checkpoint = _fit(loop, config, place, settings, resources, on_records)
             with whole_folder(folder / "last") as partial:
                 checkpoint.to_directory(partial)
     except OSError as error:
         raise place.refusal(error) from error
-    except (RayActorError, ObjectLostError, LocalRayletDiedError) as error:  # not a worker, which is begun again
+    return folder / "last"
+
+
+@contextmanager
+def _told_of_its_end() -> Iterator[None]:
+    """Say in one sentence that what holds the workers together is gone; a worker is begun again."""
+    from ray.exceptions import LocalRayletDiedError, ObjectLostError, RayActorError
+
+    try:
+        yield
+    except (RayActorError, ObjectLostError, LocalRayletDiedError) as error:
         raise MixsteError(
             "Ray lost a part of itself that a training cannot go on without",
             found=f"{type(error).__name__}: {str(error).splitlines()[0][:200]}",
             mend="run the same command again, it resumes from the last epoch; if that ends so, too, see Ray's logs, "
             "in the dashboard or /tmp/ray/session_latest/logs: most often memory runs out",
         ) from error
-    return folder / "last"
 
 
 def _fit(

@@ -3,7 +3,6 @@ import signal
 import time
 
 import pytest
-import ray
 import torch
 from pyarrow import fs
 
@@ -177,6 +176,8 @@ def two_epochs():
 
 def test_a_controller_that_dies_ends_a_training_in_one_sentence(job, tmp_path, monkeypatch):
     def fit(*_):
+        import ray
+
         ray.get(ray.remote(_Dying).remote().end.remote())
 
     with monkeypatch.context() as patch:

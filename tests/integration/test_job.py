@@ -109,3 +109,25 @@ print(len(ports) > 3, {port.laddr.ip.removeprefix("::ffff:") for port in ports},
     assert "nodes 1 of" in printed
     assert str(cluster.port) not in printed
     assert printed.strip().endswith("True {'127.0.0.1'} False")
+
+
+@pytest.mark.slow
+def test_a_training_s_own_ray_listens_in_this_machine_alone(shell, checkout):
+    code = """
+from dataclasses import replace
+from pathlib import Path
+from mixste.errors import MixsteError
+from pipelines import distributed
+from pipelines.params import load
+
+settings = replace(load().cluster, workers=1000, cpus_per_worker=1)
+try:
+    distributed.train(None, {}, folder=Path("run"), settings=settings, on_records=print)
+except MixsteError as error:
+    print(error)
+import ray
+print({node["NodeManagerAddress"] for node in ray.nodes()})
+"""
+    printed = run("python", "-c", code, cwd=checkout, env=shell)
+    assert "the cluster is too small" in printed
+    assert printed.strip().endswith("{'127.0.0.1'}")
