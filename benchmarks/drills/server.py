@@ -52,7 +52,11 @@ class Server:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self._process = None
-        with suppress(ConnectionRefusedError):
-            while True:
+        while True:
+            try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                time.sleep(0.05)
+            except ConnectionRefusedError:
+                return
+            except ConnectionResetError:  # it was just ending
+                continue
+            time.sleep(0.05)

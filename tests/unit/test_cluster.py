@@ -57,9 +57,14 @@ def joined(monkeypatch):
     """What `ray.init` is given."""
     import ray
 
-    given = {}
+    given = {"listens": "127.0.0.1"}
+
+    def init(**options):
+        given.update(options)
+        return SimpleNamespace(dashboard_url=None, address_info={"node_ip_address": given["listens"]})
+
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    monkeypatch.setattr(ray, "init", lambda **options: given.update(options) or SimpleNamespace(dashboard_url=None))
+    monkeypatch.setattr(ray, "init", init)
     for name in ("RAY_ADDRESS", cluster.PREEMPTION):
         monkeypatch.setenv(name, "")  # so that what is set below is undone
         monkeypatch.delenv(name)
@@ -77,6 +82,14 @@ def test_a_ray_of_our_own_has_the_cpus_that_this_process_may_use(joined, monkeyp
     monkeypatch.setattr(cluster, "usable_cpus", lambda: 3)
     cluster.connect()
     assert joined["num_cpus"] == 3
+
+
+def test_a_ray_of_our_own_that_others_could_reach_is_named(joined, caplog):
+    cluster.connect()
+    assert not caplog.text
+    joined["listens"] = "192.0.2.2"
+    cluster.connect()
+    assert "Ray listens at 192.0.2.2, not on 127.0.0.1 alone" in caplog.text
 
 
 def test_it_is_watched_whether_machines_of_a_real_cluster_are_taken_away(joined):
