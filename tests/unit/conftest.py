@@ -16,3 +16,9 @@ def one_thread():
 def without_kernels(monkeypatch):
     """Let networks be computed by torch's own operations, which hooks and counters see."""
     monkeypatch.setattr(native, "library", lambda: None)
+
+
+@pytest.fixture
+def no_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "")  # so that what is set below is undone
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_TIMEOUT")

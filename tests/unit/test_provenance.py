@@ -1,10 +1,12 @@
 """Hashes of data: what DVC writes, whatever the number and the size of the files."""
 
 import hashlib
+from pathlib import Path
 
+import pytest
 from dvc.repo import Repo
 
-from pipelines.provenance import data_hash
+from pipelines.provenance import data_hash, git_state
 
 
 def test_a_folders_hash_is_dvcs(tmp_path):
@@ -21,3 +23,15 @@ def test_a_files_hash_is_that_of_its_bytes(tmp_path):
     (tmp_path / "a.npz").write_bytes(content)
     assert data_hash(tmp_path / "a.npz") == hashlib.md5(content, usedforsecurity=False).hexdigest()
     assert data_hash([tmp_path / "a.npz"]) == data_hash(tmp_path / "a.npz")
+
+
+def test_data_hash_of_several_paths_does_not_depend_on_their_order(tmp_path: Path):
+    paths = [tmp_path / "a", tmp_path / "b"]
+    for path in paths:
+        path.write_text(path.name)
+    assert data_hash(paths) == data_hash(paths[::-1]) != data_hash(paths[:1])
+
+
+def test_outside_git_the_commit_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert git_state(tmp_path) == ("unknown", True)

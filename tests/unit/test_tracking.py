@@ -1,24 +1,18 @@
 """Tracking: one run a stage in a store of its own, resumed by its folder, and never in the way of the stage."""
 
 import errno
-import hashlib
 import logging
 import os
 import shutil
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-import requests
-from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
 
 from pipelines import store, sync, tracking
 from pipelines.environment import set_environment
@@ -261,12 +255,6 @@ def test_what_cannot_be_logged_is_named_and_does_not_end_the_stage(params: Param
 
 
 @pytest.fixture
-def no_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "")  # so that what is set below is undone
-    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_TIMEOUT")
-
-
-@pytest.fixture
 def silent() -> Iterator[str]:
     """The address of a server that takes connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -278,12 +266,6 @@ def test_the_timeout_of_the_settings_is_that_of_every_request(params: Params, no
     assert "MLFLOW_HTTP_REQUEST_TIMEOUT" not in os.environ
     with tracking.run("pretrain", replace(params, tracking=replace(params.tracking, timeout=7))):
         assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "7"
-
-
-def test_the_users_own_timeout_stays(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "33")
-    store.wait_at_most(7)
-    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "33"
 
 
 def test_a_password_of_the_server_is_neither_told_nor_kept(
@@ -304,56 +286,6 @@ def test_a_password_of_the_server_is_neither_told_nor_kept(
     assert DEAD in caplog.text
     assert "secret" not in outbox.journal.read_text() + caplog.text
     assert os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] == "true"  # by MLflow itself
-
-
-class Slow(BaseHTTPRequestHandler):
-    """Answers at once, but to a file only after a second."""
-
-    def do_GET(self):
-        self.send_response(200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def do_PUT(self):
-        self.rfile.read(int(self.headers["Content-Length"]))
-        time.sleep(1.5)
-        self.do_GET()
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture
-def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of a server that takes files slowly; a client logs to it without asking for the run."""
-    monkeypatch.setattr(store, "_ours", set())
-
-    def client(uri: str) -> SimpleNamespace:
-        files = HttpArtifactRepository(uri)
-        return SimpleNamespace(log_artifact=lambda _, path, folder: files.log_artifact(path, folder))
-
-    monkeypatch.setattr(store, "client", client)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Slow)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-
-
-def test_a_file_may_take_longer_than_a_small_request(no_timeout: None, slow: str, workplace: Path):
-    store.wait_at_most(1)
-    store.log_file(slow, "run", Path("params.yaml"), "")
-    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "1"
-
-
-def test_a_file_that_takes_longer_than_the_user_waits_is_told_from_a_server_that_is_away(
-    slow: str, workplace: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    why = r"it answers, but a file did not get through \(.*timed out.*; MLFLOW_HTTP_REQUEST_TIMEOUT=1\)"
-    with pytest.raises(store.TransferError, match=why) as raised:
-        store.log_file(slow, "run", Path("params.yaml"), "")
-    assert not store.unreachable(raised.value)
 
 
 def test_a_silent_server_costs_its_timeout(
@@ -377,48 +309,9 @@ def test_a_fault_of_another_kind_is_not_called_silence(
     assert "does not answer" not in caplog.text
 
 
-def test_silence_is_told_from_other_faults():
-    def raised(cause: Exception) -> Exception:
-        try:
-            try:
-                raise cause
-            except Exception as error:
-                raise RuntimeError("API request failed") from error
-        except RuntimeError as error:
-            return error
-
-    silence = (requests.ReadTimeout(), ConnectionResetError(), TimeoutError(), requests.ConnectionError())
-    assert all(store.unreachable(error) and store.unreachable(raised(error)) for error in silence)
-    others = (OSError(28, "No space left on device"), FileNotFoundError(), KeyError("x"), requests.HTTPError("500"))
-    assert not any(store.unreachable(error) or store.unreachable(raised(error)) for error in others)
-
-
 def test_mlflow_is_imported_only_when_it_is_needed(root: Path):
     code = "import sys, pipelines.tracking, pipelines.params; sys.exit('mlflow' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=root, check=True)
-
-
-def test_data_hash_is_what_dvc_computes(tmp_path: Path):
-    (tmp_path / "data" / "below").mkdir(parents=True)
-    (tmp_path / "data" / "b.txt").write_text("two")
-    (tmp_path / "data" / "below" / "a.txt").write_text("one")
-    subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "-q"], cwd=tmp_path, check=True)
-    subprocess.run([sys.executable, "-m", "dvc", "add", "-q", "data"], cwd=tmp_path, check=True)
-    recorded = (tmp_path / "data.dvc").read_text()
-    assert data_hash(tmp_path / "data") in recorded
-    assert data_hash(tmp_path / "data" / "b.txt") == hashlib.md5(b"two").hexdigest()  # noqa: S324
-
-
-def test_data_hash_of_several_paths_does_not_depend_on_their_order(tmp_path: Path):
-    paths = [tmp_path / "a", tmp_path / "b"]
-    for path in paths:
-        path.write_text(path.name)
-    assert data_hash(paths) == data_hash(paths[::-1]) != data_hash(paths[:1])
-
-
-def test_outside_git_the_commit_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert git_state(tmp_path) == ("unknown", True)
 
 
 def test_flatten_gives_dotted_keys():

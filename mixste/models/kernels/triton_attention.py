@@ -28,6 +28,17 @@ def _place(
 
 
 @triton.jit
+def _loaded(
+    qkv, row, head,
+    tokens: tl.constexpr, heads: tl.constexpr, stride: tl.constexpr, width: tl.constexpr,
+    TOKENS: tl.constexpr, WIDTH: tl.constexpr,
+):  # fmt: skip
+    place, there = _place(qkv, row, head, tokens, stride, width, TOKENS, WIDTH)
+    query, key = tl.load(place, there, 0.0), tl.load(place + heads * width, there, 0.0)
+    return query, key, tl.load(place + 2 * heads * width, there, 0.0)
+
+
+@triton.jit
 def _weights(query, key, scale: tl.constexpr, tokens: tl.constexpr, TOKENS: tl.constexpr, PRODUCTS: tl.constexpr):
     scores = tl.dot(query, tl.trans(key), input_precision=PRODUCTS) * scale
     scores = tl.where(tl.arange(0, TOKENS)[None, :] < tokens, scores, float("-inf"))
@@ -42,9 +53,7 @@ def _mix(
     TOKENS: tl.constexpr, WIDTH: tl.constexpr, PRODUCTS: tl.constexpr,
 ):  # fmt: skip
     row, head = tl.program_id(0).to(tl.int64), tl.program_id(1)
-    place, there = _place(qkv, row, head, tokens, stride, width, TOKENS, WIDTH)
-    query, key = tl.load(place, there, 0.0), tl.load(place + heads * width, there, 0.0)
-    value = tl.load(place + 2 * heads * width, there, 0.0)
+    query, key, value = _loaded(qkv, row, head, tokens, heads, stride, width, TOKENS, WIDTH)
     weights = _weights(query, key, scale, tokens, TOKENS, PRODUCTS).to(value.dtype)
     place, there = _place(mixed, row, head, tokens, heads * width, width, TOKENS, WIDTH)
     tl.store(place, tl.dot(weights, value, input_precision=PRODUCTS).to(value.dtype), there)
@@ -57,9 +66,7 @@ def _mix_backward(
     TOKENS: tl.constexpr, WIDTH: tl.constexpr, PRODUCTS: tl.constexpr,
 ):  # fmt: skip
     row, head = tl.program_id(0).to(tl.int64), tl.program_id(1)
-    place, there = _place(qkv, row, head, tokens, stride, width, TOKENS, WIDTH)
-    query, key = tl.load(place, there, 0.0), tl.load(place + heads * width, there, 0.0)
-    value = tl.load(place + 2 * heads * width, there, 0.0)
+    query, key, value = _loaded(qkv, row, head, tokens, heads, stride, width, TOKENS, WIDTH)
     place, there = _place(mixed_gradient, row, head, tokens, heads * width, width, TOKENS, WIDTH)
     given = tl.load(place, there, 0.0)
     weights = _weights(query, key, scale, tokens, TOKENS, PRODUCTS)
