@@ -19,13 +19,13 @@ from typing import Any
 
 import torch
 
-from mixste.jobs import TrainingJob, write_model
 from mixste.memory import keep_freed
 from mixste.models.checkpoint import WEIGHTS
-from mixste.objectives import MPJPE
 from mixste.recipe import Execution
 from mixste.sequences import read_sequences
-from mixste.training_state import save_training
+from mixste.training.jobs import TrainingJob, write_model
+from mixste.training.objectives import MPJPE
+from mixste.training.state import save_training
 from pipelines import project
 from pipelines.evaluate import evaluate
 from pipelines.finetune import finetuning_job

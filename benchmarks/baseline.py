@@ -9,9 +9,9 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from mixste.batches import Batches
 from mixste.models import PoseModel
-from mixste.objectives import Objective
+from mixste.training.batches import Batches
+from mixste.training.objectives import Objective
 
 
 class PlainAttention(nn.Module):

@@ -17,8 +17,8 @@ import torch
 from omegaconf import OmegaConf
 
 from benchmarks.scale_stages import make_place
-from mixste.jobs import TrainingJob
-from mixste.training_state import FILE, restore_training, save_training
+from mixste.training.jobs import TrainingJob
+from mixste.training.state import FILE, restore_training, save_training
 from mixste.typed import build
 from pipelines.data import provide
 from pipelines.params import Params, compose

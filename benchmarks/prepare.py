@@ -20,9 +20,9 @@ from mixste.errors import MixsteError
 from mixste.table import read_table
 from mixste.table_writer import write_table
 from mixste.typed import build
-from pipelines.data_settings import DataSettings
 from pipelines.params import compose
 from pipelines.prepare import Subject, find_subjects, prepare_subject
+from pipelines.settings.data import DataSettings
 
 
 def main() -> None:

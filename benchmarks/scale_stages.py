@@ -12,12 +12,12 @@ from torch import distributed
 
 from mixste.cameras import load_rig
 from mixste.inference import lift_sequences
-from mixste.jobs import TrainingJob
 from mixste.memory import memory_peak_gib
 from mixste.models import build_model
 from mixste.scoring import score
 from mixste.sequences import read_sequences
 from mixste.skeleton import load_skeleton
+from mixste.training.jobs import TrainingJob
 from pipelines.params import Params
 from pipelines.prepare import Subject, find_subjects, prepare_subject
 from pipelines.project import Task, project_file

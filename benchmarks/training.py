@@ -28,11 +28,11 @@ from mixste.costs import find
 from mixste.hardware import peak_flops
 from mixste.memory import GIB, keep_freed
 from mixste.models import build_model
-from mixste.objectives import Lift
 from mixste.recipe import CorruptionSettings, Execution, LiftLoss, ModelSettings, OptimiserSettings, PretrainSettings
 from mixste.sequences import Sequences
 from mixste.skeleton import load_skeleton
 from mixste.training import Trainer
+from mixste.training.objectives import Lift
 
 SKELETON, FPS, CLIPS = load_skeleton("h36m17"), 50.0, 64
 VARIANTS = {

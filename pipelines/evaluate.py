@@ -36,8 +36,8 @@ from mixste.sequences import Sequences, read_sequences
 from mixste.skeleton import load_skeleton
 from mixste.windows import stitch
 from pipelines import tracking, watching
-from pipelines.evaluated import Evaluated
-from pipelines.evaluation_report import write_report
+from pipelines.evaluation.evaluated import Evaluated
+from pipelines.evaluation.report import write_report
 from pipelines.params import Params, load
 from pipelines.places import EVALUATION, MODELS, RIG, tables
 from pipelines.progress import progress

@@ -6,7 +6,7 @@ datasets/projections/rig (and models/pretrained) -> models/scratch, models/finet
 import argparse
 from pathlib import Path
 
-from mixste.jobs import TrainingJob
+from mixste.training.jobs import TrainingJob
 from pipelines.params import Params, load
 from pipelines.places import MODELS, PROJECTIONS, RIG, tables
 from pipelines.stage import run

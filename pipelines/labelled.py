@@ -16,7 +16,7 @@ from mixste.geometry import SCREEN
 from mixste.memory import reset_memory_peak
 from mixste.table import FRAMES, Metadata
 from mixste.table_writer import Piece, write_table
-from pipelines.data_settings import DataSettings, LabelledSettings
+from pipelines.settings.data import DataSettings, LabelledSettings
 from pipelines.watching import Watch, watch
 
 AT_ONCE = 2  # MotionBERT's file takes some gigabytes of memory

@@ -12,7 +12,6 @@ from mixste.files import whole_file
 from mixste.recipe import FinetuneSettings, ModelSettings, PretrainSettings
 from mixste.settings import Problem, Settings
 from mixste.typed import build
-from pipelines.data_settings import DataSettings
 from pipelines.settings import (
     ClusterSettings,
     EvaluateSettings,
@@ -23,6 +22,7 @@ from pipelines.settings import (
     SweepSettings,
     TrackingSettings,
 )
+from pipelines.settings.data import DataSettings
 from pipelines.stage import run
 
 CONF = Path("conf")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mixste.errors import MixsteError
-from pipelines.data_settings import GroupSettings
+from pipelines.settings.data import GroupSettings
 
 RECORDINGS = Path("datasets/recordings")
 PROJECTIONS = Path("datasets/projections")

@@ -25,11 +25,11 @@ from mixste.table import FRAMES, Metadata
 from mixste.table_writer import write_table
 from pipelines import tracking, watching
 from pipelines.cluster import fan_out
-from pipelines.data_settings import BodySettings, DataSettings, SourceSettings
 from pipelines.labelled import AT_ONCE, recording_tasks, write_recordings
 from pipelines.params import Params, load
 from pipelines.places import RECORDINGS
 from pipelines.provenance import data_hash
+from pipelines.settings.data import BodySettings, DataSettings, SourceSettings
 from pipelines.stage import run
 from pipelines.watching import Watch
 

@@ -1,6 +1,6 @@
 """Pre-train: recover 3D from corrupted 2D, or the 2D that masks hide. datasets/projections -> models/pretrained."""
 
-from mixste.jobs import TrainingJob
+from mixste.training.jobs import TrainingJob
 from pipelines.params import Params, load
 from pipelines.places import MODELS, PROJECTIONS, RIG, VIEWS, subject_of, tables
 from pipelines.stage import run

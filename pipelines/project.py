@@ -26,11 +26,11 @@ from mixste.table import Metadata, read_metadata, read_trials
 from mixste.table_writer import Piece, write_table
 from pipelines import tracking, watching
 from pipelines.cluster import fan_out
-from pipelines.data_settings import SplitSettings
 from pipelines.labelled import AT_ONCE, clip_tasks, write_clips
 from pipelines.params import Params, ProjectSettings, load
 from pipelines.places import PROJECTIONS, RECORDINGS, subject_of
 from pipelines.provenance import data_hash
+from pipelines.settings.data import SplitSettings
 from pipelines.stage import run
 from pipelines.watching import Watch
 

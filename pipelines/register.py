@@ -1,8 +1,8 @@
 """Register a model: models/NAME, reports/evaluation -> a version in MLflow's registry, reports/registered.json.
 
 A version keeps what it was made of and its errors by clip. The alias moves only to one that is surely better than the
-champion on the same test data, by the metric that the data set's protocol compares by (`pipelines.gate`); any number of
-registrations at once agree on which that is (`pipelines.succession`).
+champion on the same test data, by the metric that the data set's protocol compares by (`pipelines.registry.gate`);
+any number of registrations at once agree on which that is (`pipelines.registry.succession`).
 """
 
 import json
@@ -13,12 +13,12 @@ from functools import partial
 from mixste.errors import MixsteError
 from mixste.files import whole_file
 from mixste.paired import Comparison
-from pipelines import gate, registry, store, tracking
-from pipelines.candidate import Candidate, beside, candidate, tags
+from pipelines import registry, tracking
 from pipelines.params import Params, load
 from pipelines.places import EVALUATION, REGISTERED
-from pipelines.stage import run
-from pipelines.succession import (
+from pipelines.registry import gate
+from pipelines.registry.candidate import Candidate, beside, candidate, tags
+from pipelines.registry.succession import (
     BEFORE,
     ROLLED_BACK,
     ROLLED_BACK_WHY,
@@ -27,6 +27,8 @@ from pipelines.succession import (
     Version,
     settle,
 )
+from pipelines.stage import run
+from pipelines.tracking import store
 
 log = logging.getLogger(__name__)
 _SHOWN = 1000  # characters of a parameter on the model's page, for which MLflow has limits; params.yaml has all

@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.table import Table
 
 from mixste.errors import MixsteError, shown
-from pipelines import gate, registry, store
+from pipelines import registry
 from pipelines.params import Params, load
-from pipelines.stage import run
-from pipelines.succession import (
+from pipelines.registry import gate
+from pipelines.registry.succession import (
     CHOSEN,
     HEADLINE,
     ROLLED_BACK,
@@ -35,6 +35,8 @@ from pipelines.succession import (
     settle,
     standing,
 )
+from pipelines.stage import run
+from pipelines.tracking import store
 
 log = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from mixste.errors import MixsteError
-from mixste.jobs import TrainingJob, run_job
 from mixste.memory import keep_freed
 from mixste.recipe import TrainingSettings
-from mixste.training_state import read_state
+from mixste.training.jobs import TrainingJob, run_job
+from mixste.training.state import read_state
 from pipelines import tracking
 from pipelines.cluster import fan_out
 from pipelines.finetune import finetuning_job

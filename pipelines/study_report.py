@@ -12,9 +12,9 @@ from mixste.files import whole_file, whole_folder
 from mixste.protocols import PROTOCOLS, summary
 from mixste.scoring import score
 from mixste.sequences import Sequences, read_sequences
-from mixste.training_state import read_state
+from mixste.training.state import read_state
 from pipelines.evaluate import predict, test_hash
-from pipelines.evaluation_report import write_rows
+from pipelines.evaluation.report import write_rows
 from pipelines.params import Params
 from pipelines.places import RIG, tables
 from pipelines.provenance import git_state

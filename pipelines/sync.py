@@ -3,11 +3,12 @@
 import logging
 
 from mixste.errors import shown
-from pipelines import store, tracking
-from pipelines.outbox import outboxes
+from pipelines import tracking
 from pipelines.params import load
-from pipelines.sending import described, send_all
 from pipelines.stage import run
+from pipelines.tracking import store
+from pipelines.tracking.outbox import outboxes
+from pipelines.tracking.sending import described, send_all
 
 log = logging.getLogger(__name__)
 

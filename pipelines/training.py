@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from mixste.errors import MixsteError
-from mixste.jobs import TrainingJob, write_model
-from mixste.training_state import FILE, read_state
+from mixste.training.jobs import TrainingJob, write_model
+from mixste.training.state import FILE, read_state
 from pipelines import distributed, tracking
+from pipelines.distributed.worker import train_loop
 from pipelines.params import Params
-from pipelines.worker import train_loop
 
 RUNS = Path("runs")
 log = logging.getLogger(__name__)

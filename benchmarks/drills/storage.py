@@ -163,7 +163,7 @@ class Drill:
 
 def empty(store: ObjectStore) -> None:
     """Delete all checkpoints of the store."""
-    from pipelines.storage import open_storage
+    from pipelines.distributed.storage import open_storage
 
     os.environ.update(KEYS)
     place = open_storage(store.uri())

@@ -30,7 +30,7 @@ from mlflow import MlflowClient
 from benchmarks.drills.checkout import SHORT, environment, make_checkout, run
 from benchmarks.drills.server import Server
 from pipelines.environment import set_environment
-from pipelines.outbox import outboxes
+from pipelines.tracking.outbox import outboxes
 
 EPOCHS = 32
 STAGE = ("python", "-m", "pipelines.finetune", "--from", "scratch")

@@ -2,7 +2,7 @@
 
 import logging
 
-from mixste.objectives import Metric
+from mixste.training.objectives import Metric
 from pipelines.sweeping.trials import FAILED, LIVE, Trial, Trials
 from pipelines.tracking import Tracked
 

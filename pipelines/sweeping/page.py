@@ -7,10 +7,10 @@ from typing import Any
 
 import yaml
 
-from pipelines.chosen import overrides
 from pipelines.params import Params
 from pipelines.places import SWEEP
 from pipelines.provenance import git_state
+from pipelines.settings.chosen import overrides
 from pipelines.sweeping.importance import Importance
 
 Row = Mapping[str, Any]

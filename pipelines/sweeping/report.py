@@ -9,8 +9,8 @@ from typing import Any
 from mixste import drawing
 from mixste.costs import cost
 from mixste.files import whole_folder
-from mixste.jobs import TrainingJob
 from mixste.skeleton import load_skeleton
+from mixste.training.jobs import TrainingJob
 from pipelines.params import Params
 from pipelines.sweeping import page as text
 from pipelines.sweeping.importance import Importance, importance

@@ -9,7 +9,7 @@ from typing import Any
 
 from mixste.errors import MixsteError
 from mixste.settings import SettingsError
-from mixste.shuffling import mixed
+from mixste.training.shuffling import mixed
 from mixste.typed import build
 from pipelines.params import Params
 from pipelines.settings import SweptKey

@@ -12,10 +12,10 @@ import torch
 
 from mixste.errors import MixsteError
 from mixste.files import whole_file
-from mixste.jobs import TrainingJob, write_model
 from mixste.memory import keep_freed
 from mixste.recipe import Execution
-from mixste.training_state import FILE, restore_training, save_training
+from mixste.training.jobs import TrainingJob, write_model
+from mixste.training.state import FILE, restore_training, save_training
 
 FAILURE = "failure.txt"
 _SECONDS = "seconds.json"

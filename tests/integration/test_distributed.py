@@ -8,14 +8,14 @@ from pyarrow import fs
 
 from benchmarks.drills.object_store import object_store
 from mixste.errors import MixsteError
-from mixste.jobs import TrainingJob
 from mixste.training import Trainer
-from mixste.training_state import FILE, kept_weights, read_state
+from mixste.training.jobs import TrainingJob
+from mixste.training.state import FILE, kept_weights, read_state
 from pipelines import distributed
-from pipelines.claims import CLAIM
+from pipelines.distributed.claims import CLAIM
+from pipelines.distributed.storage import open_storage
+from pipelines.distributed.worker import train_loop
 from pipelines.params import ClusterSettings
-from pipelines.storage import open_storage
-from pipelines.worker import train_loop
 from tests.unit.factories import (
     CPU,
     FPS,
@@ -127,7 +127,7 @@ def test_each_failure_is_made_good_until_an_epoch_fails_twice_and_then_the_next_
         import pathlib
 
         from mixste.training import Trainer
-        from pipelines.worker import train_loop
+        from pipelines.distributed.worker import train_loop
 
         plain = Trainer.validate
 
@@ -162,7 +162,7 @@ def two_epochs():
         import itertools
 
         from mixste.training import Trainer
-        from pipelines.worker import train_loop
+        from pipelines.distributed.worker import train_loop
 
         plain = Trainer.epochs
         Trainer.epochs = lambda self: itertools.islice(plain(self), 2)
@@ -195,7 +195,7 @@ def test_a_disk_that_is_full_for_one_of_two_workers_ends_both(job, tmp_path):
     def full_disk(config):
         import errno
 
-        from pipelines import worker
+        from pipelines.distributed import worker
 
         def save_training(folder, trainer):
             raise OSError(errno.ENOSPC, "no space left on device")

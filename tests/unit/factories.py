@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from mixste.models import PoseModel, build_masked, build_model
-from mixste.objectives import Lift, Masked, Objective, Supervised
 from mixste.recipe import (
     CorruptionSettings,
     FinetuneSettings,
@@ -25,6 +24,7 @@ from mixste.skeleton import load_skeleton
 from mixste.table import Metadata
 from mixste.table_writer import write_table
 from mixste.training import Trainer
+from mixste.training.objectives import Lift, Masked, Objective, Supervised
 
 CPU = torch.device("cpu")
 SKELETON, FPS = "h36m17", 50.0

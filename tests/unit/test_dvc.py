@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from mixste.training.jobs import CODE, LIBRARY
+
 ROOT = Path(__file__).parents[2]
 DVC = (sys.executable, "-m", "dvc")
 STAGES: dict[str, Any] = {
@@ -18,21 +20,25 @@ STAGES: dict[str, Any] = {
     for name, stage in yaml.safe_load((ROOT / file).read_text())["stages"].items()
 }
 # what decides where and how a stage runs or what it logs, not what it writes
-PLUMBING = {"errors", "files", "settings", "cluster", "params", "provenance", "stage", "store", "tracking", "typed"}
-PLUMBING |= {"data_settings", "environment", "machine", "outbox", "progress", "registry", "sender", "sending"}
-PLUMBING |= {"claims", "hardware", "memory", "storage", "watching"}
+PLUMBING = (
+    *("mixste/errors", "mixste/files", "mixste/hardware", "mixste/memory", "mixste/settings", "mixste/typed"),
+    *("pipelines/cluster", "pipelines/distributed/claims", "pipelines/distributed/storage", "pipelines/environment"),
+    *("pipelines/params", "pipelines/progress", "pipelines/provenance", "pipelines/settings", "pipelines/stage"),
+    *("pipelines/tracking", "pipelines/watching"),
+)
 # what the methods of a Motion do, of which no stage calls one
 UNCALLED = ("mixste/armature", "mixste/motion_files", "mixste/refining", "mixste/trajectory")
 
 
 def imported(path: Path) -> set[str]:
-    """Return the modules of ours that a file imports, as paths without .py; a package is its __init__."""
+    """Return the modules of ours that a file imports, as paths without .py, with the packages that hold them."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module:
             modules = [node.module, *(f"{node.module}.{name.name}" for name in node.names)]
             found |= {module.replace(".", "/") for module in modules if module.split(".")[0] in ("mixste", "pipelines")}
-    packages = {f"{name}/__init__" for name in found if (ROOT / name / "__init__.py").is_file() and "/" in name}
+    folders = {"/".join(parts[:depth]) for parts in (name.split("/") for name in found) for depth in range(2, 5)}
+    packages = {f"{name}/__init__" for name in folders if "/" in name and (ROOT / name / "__init__.py").is_file()}
     return packages | {name for name in found if (ROOT / f"{name}.py").is_file()}
 
 
@@ -43,8 +49,8 @@ def reached(verb: str) -> set[str]:
     while todo:
         name = todo.pop()
         seen.add(name)
-        new = {found for found in imported(ROOT / f"{name}.py") if Path(found).name not in PLUMBING}
-        todo |= {found for found in new if not found.startswith(UNCALLED)} - seen
+        found = imported(ROOT / f"{name}.py")
+        todo |= {each for each in found if not each.startswith((*PLUMBING, *UNCALLED))} - seen
     return seen
 
 
@@ -64,6 +70,11 @@ def test_a_stage_names_all_code_that_it_runs(stage: str):
         if name not in named and not any(name.startswith(f"{folder}/") for folder in named)
     ]
     assert missing == []
+
+
+def test_a_trainings_fingerprint_covers_all_code_that_it_runs():
+    covered = {path.relative_to(ROOT).as_posix() for pattern in CODE for path in LIBRARY.glob(pattern)}
+    assert {f"{name}.py" for name in reached("mixste/training/jobs")} <= covered
 
 
 @pytest.mark.parametrize("stage", STAGES)

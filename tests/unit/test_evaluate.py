@@ -23,14 +23,14 @@ from mixste.scoring import METRICS as ERRORS
 from mixste.scoring import Names, Scores, score
 from mixste.sequences import read_sequences
 from pipelines import evaluate
-from pipelines.data_settings import GroupSettings, LabelledSettings
 from pipelines.evaluate import refuse_misfit, scores_as_published, why_not_scored
 from pipelines.evaluate import test_hash as hash_of_test
-from pipelines.evaluation_report import middle_one
+from pipelines.evaluation.report import middle_one
 from pipelines.params import load, write
 from pipelines.places import METRICS, PER_CLIP
 from pipelines.provenance import data_hash
 from pipelines.settings import BESIDE_SCORES, ModelFolder
+from pipelines.settings.data import GroupSettings, LabelledSettings
 from tests.unit.factories import FPS, SKELETON, model, model_settings, sequences, write_projections
 
 

@@ -3,9 +3,9 @@
 import pytest
 
 from mixste.errors import MixsteError
-from pipelines.data_settings import GroupSettings
 from pipelines.places import tables
 from pipelines.provenance import data_hash
+from pipelines.settings.data import GroupSettings
 
 
 @pytest.fixture

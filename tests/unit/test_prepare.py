@@ -17,8 +17,8 @@ from mixste.skeleton import load_skeleton
 from mixste.table import read_table
 from mixste.typed import build
 from pipelines import prepare
-from pipelines.data_settings import DataSettings
 from pipelines.params import compose
+from pipelines.settings.data import DataSettings
 from tests.unit.memory import peak
 
 SKELETON = load_skeleton("h36m17")

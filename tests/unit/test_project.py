@@ -15,8 +15,8 @@ from mixste.projection import RigSettings, ViewSettings
 from mixste.table import Metadata, read_table
 from mixste.table_writer import write_table
 from pipelines import project, tracking
-from pipelines.data_settings import GroupSettings, LabelSettings, SplitSettings, ValidationSettings
 from pipelines.params import load
+from pipelines.settings.data import GroupSettings, LabelSettings, SplitSettings, ValidationSettings
 from tests.unit.memory import peak
 
 SUBJECTS = ("s1", "s2", "s3", "s4")

@@ -13,15 +13,15 @@ import pytest
 import torch
 
 from mixste.errors import MixsteError
-from mixste.jobs import TrainingJob
 from mixste.models.checkpoint import WEIGHTS, read_config, write_tensors
 from mixste.recipe import PretrainSettings
 from mixste.training import State
-from mixste.training_state import FILE
+from mixste.training.jobs import TrainingJob
+from mixste.training.state import FILE
 from pipelines import study, study_report
-from pipelines.data_settings import GroupSettings, LabelSettings, SplitSettings, ValidationSettings
 from pipelines.params import load
 from pipelines.settings import ArmRates, NamedLabels, StudySettings
+from pipelines.settings.data import GroupSettings, LabelSettings, SplitSettings, ValidationSettings
 from tests.unit.factories import (
     finetune_settings,
     model_settings,

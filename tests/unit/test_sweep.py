@@ -15,9 +15,9 @@ from mixste.errors import MixsteError
 from mixste.recipe import ModelSettings
 from mixste.typed import build
 from pipelines import sweep
-from pipelines.data_settings import GroupSettings, LabelSettings, SplitSettings, ValidationSettings
 from pipelines.params import load, write
 from pipelines.settings import SweptKey
+from pipelines.settings.data import GroupSettings, LabelSettings, SplitSettings, ValidationSettings
 from pipelines.sweeping import report, tuning
 from pipelines.sweeping.trial import run_trial, train_trial
 from tests.unit.factories import finetune_settings, model_settings, optimiser_settings, sequences, write_projections

@@ -16,7 +16,7 @@ from benchmarks.drills import checkout
 from benchmarks.drills.registry.folders import TEST_DATA, write_evaluation, write_model
 from pipelines import register, registry, rollback, stage
 from pipelines.params import load
-from pipelines.succession import Version
+from pipelines.registry.succession import Version
 
 LINEAGE = (
     *("git_commit", "git_dirty", "data_hash", "parent_data_hash", "test_data_hash", "captures_hash", "params_hash"),

@@ -8,7 +8,7 @@ from benchmarks.drills.registry.drill import CLIPS, Drill, Entry, finished, star
 from benchmarks.drills.registry.folders import TEST_DATA
 from pipelines import registry
 from pipelines.params import load
-from pipelines.succession import BEFORE
+from pipelines.registry.succession import BEFORE
 
 _KILLS = 3
 

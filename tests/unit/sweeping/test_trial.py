@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mixste.jobs import TrainingJob
 from mixste.recipe import Execution
-from mixste.training_state import kept_weights, read_state
+from mixste.training.jobs import TrainingJob
+from mixste.training.state import kept_weights, read_state
 from pipelines.sweeping import trial
 from pipelines.sweeping.trial import FAILURE, Work, run_trial, seconds, train_trial
 from tests.unit.factories import (
