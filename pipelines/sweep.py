@@ -14,6 +14,7 @@ from pathlib import Path
 from mixste.errors import MixsteError
 from pipelines import cluster, tracking
 from pipelines.finetune import finetuning_job
+from pipelines.locks import alone
 from pipelines.params import Params, load
 from pipelines.places import PROJECTIONS, SWEEP
 from pipelines.pretrain import pretraining_job
@@ -24,7 +25,7 @@ from pipelines.sweeping.report import Results, write_report
 from pipelines.sweeping.space import Space
 from pipelines.sweeping.trial import Work
 from pipelines.sweeping.trials import Trial, Trials
-from pipelines.training import alone, provenance
+from pipelines.training import provenance
 
 log = logging.getLogger(__name__)
 

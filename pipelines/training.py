@@ -1,20 +1,15 @@
 """What pre-training and fine-tuning share: run a job on the cluster, follow it, write a model folder."""
 
-import fcntl
 import logging
-import os
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mixste.errors import MixsteError
 from mixste.training.jobs import TrainingJob, write_model
 from mixste.training.state import FILE, read_state
 from pipelines import distributed, tracking
 from pipelines.distributed.worker import train_loop
+from pipelines.locks import alone
 from pipelines.params import Params
 
 RUNS = Path("runs")
@@ -97,20 +92,3 @@ def follower(stage: str, job: TrainingJob, run: tracking.Tracked) -> distributed
         )
 
     return follow
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Make a folder, and refuse it by name while another process works there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("a+", encoding="utf-8") as file:
-        file.seek(0)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            other = file.read() or "another process"
-            raise MixsteError(f"{folder} is in use", found=other, mend="wait for it, or stop it") from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}, in {Path.cwd()}")
-        file.flush()
-        yield

@@ -1,9 +1,7 @@
 """What runs in a worker for one trial of a sweep: pre-train if asked to, train, report every epoch; it can go on."""
 
-import fcntl
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from mixste.memory import keep_freed
 from mixste.recipe import Execution
 from mixste.training.jobs import TrainingJob, write_model
 from mixste.training.state import FILE, restore_training, save_training
+from pipelines.locks import in_turn
 
 FAILURE = "failure.txt"
 _SECONDS = "seconds.json"
@@ -61,12 +60,12 @@ def train_trial(work: Work, report: Report) -> None:
     torch.set_num_threads(work.threads)
     tuning = work.tuning
     if work.pretraining is not None:
-        with _in_turn(work.pretrained):
+        with in_turn(work.pretrained):  # another trial may pre-train alike
             if not (work.pretrained / "model").exists():
                 _train(work, work.pretraining, work.pretrained, lambda record: None)
                 write_model(work.pretrained / "model", work.pretrained, work.pretraining, work.provenance)
         tuning = replace(tuning, parent=work.pretrained / "model")
-    with _in_turn(work.folder):
+    with in_turn(work.folder):  # a worker whose driver was killed may be in there
         _train(work, tuning, work.folder, report)
 
 
@@ -95,12 +94,3 @@ def _note_seconds(folder: Path, record: dict[str, float]) -> None:
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     with whole_file(path) as partial:
         partial.write_text(json.dumps({**known, f"{record['epoch']:.0f}": record["seconds"]}), encoding="utf-8")
-
-
-@contextmanager
-def _in_turn(folder: Path) -> Iterator[None]:
-    """Wait for whoever trains in this folder: a trial that pre-trains alike, or a worker whose driver was killed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -1,13 +1,12 @@
 """From outboxes on disk to MLflow: in order, by one sender at a time, and again without doubling anything."""
 
-import fcntl
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from pipelines.locks import in_turn
 from pipelines.tracking import store
 from pipelines.tracking.outbox import ROOT, Operation, Outbox, Progress, outboxes
 
@@ -31,7 +30,7 @@ def send_all(
     Raises ConnectionError if the store does not answer within `timeout` seconds. `moved` is told of every step.
     """
     failed: dict[str, Exception] = {}
-    with _in_turn(root):
+    with in_turn(root):
         store.knock(uri, timeout)
         for outbox in outboxes(root):
             if not outbox.is_for(uri):
@@ -179,11 +178,3 @@ def _named(operation: Operation) -> str:
         case "file":
             return Path(operation["path"]).name
     return f"status {operation['status']}"
-
-
-@contextmanager
-def _in_turn(root: Path) -> Iterator[None]:
-    root.mkdir(parents=True, exist_ok=True)
-    with (root / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -1,4 +1,3 @@
-import os
 import threading
 import time
 
@@ -9,7 +8,6 @@ from mixste.errors import MixsteError
 from pipelines.distributed import claims
 from pipelines.distributed.claims import CLAIM, claimed
 from pipelines.distributed.storage import Storage
-from pipelines.training import alone
 
 
 @pytest.fixture(autouse=True)
@@ -98,12 +96,3 @@ def test_a_holder_leaves_the_claim_of_who_took_over_and_says_so(place, tmp_path,
             time.sleep(0.02)
     assert "taken over by process 1 on elsewhere" in caplog.text
     assert claim.read_text() == theirs
-
-
-def test_a_second_command_in_one_folder_is_refused_by_its_name(tmp_path):
-    one, other = tmp_path / "scratch-1", tmp_path / "scratch-2"
-    refusal = pytest.raises(MixsteError, match=rf"scratch-1 is in use; found: process {os.getpid()} on ")
-    with alone(one), alone(other), refusal, alone(one):
-        pass
-    with alone(one):
-        pass
