@@ -81,19 +81,22 @@ def fan_out(
 ) -> list[Output]:
     """Run `function` on every item as Ray tasks, here or at the cluster's address; results in the items' order.
 
-    No more tasks are in flight than `at_once`, or twice the CPUs, so that memory stays bounded. The first MixsteError
-    of a task is raised here as it is, and nothing more is started.
+    No more tasks are in flight than `at_once`, or twice the CPUs that there are by then, so that memory stays bounded
+    and a cluster that starts machines on demand is asked for them. The first MixsteError of a task is raised here as
+    it is, and nothing more is started.
     """
     connect(address)
     import ray
 
     task = ray.remote(num_cpus=1, max_retries=2)(function)
-    in_flight = at_once or int(2 * ray.cluster_resources().get("CPU", 1))
+    if not ray.cluster_resources().get("CPU"):
+        log.info("%s  no machine of the cluster has a CPU; waiting for one that has", title)
     results: dict[int, Output] = {}
     waiting: dict[Any, int] = {}
     todo = iter(enumerate(items))
     with progress(title) as tell:
         while len(results) < len(items):
+            in_flight = at_once or int(2 * ray.cluster_resources().get("CPU", 0))
             for number, item in todo:
                 waiting[task.remote(item)] = number
                 if len(waiting) >= in_flight:
@@ -108,28 +111,38 @@ def fan_out(
 def resources_per_worker(settings: ClusterSettings, *, most: int | None = None) -> dict[str, float]:
     """Return what one training process takes of the cluster; raises MixsteError if it has not as much for all.
 
-    Where the settings do not say how many CPUs, it is no more than `most`.
+    Where the settings do not say how many CPUs, it is no more than `most`. A cluster that starts machines on demand
+    is asked for as much as the settings say.
     """
     least = settings.min_workers or settings.workers
     mend = "lower cluster.workers, cluster.min_workers, cluster.cpus_per_worker or cluster.gpus_per_worker"
     cpus, gpus = settings.cpus_per_worker, settings.gpus_per_worker
-    return shared_out(settings.workers, cpus, gpus, least=least, most=most, what="workers", mend=mend)
+    grows = settings.autoscaling
+    return shared_out(settings.workers, cpus, gpus, least=least, most=most, grows=grows, what="workers", mend=mend)
 
 
 def shared_out(
-    count: int, cpus: int | None, gpus: float, *, least: int, what: str, mend: str, most: int | None = None
+    count: int,
+    cpus: int | None,
+    gpus: float,
+    *,
+    least: int,
+    what: str,
+    mend: str,
+    most: int | None = None,
+    grows: bool = False,
 ) -> dict[str, float]:
     """Return what one of `count` processes takes of the cluster.
 
     Without `cpus` it is its share of all, `most` at most, and less where machines then hold more of them. Raises
-    MixsteError if there is not as much for `least` of them, for which Ray would wait.
+    MixsteError if there is not as much for `least` of them, for which Ray would wait, unless the cluster `grows`.
     """
     machines = _machines()
     share = int(sum(machine.get("CPU", 0) for machine in machines)) // count
     numbers = [cpus] if cpus else range(max(1, min(share, most or share)), 0, -1)
     offers = [{"CPU": number} | ({"GPU": gpus} if gpus else {}) for number in numbers]
     best = max(offers, key=lambda offer: min(count, _held(machines, offer)))
-    if _held(machines, best) >= least:
+    if grows or _held(machines, best) >= least:
         return best
     there = {name: sum(machine.get(name, 0) for machine in machines) for name in offers[-1]}
     raise MixsteError(

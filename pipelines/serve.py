@@ -54,10 +54,13 @@ def resolved(model: str) -> tuple[str, str | None]:
 
 
 @contextmanager
-def serving(settings: ServeSettings, model: str, store: str | None, *, shared: bool = False) -> Iterator[str]:
+def serving(
+    settings: ServeSettings, model: str, store: str | None, *, shared: bool = False, grows: bool = False
+) -> Iterator[str]:
     """Run the application on the cluster that this process is connected to and yield its address.
 
-    On a cluster that is `shared`, which goes on afterwards, Ray Serve is ended, too, unless others use it by then.
+    On a cluster that is `shared`, which goes on afterwards, Ray Serve is ended, too, unless others use it by then. One
+    that `grows` starts machines for replicas that it has no room for.
     """
     refuse_taken(settings.host, settings.port, "python -m pipelines.serve port=")
     try:
@@ -69,7 +72,7 @@ def serving(settings: ServeSettings, model: str, store: str | None, *, shared: b
     deployment = serve.deployment(Replica).options(
         name="lifter",
         num_replicas=settings.replicas,
-        ray_actor_options=_resources(settings),
+        ray_actor_options=_resources(settings, grows),
         max_ongoing_requests=10 * (settings.at_once + settings.waiting),  # it is the replica that refuses, as JSON
         graceful_shutdown_timeout_s=settings.seconds,
         graceful_shutdown_wait_loop_s=0.2,
@@ -85,11 +88,11 @@ def serving(settings: ServeSettings, model: str, store: str | None, *, shared: b
             serve.shutdown()
 
 
-def _resources(settings: ServeSettings) -> dict[str, float]:
+def _resources(settings: ServeSettings, grows: bool) -> dict[str, float]:
     """What a replica takes of the cluster, as Ray's actors ask for it."""
     wanted = cluster.shared_out(
         settings.replicas, settings.cpus_per_replica, settings.gpus_per_replica,
-        least=settings.replicas, what="replicas",
+        least=settings.replicas, grows=grows, what="replicas",
         mend="lower serve.replicas, serve.cpus_per_replica or serve.gpus_per_replica",
     )  # fmt: skip
     return {"num_cpus": wanted["CPU"], "num_gpus": settings.gpus_per_replica}
@@ -113,7 +116,8 @@ def main() -> None:
     model, store = resolved(params.serve.model)
     shared = not cluster.connect(params.cluster.address)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with suppress(KeyboardInterrupt), serving(params.serve, model, store, shared=shared) as address:
+    serve = serving(params.serve, model, store, shared=shared, grows=params.cluster.autoscaling)
+    with suppress(KeyboardInterrupt), serve as address:
         log.info("serving %s at %s%s (stop with Ctrl-C)", model, address, INVOCATIONS)
         threading.Event().wait()
 

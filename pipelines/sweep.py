@@ -81,6 +81,7 @@ class Sweep:
         from pipelines.sweeping import tuning
 
         resources = cluster.resources_per_worker(self.cluster)
+        room = self.params.cluster.workers if self.cluster.autoscaling else cluster.room(resources)
         log.info("%d of %d trials are done", len(self.trials.done), self.settings.trials)
         tuning.run_trials(
             self.trials,
@@ -89,7 +90,7 @@ class Sweep:
             halving=self.settings.halving,
             metric=self.base.tuning.metric.column,
             resources=resources,
-            at_once=self.settings.concurrency or cluster.room(resources),
+            at_once=self.settings.concurrency or room,
         )
         if not self.trials.done:
             why = next((trial.why for trial in self.trials.all if trial.why), "no trials")

@@ -1,5 +1,6 @@
 """A Ray cluster of several machines, played by processes of this one that can be killed one by one."""
 
+import json
 import signal
 import socket
 import subprocess
@@ -23,6 +24,7 @@ OPTIONS = (
     "--disable-usage-stats",
     "--block",
 )
+GROWING = {"RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1"}
 WAIT_S = 300  # on a busy machine
 
 
@@ -78,14 +80,36 @@ class Machines:
         """Where jobs are submitted to, and the dashboard is looked at."""
         return f"http://127.0.0.1:{self.dashboard}"
 
-    def start_head(self, cpus: int = 1) -> None:
-        """Start the head with the dashboard."""
+    def start_head(self, cpus: int = 1, grows_to: int = 0) -> None:
+        """Start the head with the dashboard; it starts up to `grows_to` machines of one CPU as they are asked for."""
         ports = (f"--port={self.port}", f"--dashboard-port={self.dashboard}", f"--ray-client-server-port={free_port()}")
-        self._start("--head", *ports, f"--temp-dir={self.folder}", "--include-dashboard=true", f"--num-cpus={cpus}")
+        autoscaler = [f"--autoscaling-config={self._autoscaler(grows_to)}"] if grows_to else []
+        head = ("--head", *ports, f"--temp-dir={self.folder}", "--include-dashboard=true", f"--num-cpus={cpus}")
+        self._start(*head, *autoscaler)
 
     def add(self, cpus: int = 1) -> subprocess.Popen[bytes]:
         """Start one more node."""
         return self._start(f"--address={self.address}", f"--num-cpus={cpus}")
+
+    def _autoscaler(self, machines: int) -> Path:
+        """Write settings for Ray's autoscaler and its provider of machines for tests, which are processes here."""
+        provider = {"type": "fake_multinode", "gcs_address": self.address, "launch_multiple": True}
+        kind = {"node_config": {}, "min_workers": 0, "max_workers": machines}
+        settings = {
+            **{"cluster_name": "growing", "max_workers": machines, "idle_timeout_minutes": 5, "upscaling_speed": 1.0},
+            "provider": {**provider, "disable_node_updaters": True, "disable_launch_config_check": True},
+            "head_node_type": "ray.head.default",
+            "available_node_types": {
+                "ray.head.default": {**kind, "resources": {"CPU": 0}, "max_workers": 0},
+                "worker": {**kind, "resources": {"CPU": 1}},
+            },
+            **{"auth": {}, "file_mounts": {}, "cluster_synced_files": [], "setup_commands": []},
+            **{"initialization_commands": [], "head_setup_commands": [], "worker_setup_commands": []},
+            **{"head_start_ray_commands": [], "worker_start_ray_commands": []},
+        }
+        path = self.folder / "autoscaler.json"
+        path.write_text(json.dumps(settings))
+        return path
 
     def _start(self, *options: str) -> subprocess.Popen[bytes]:
         log = self.folder / f"node-{len(self.running)}.log"
@@ -109,15 +133,18 @@ class Machines:
 
 
 @contextmanager
-def machines(*, cpus: int = 1, **env: str) -> Iterator[Machines]:
-    """Start a head with `cpus`; whatever happens, all that was started is killed. `env` goes to every node."""
+def machines(*, cpus: int = 1, grows_to: int = 0, **env: str) -> Iterator[Machines]:
+    """Start a head with `cpus`; whatever happens, all that was started is killed. `env` goes to every node.
+
+    With `grows_to` the head starts so many machines at most, each with one CPU, as they are asked for.
+    """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with tempfile.TemporaryDirectory(
         prefix="r-", dir="/tmp", ignore_cleanup_errors=True
     ) as folder:  # sockets need a short path
-        cluster = Machines(Path(folder), environment(RAY_TMPDIR=folder, **env))
+        cluster = Machines(Path(folder), environment(RAY_TMPDIR=folder, **(GROWING if grows_to else {}), **env))
         try:
-            cluster.start_head(cpus)
+            cluster.start_head(cpus, grows_to)
             yield cluster
         finally:
             for process in reversed(cluster.running):

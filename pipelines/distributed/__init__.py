@@ -214,7 +214,7 @@ def _preempted(error: Exception) -> bool:
 
 @contextmanager
 def _told_of_room(settings: ClusterSettings, resources: Mapping[str, float], mailbox: Any) -> Iterator[None]:
-    """Say in the log when machines that training could use are gone, and when they are back; and if others use them."""
+    """Say in the log when machines that training could use are not there, and when they are; and if others use them."""
     import ray
 
     ended = threading.Event()
@@ -225,11 +225,13 @@ def _told_of_room(settings: ClusterSettings, resources: Mapping[str, float], mai
             if time.monotonic() - told > pause and not ray.get(mailbox.has_begun.remote()):
                 told, pause, free = time.monotonic(), 2 * pause, ray.available_resources()
                 wanted = (f"{amount:g} {name}s ({free.get(name, 0):g} free)" for name, amount in resources.items())
-                log.warning("no worker has begun: each takes %s; waiting for others to end", ", ".join(wanted))
+                what = "machines" if settings.autoscaling else "others to end"
+                log.warning("no worker has begun: each takes %s; waiting for %s", ", ".join(wanted), what)
             now = min(room(resources), settings.workers)
             if now != before:
                 waits = now < (settings.min_workers or settings.workers)
-                what = "waits for machines" if waits else "goes on from its last epoch"
+                goes_on = "goes on from its last epoch" if ray.get(mailbox.has_begun.remote()) else "begins"
+                what = "waits for machines" if waits else goes_on
                 log.warning("%s: room for %d of %d workers; training %s", machines_alive(), now, settings.workers, what)
             before = now
 

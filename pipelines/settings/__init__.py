@@ -82,10 +82,12 @@ class EvaluateSettings(Settings):
 class ClusterSettings(Settings):
     """Where Ray runs, with how many workers (with `min_workers`: from so many on), and where checkpoints live.
 
+    `autoscaling`: the cluster starts machines that it is asked for, so what it does not have is waited for.
     `accumulate`, `compile` and `recompute` are how each worker carries out its steps (`mixste.recipe.Execution`).
     """
 
     address: str | None
+    autoscaling: bool
     dashboard: bool
     workers: Count
     min_workers: Count | None
@@ -99,9 +101,12 @@ class ClusterSettings(Settings):
     recompute: bool
 
     def problems(self) -> Iterator[Problem]:
-        """No more workers are waited for than there can be; passwords are not for params.yaml, which is committed."""
+        """Nobody waits for what cannot be; passwords are not for params.yaml, which is committed."""
         if self.min_workers is not None and self.min_workers > self.workers:
             yield Problem("min_workers", self.min_workers, f"at most workers, which is {self.workers}")
+        if self.autoscaling and self.cpus_per_worker is None:
+            expected = "false, or a number for cpus_per_worker: machines that are not there yet cannot be shared out"
+            yield Problem("autoscaling", True, expected)
         if re.search(r"://[^/?#]*:[^/?#]*@", self.storage):
             expected = "no password in it; the environment has it, as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             yield Problem("storage", self.storage, expected)

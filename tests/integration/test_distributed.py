@@ -15,12 +15,12 @@ from pipelines import distributed
 from pipelines.distributed.claims import CLAIM
 from pipelines.distributed.storage import open_storage
 from pipelines.distributed.worker import train_loop
-from pipelines.params import ClusterSettings
 from tests.unit.factories import (
     CPU,
     FPS,
     SKELETON,
     TIMINGS,
+    cluster_settings,
     model_settings,
     optimiser_settings,
     pretrain_settings,
@@ -29,20 +29,6 @@ from tests.unit.factories import (
 )
 
 pytestmark = pytest.mark.usefixtures("local_ray")
-
-
-def cluster_settings(**changes):
-    plain = {"address": None, "dashboard": False, "workers": 1, "min_workers": None, "resize_seconds": 60.0}
-    more = {
-        "cpus_per_worker": 1,
-        "gpus_per_worker": 0,
-        "storage": "runs",
-        "precision": "fp32",
-        "accumulate": 1,
-        "compile": False,
-        "recompute": False,
-    }
-    return ClusterSettings(**{**plain, **more, **changes})
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from mixste.table import Metadata
 from mixste.table_writer import write_table
 from mixste.training import Trainer
 from mixste.training.objectives import Lift, Masked, Objective, Supervised
+from pipelines.settings import ClusterSettings
 
 CPU = torch.device("cpu")
 SKELETON, FPS = "h36m17", 50.0
@@ -75,6 +76,14 @@ def finetune_settings(**changes: Any) -> FinetuneSettings:
     """MixSTE's loss, three epochs."""
     loss = SupervisedLoss(weighted=True, temporal=0.5, velocity=2.0, squared=False)
     return FinetuneSettings(**{**_short(), "flip": "none", "loss": loss, **changes})
+
+
+def cluster_settings(**changes: Any) -> ClusterSettings:
+    """A Ray of our own with one worker of one CPU."""
+    where = {"address": None, "autoscaling": False, "dashboard": False, "storage": "runs"}
+    workers = {"workers": 1, "min_workers": None, "resize_seconds": 60.0, "cpus_per_worker": 1, "gpus_per_worker": 0}
+    steps = {"precision": "fp32", "accumulate": 1, "compile": False, "recompute": False}
+    return ClusterSettings(**{**where, **workers, **steps, **changes})
 
 
 def _short() -> dict[str, Any]:

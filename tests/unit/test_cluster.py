@@ -2,12 +2,14 @@
 
 import os
 import socket
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from mixste.errors import MixsteError
 from pipelines import cluster
+from tests.unit.factories import cluster_settings
 
 
 @pytest.fixture
@@ -50,6 +52,14 @@ def test_what_the_machines_cannot_hold_however_little_it_takes_is_refused(machin
     machines((2, 0), (2, 0))
     with pytest.raises(MixsteError, match=r"too small; found: 4 CPUs.* on 2 machines; expected: . workers x . CPUs"):
         share(**asked)
+
+
+def test_a_cluster_that_starts_machines_is_asked_for_what_it_has_not(machines):
+    machines((0, 0))
+    settings = cluster_settings(autoscaling=True, workers=4, cpus_per_worker=8, gpus_per_worker=1)
+    assert cluster.resources_per_worker(settings) == {"CPU": 8, "GPU": 1}
+    with pytest.raises(MixsteError, match="too small"):
+        cluster.resources_per_worker(replace(settings, autoscaling=False))
 
 
 @pytest.fixture

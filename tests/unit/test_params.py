@@ -155,6 +155,7 @@ def test_split_of_cmu_shares_no_subject(workplace: Path):
         ("cluster.precision", "fp8", "one of fp32, bf16"),
         ("cluster.workers", None, "a whole number"),
         ("cluster.min_workers", 2, "at most workers, which is 1"),
+        ("cluster.autoscaling", True, "false, or a number for cpus_per_worker"),
         ("cluster.resize_seconds", 0, "above 0"),
         ("cluster.storage", "s3://key:secret@bucket/prefix", "no password in it; the environment has it"),
         ("seed", True, "a whole number"),
