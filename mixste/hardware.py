@@ -103,6 +103,18 @@ def refuse_without_compiler(device: torch.device) -> None:
         )
 
 
+@contextmanager
+def enough_memory(what: str, mend: str) -> Iterator[None]:
+    """Raise MixsteError where the memory of a GPU, or of the machine, is too small for `what`."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        found = ". ".join(str(error).splitlines()[0].split(". ")[:3])
+        raise MixsteError(f"memory is too small for {what}", found=found, mend=mend) from error
+
+
 def memory_peak(device: torch.device) -> float:
     """GiB: the most that tensors took of a CUDA device, or this process of memory otherwise."""
     if device.type == "cuda":

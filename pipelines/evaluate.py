@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from mixste.errors import MixsteError
-from mixste.hardware import threads_worth
+from mixste.hardware import enough_memory, threads_worth
 from mixste.inference import lift_windows
 from mixste.memory import memory_peak_gib
 from mixste.models import PoseModel, count_parameters
@@ -165,7 +165,8 @@ def _lift(
     flip = torch.tensor(load_skeleton(sequences.skeleton).flip, device=device) if params.evaluate.flip else None
     model, sequences, batch_size = model.to(device), sequences.to(device), params.evaluate.batch_size
     macs = model.linear_macs(model.settings.frames) * batch_size
-    with watching.watch() as watch, progress(f"evaluate {title}") as tell, threads_worth(macs):
+    enough = enough_memory(f"batches of {batch_size} windows", "lower evaluate.batch_size, which changes no score")
+    with watching.watch() as watch, progress(f"evaluate {title}") as tell, threads_worth(macs), enough:
 
         def told(done: int, total: int) -> None:
             watch.steps, watch.windows = ceil(done / batch_size), done

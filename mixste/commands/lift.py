@@ -1,6 +1,7 @@
 """`mixste lift`: a file of keypoints, or a video, to files of motion."""
 
 import argparse
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +70,8 @@ def run(options: argparse.Namespace) -> None:
 def _lifter(options: argparse.Namespace) -> "Lifter":
     from mixste.lifter import Lifter
 
-    lifter = Lifter.load(options.model, flip=options.flip, device=options.device, precision=options.precision)
+    with _enough_memory(options):
+        lifter = Lifter.load(options.model, flip=options.flip, device=options.device, precision=options.precision)
     armatures = [path for path in options.output if path.suffix.lower() == ".bvh"]
     if armatures:
         from mixste.armature.rest import load_rest
@@ -150,14 +152,22 @@ def _outputs(track: "Track", options: argparse.Namespace) -> list[Path]:
 def _lift(
     lifter: "Lifter", track: "Track", fps: float, image_size: tuple[int, int], options: argparse.Namespace
 ) -> "Motion":
-    return lifter.lift(
-        track.keypoints,
-        skeleton=track.skeleton,
-        fps=fps,
-        image_size=image_size,
-        threshold=threshold(options),
-        tell=progress(track.name),
-    )
+    with _enough_memory(options):
+        return lifter.lift(
+            track.keypoints,
+            skeleton=track.skeleton,
+            fps=fps,
+            image_size=image_size,
+            threshold=threshold(options),
+            tell=progress(track.name),
+        )
+
+
+def _enough_memory(options: argparse.Namespace) -> AbstractContextManager:
+    from mixste.hardware import enough_memory
+
+    mend = "end what else takes that memory" + ("" if options.device == "cpu" else ", or lift with --device cpu")
+    return enough_memory(f"{options.model} and its windows", mend)
 
 
 def _finished(motion: "Motion", track: "Track", camera: "Intrinsics | None", options: argparse.Namespace) -> "Motion":

@@ -21,7 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.flop_counter import FlopCounterMode
 
 from mixste.errors import MixsteError
-from mixste.hardware import Stopwatch, memory_peak, peak_flops, refuse_without_compiler
+from mixste.hardware import Stopwatch, enough_memory, memory_peak, peak_flops, refuse_without_compiler
 from mixste.inference import autocast
 from mixste.models import MaskedModel, PoseModel, compile_blocks, recompute_blocks
 from mixste.models.layers import paths_drawn
@@ -35,6 +35,10 @@ from mixste.training.shuffling import mixed
 THOUSAND = 1000.0
 PLAIN = Execution()
 Parts = dict[str, Tensor]
+_LESS_MEMORY = (
+    "compute a batch in parts, which are the same steps: cluster.accumulate=2 or more; or blocks twice: "
+    "cluster.recompute=true; or end what else takes that memory"
+)
 
 
 @dataclass
@@ -115,9 +119,10 @@ class Trainer:
         """
         while self.state.epoch < self.settings.epochs:
             started = time.perf_counter()
-            parts = self._train_epoch()
-            trained = time.perf_counter() - started
-            score = {self.objective.metric.column: self.validate()}
+            with enough_memory(f"batches of {self.settings.batch_size} windows", _LESS_MEMORY):
+                parts = self._train_epoch()
+                trained = time.perf_counter() - started
+                score = {self.objective.metric.column: self.validate()}
             self._refuse_divergence({**parts, **score})
             self.state.epoch += 1
             record = {"epoch": self.state.epoch, "step": self.state.epoch * self.steps_per_epoch, **parts, **score}

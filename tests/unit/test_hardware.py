@@ -7,6 +7,7 @@ from mixste.errors import MixsteError
 from mixste.hardware import (
     WORTH_A_CORE,
     Stopwatch,
+    enough_memory,
     memory_peak,
     peak_flops,
     refuse_without_compiler,
@@ -98,3 +99,27 @@ def test_a_trainer_that_shall_compile_asks_for_a_compiler(monkeypatch, tmp_path)
     monkeypatch.setenv("CXX", "none")
     with pytest.raises(MixsteError, match="cannot compile the network; found: no none on"):
         trainer(execution=Execution(compile=True))
+
+
+CUDA = (
+    "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 23.65 GiB of which 1.20 GiB is "
+    "free. Including non-PyTorch memory, this process has 22.43 GiB memory in use. If reserved memory is large try X."
+)
+
+
+def test_a_full_gpu_is_one_sentence_that_says_what_did_not_fit():
+    message = (
+        r"for 64 windows; found: CUDA out of memory\. Tried .* 23\.65 GiB of which 1\.20 GiB is free; to mend it: less$"
+    )
+    with pytest.raises(MixsteError, match=message), enough_memory("64 windows", "less"):
+        raise torch.OutOfMemoryError(CUDA)
+
+
+def test_a_machine_without_so_much_memory_is_one_sentence():
+    with pytest.raises(MixsteError, match="memory is too small for that"), enough_memory("that", "less"):
+        torch.empty(2**60)
+
+
+def test_other_errors_stay_what_they_are():
+    with pytest.raises(RuntimeError, match="shape"), enough_memory("that", "less"):
+        torch.empty(2).view(3)

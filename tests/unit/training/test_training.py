@@ -263,6 +263,13 @@ def test_weights_that_the_last_step_ruined_are_refused(monkeypatch):
         list(run.epochs())
 
 
+def test_a_step_that_does_not_fit_into_memory_is_refused_with_how_it_fits(monkeypatch):
+    run = trainer(finetune_settings())
+    monkeypatch.setattr(run.model, "forward", lambda keypoints: torch.empty(2**60))
+    with pytest.raises(MixsteError, match=r"too small for batches of .* windows; .* cluster.accumulate=2 or more"):
+        next(run.epochs())
+
+
 def test_a_batch_smaller_than_the_number_of_workers_is_refused():
     with pytest.raises(MixsteError, match=r"batch_size 4 for 5 workers.*cluster\.workers"):
         trainer(world=5)
