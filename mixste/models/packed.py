@@ -5,7 +5,9 @@ for a whole batch: a window's result depends a little on what lies beside it. Th
 are: they cost next to nothing, and half of the error would be theirs.
 """
 
+from abc import abstractmethod
 from copy import deepcopy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +21,28 @@ _WEIGHT, _INPUT = 127, 255  # steps on one side of zero, and in all
 _PRODUCTS = {"bf16": ("avx512_bf16", "amx_bf16"), "int8": ("avx512_vnni", "avx_vnni", "amx_int8")}
 
 
-class Int8Linear(Packed):
+class _PackedLinear(Packed):
+    """A linear layer whose `weight` (d c) is laid out; copies and other processes get it plain and lay it out."""
+
+    weight: Tensor
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "weight": self._plain(self.weight)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__({**state, "weight": self._laid_out(state["weight"])})
+
+    @staticmethod
+    @abstractmethod
+    def _laid_out(weight: Tensor) -> Tensor:
+        """Lay a weight out as products read it."""
+
+    @staticmethod
+    def _plain(weight: Tensor) -> Tensor:
+        return weight.to_dense()
+
+
+class Int8Linear(_PackedLinear):
     """A linear layer of 8 bits and what follows it, "none" or "gelu"; what it gives is float32."""
 
     def __init__(self, linear: nn.Linear, then: str = "none") -> None:
@@ -27,7 +50,7 @@ class Int8Linear(Packed):
         weight = linear.weight.detach()
         scales = (weight.abs().amax(dim=1) / _WEIGHT).clamp_min(torch.finfo(weight.dtype).tiny)
         rounded = (weight / scales[:, None]).round().to(torch.int8)
-        self.weight = torch.ops.onednn.qlinear_prepack(rounded, None)
+        self.weight = self._laid_out(rounded)
         self.scales, self.zeros = scales, torch.zeros(len(scales), dtype=torch.int32)
         self.bias = None if linear.bias is None else linear.bias.detach()
         self.then = then
@@ -45,19 +68,31 @@ class Int8Linear(Packed):
         scales = (self.scales, self.zeros, self.bias, 1.0, 0, torch.float32)
         return torch.ops.onednn.qlinear_pointwise(rounded, scale, zero, self.weight, *scales, self.then, [], "none")
 
+    @staticmethod
+    def _laid_out(weight: Tensor) -> Tensor:
+        return torch.ops.onednn.qlinear_prepack(weight, None)
 
-class Bf16Linear(Packed):
+    @staticmethod
+    def _plain(weight: Tensor) -> Tensor:
+        return weight.to_dense().t().contiguous()
+
+
+class Bf16Linear(_PackedLinear):
     """A linear layer of bfloat16 and what follows it, "none" or "gelu"; what it gives is bfloat16."""
 
     def __init__(self, linear: nn.Linear, then: str = "none") -> None:
         super().__init__()
-        self.weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach().bfloat16())
+        self.weight = self._laid_out(linear.weight.detach().bfloat16())
         self.bias = None if linear.bias is None else linear.bias.detach().bfloat16()
         self.then = then
 
     def forward(self, x: Tensor) -> Tensor:
         """`... c -> ... d`."""
         return torch.ops.mkldnn._linear_pointwise(x.bfloat16(), self.weight, self.bias, self.then, [], "none")
+
+    @staticmethod
+    def _laid_out(weight: Tensor) -> Tensor:
+        return torch.ops.mkldnn._reorder_linear_weight(weight)
 
 
 class PackedMlp(Packed):

@@ -1,3 +1,6 @@
+import pickle
+from copy import deepcopy
+
 import pytest
 import torch
 from torch import nn
@@ -75,6 +78,18 @@ def test_a_lifter_of_8_bits_gives_nearly_the_same_motion():
     exact, found = (each.lift(pixels, skeleton="h36m17", fps=50, image_size=SIZE) for each in (own, few))
     assert 0 < abs(found.joints - exact.joints).max() < 0.1 * abs(exact.joints).max()
     assert "The model computed in int8, which moves joints by a few millimetres." in found.report
+
+
+@pytest.mark.parametrize("copied", [deepcopy, lambda own: pickle.loads(pickle.dumps(own))])  # noqa: S301 (our own)
+@pytest.mark.parametrize("precision", [pytest.param("bf16", marks=shorter), pytest.param("int8", marks=products)])
+def test_a_lifter_of_few_bits_is_the_same_in_a_copy_and_in_another_process(precision, copied):
+    kind = {"bf16": Bf16Linear, "int8": Int8Linear}[precision]
+    own = lifter(width=64)
+    few = Lifter(packing._packed(own.model, kind), own.config, precision=precision)
+    there = copied(few)
+    assert any(isinstance(module, kind) for module in there.model.modules())
+    first, second = (each.lift(person(30), skeleton="h36m17", fps=50, image_size=SIZE) for each in (few, there))
+    assert (first.joints == second.joints).all()
 
 
 @shorter
