@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from itertools import islice
 from typing import Any, TypeVar
 
 from mixste.cpus import usable_cpus
@@ -19,6 +20,7 @@ LOCAL = "local"  # a Ray of our own, also where someone else's runs on this mach
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # 0: on 127.0.0.1 alone
 PREEMPTION = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"  # 0: this machine is not taken away, and watching it takes seconds
 ANSWER_S = 5.0
+LOOK_S = 5.0  # between two looks at how many CPUs there are by now
 FEWEST_CPUS = 2  # of a local cluster, so that two workers run on one core, too
 log = logging.getLogger(__name__)
 
@@ -89,22 +91,21 @@ def fan_out(
     import ray
 
     task = ray.remote(num_cpus=1, max_retries=2)(function)
-    if not ray.cluster_resources().get("CPU"):
+    if items and not ray.cluster_resources().get("CPU"):
         log.info("%s  no machine of the cluster has a CPU; waiting for one that has", title)
     results: dict[int, Output] = {}
     waiting: dict[Any, int] = {}
-    todo = iter(enumerate(items))
+    todo = enumerate(items)
     with progress(title) as tell:
         while len(results) < len(items):
-            in_flight = at_once or int(2 * ray.cluster_resources().get("CPU", 0))
-            for number, item in todo:
+            most = at_once or max(1, int(2 * ray.cluster_resources().get("CPU", 0)))
+            for number, item in islice(todo, max(0, most - len(waiting))):
                 waiting[task.remote(item)] = number
-                if len(waiting) >= in_flight:
-                    break
-            done, _ = ray.wait(list(waiting), num_returns=1)
-            number = waiting.pop(done[0])
-            results[number] = _result(done[0], items[number])
-            tell(len(results), len(items))
+            done, _ = ray.wait(list(waiting), num_returns=1, timeout=LOOK_S)
+            for reference in done:
+                number = waiting.pop(reference)
+                results[number] = _result(reference, items[number])
+                tell(len(results), len(items))
     return [results[number] for number in range(len(items))]
 
 

@@ -89,9 +89,10 @@ def serving(
 
 
 def _resources(settings: ServeSettings, grows: bool) -> dict[str, float]:
-    """What a replica takes of the cluster, as Ray's actors ask for it."""
+    """What a replica takes of the cluster, as Ray's actors ask for it; machines to come cannot be shared out."""
+    cpus = settings.cpus_per_replica or (1 if grows else None)
     wanted = cluster.shared_out(
-        settings.replicas, settings.cpus_per_replica, settings.gpus_per_replica,
+        settings.replicas, cpus, settings.gpus_per_replica,
         least=settings.replicas, grows=grows, what="replicas",
         mend="lower serve.replicas, serve.cpus_per_replica or serve.gpus_per_replica",
     )  # fmt: skip

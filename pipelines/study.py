@@ -12,12 +12,13 @@ from typing import Any
 
 from mixste.errors import MixsteError
 from mixste.memory import keep_freed
-from mixste.recipe import TrainingSettings
+from mixste.recipe import Execution, TrainingSettings
 from mixste.training.jobs import TrainingJob, run_job
 from mixste.training.state import read_state
 from pipelines import tracking
 from pipelines.cluster import fan_out
 from pipelines.finetune import finetuning_job
+from pipelines.locks import alone
 from pipelines.params import Params, load
 from pipelines.places import PROJECTIONS, STUDY
 from pipelines.pretrain import pretraining_job
@@ -39,6 +40,7 @@ class Trial:
     folder: Path
     job: TrainingJob
     provenance: dict[str, Any]
+    execution: Execution
 
     @property
     def lr(self) -> float:
@@ -114,7 +116,7 @@ class Study:
             "labels": labels,
             "data_hash": job.data_hash(),
         }
-        return Trial(labels, arm, seed, self.folder / job.fingerprint(), job, origin)
+        return Trial(labels, arm, seed, self.folder / job.fingerprint(), job, origin, self.params.cluster.execution)
 
     def _train(self, trials: Sequence[Trial], title: str) -> None:
         each_once = {trial.folder: trial for trial in trials}  # sets of labels may be alike but for their names
@@ -144,7 +146,7 @@ def _settings(params: Params) -> StudySettings:
 
 def _train(trial: Trial) -> float:
     keep_freed()
-    return run_job(trial.job, trial.folder, trial.provenance)
+    return run_job(trial.job, trial.folder, trial.provenance, trial.execution)
 
 
 def _windows(settings: TrainingSettings) -> int:
@@ -161,7 +163,8 @@ def main() -> None:
     """Run the study and write its tables and figure."""
     params = load()
     study, about = Study(params), origin(params)
-    with tracking.run("study", params, data_hash=about["test_data"], parent=PROJECTIONS, output=STUDY) as run:
+    tracked = tracking.run("study", params, data_hash=about["test_data"], parent=PROJECTIONS, output=STUDY)
+    with alone(study.folder), tracked as run:
         write_report(STUDY, study.run(), about)
         for path in sorted(STUDY.iterdir()):
             run.log_figure(path)

@@ -164,9 +164,12 @@ def _lift(
 
 
 def _enough_memory(options: argparse.Namespace) -> AbstractContextManager:
+    import torch
+
     from mixste.hardware import enough_memory
 
-    mend = "end what else takes that memory" + ("" if options.device == "cpu" else ", or lift with --device cpu")
+    on_gpu = options.device != "cpu" and torch.cuda.is_available()
+    mend = "end what else takes that memory" + (", or lift with --device cpu" if on_gpu else "")
     return enough_memory(f"{options.model} and its windows", mend)
 
 

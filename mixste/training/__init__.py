@@ -26,7 +26,7 @@ from mixste.inference import autocast
 from mixste.models import MaskedModel, PoseModel, compile_blocks, recompute_blocks
 from mixste.models.layers import paths_drawn
 from mixste.recipe import Execution, TrainingSettings
-from mixste.training.batches import Batches, Share, Validation, View
+from mixste.training.batches import VALIDATED_AT_ONCE, Batches, Share, Validation, View
 from mixste.training.objectives import Objective
 from mixste.training.optimisation import build_optimiser, learning_rate
 from mixste.training.shards import Source
@@ -35,10 +35,6 @@ from mixste.training.shuffling import mixed
 THOUSAND = 1000.0
 PLAIN = Execution()
 Parts = dict[str, Tensor]
-_LESS_MEMORY = (
-    "compute a batch in parts, which are the same steps: cluster.accumulate=2 or more; or blocks twice: "
-    "cluster.recompute=true; or end what else takes that memory"
-)
 
 
 @dataclass
@@ -119,10 +115,9 @@ class Trainer:
         """
         while self.state.epoch < self.settings.epochs:
             started = time.perf_counter()
-            with enough_memory(f"batches of {self.settings.batch_size} windows", _LESS_MEMORY):
-                parts = self._train_epoch()
-                trained = time.perf_counter() - started
-                score = {self.objective.metric.column: self.validate()}
+            parts = self._train_epoch()
+            trained = time.perf_counter() - started
+            score = {self.objective.metric.column: self.validate()}
             self._refuse_divergence({**parts, **score})
             self.state.epoch += 1
             record = {"epoch": self.state.epoch, "step": self.state.epoch * self.steps_per_epoch, **parts, **score}
@@ -135,11 +130,12 @@ class Trainer:
         """Mean error of the validation windows in the metric's unit; frames that are not valid do not count."""
         self.model.eval()
         total = torch.zeros(2, dtype=torch.float64, device=self.device)
-        for inputs, target, index, generator in self.validation:
-            with torch.inference_mode(), autocast(self.device, self.precision):
-                errors = self.objective.errors(self.model, inputs, target, generator)
-            errors = self.validation.counted(errors, index)
-            total += torch.stack([errors.sum(dtype=torch.float64), total.new_tensor(errors.numel())])
+        with enough_memory(f"{VALIDATED_AT_ONCE} windows of validation", "end what else takes that memory"):
+            for inputs, target, index, generator in self.validation:
+                with torch.inference_mode(), autocast(self.device, self.precision):
+                    errors = self.objective.errors(self.model, inputs, target, generator)
+                errors = self.validation.counted(errors, index)
+                total += torch.stack([errors.sum(dtype=torch.float64), total.new_tensor(errors.numel())])
         self._sum(total)
         return round(float(total[0] / total[1]) * THOUSAND, 4)
 
@@ -147,8 +143,13 @@ class Trainer:
         self.model.train()
         totals: Parts = {}
         first = self.state.epoch * self.steps_per_epoch
-        for step in range(first, first + self.steps_per_epoch):
-            totals = _added(totals, self._step(step))
+        with enough_memory(
+            f"batches of {self.settings.batch_size} windows",
+            "compute a batch in parts, cluster.accumulate=2 or more, or blocks twice, cluster.recompute=true; or end "
+            "what else takes that memory",
+        ):
+            for step in range(first, first + self.steps_per_epoch):
+                totals = _added(totals, self._step(step))
         self._average_statistics()
         means = torch.stack(list(totals.values())).double() / self.steps_per_epoch
         parts = dict(zip(totals, self._mean(means).tolist(), strict=True))

@@ -11,7 +11,7 @@ import torch
 
 from mixste.errors import MixsteError
 from mixste.files import whole_file, whole_folder
-from mixste.hardware import cores_worth
+from mixste.hardware import cores_worth, enough_memory
 from mixste.models import MaskedModel, PoseModel, build_masked, build_model
 from mixste.models.checkpoint import WEIGHTS, ModelConfig, read_config, save_model
 from mixste.models.transfer import Transfer, transfer
@@ -50,25 +50,27 @@ class TrainingJob:
     def trainer(self, *, device: torch.device, rank: int = 0, world: int = 1, execution: Execution = PLAIN) -> Trainer:
         """Build model and data; raises MixsteError for data or a parent that does not fit."""
         skeleton = load_skeleton(self.skeleton)
-        return Trainer(
-            self._model(len(skeleton.joints)),
-            self._objective(len(skeleton.joints), device),
-            self._data(),
-            open_sequences(self.validation, skeleton=self.skeleton, fps=self.fps),
-            self.training,
-            flip=skeleton.flip,
-            seed=self.seed,
-            device=device,
-            precision=self.precision,
-            rank=rank,
-            world=world,
-            execution=execution,
-        )
+        mend = "end what else takes that memory, or share the data among more workers, cluster.workers"
+        with enough_memory("the model and its data", mend):
+            return Trainer(
+                self._model(len(skeleton.joints)),
+                self._objective(len(skeleton.joints), device),
+                self._data(),
+                open_sequences(self.validation, skeleton=self.skeleton, fps=self.fps),
+                self.training,
+                flip=skeleton.flip,
+                seed=self.seed,
+                device=device,
+                precision=self.precision,
+                rank=rank,
+                world=world,
+                execution=execution,
+            )
 
     def amount(self) -> str:
         """How much there is to train on, every view of a clip by itself, and how often an epoch sees it, in words."""
         lengths, model = self._data().offsets.diff(), self.model
-        frames, span, drawn = int(lengths.sum()), (model.frames - 1) * model.step + 1, self.training.windows_per_epoch
+        frames, span, drawn = int(lengths.sum()), model.span, self.training.windows_per_epoch
         short = int((lengths < span).sum()) if model.output == "sequence" else 0
         told = f"{len(lengths)} sequences, {frames / self.fps / 60:.1f} minutes with all views"
         told += f", {short} of them shorter than the model's {span} frames" if short else ""
@@ -180,14 +182,14 @@ def _digest(path: Path) -> "hashlib._Hash":
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
 
 
-def run_job(job: TrainingJob, folder: Path, provenance: dict[str, Any]) -> float:
+def run_job(job: TrainingJob, folder: Path, provenance: dict[str, Any], execution: Execution = PLAIN) -> float:
     """Train in this process on one thread, or go on, with the state in `folder` and the model in `folder/model`.
 
     `provenance` goes into the model's config. Returns the validation score of the weights that are kept.
     """
     torch.set_num_threads(1)
     if not (folder / "model").exists():
-        trainer = job.trainer(device=torch.device("cpu"))
+        trainer = job.trainer(device=torch.device("cpu"), execution=execution)
         if (folder / FILE).exists():
             restore_training(folder, trainer)
         for _ in trainer.epochs():

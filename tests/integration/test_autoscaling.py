@@ -12,7 +12,7 @@ import logging
 from pipelines import cluster
 
 logging.basicConfig(level=logging.INFO)
-found = cluster.fan_out(lambda number: number, range(2), "numbers")
+found = cluster.fan_out(lambda number: number, range(1), "numbers")
 import ray
 print(found, ray.cluster_resources()["CPU"])
 """
@@ -39,6 +39,6 @@ def test_tasks_and_trainings_wait_for_the_machines_that_they_ask_for(checkout, c
     tasks, training = ("python", "-c", TASKS), ("python", "-m", "pipelines.finetune", "--from", "scratch")
     printed = run(*tasks, cwd=checkout, env=shell)
     assert "numbers  no machine of the cluster has a CPU; waiting for one that has" in printed
-    assert "[0, 1] 1.0" in printed
+    assert "[0] 1.0" in printed
     assert "scratch  epoch 2/2" in run(*training, cwd=checkout, env=shell)
-    assert "[0, 1] 2.0" in run(*tasks, cwd=checkout, env=shell)
+    assert "[0] 2.0" in run(*tasks, cwd=checkout, env=shell)

@@ -6,6 +6,7 @@ from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from mixste.cli import main
 from mixste.errors import MixsteError
@@ -223,6 +224,19 @@ def test_a_cutoff_is_refused_as_soon_as_the_frame_rate_is_known(world, model, ca
     monkeypatch.setattr(sys.modules["mixste.detections"], "tracks", None)
     message = stopped_before(capsys, "-o", "out.npz", "--model", model, "--camera", "60deg", option, "25")
     assert "below half the frame rate, 25 Hz" in message
+
+
+@pytest.mark.parametrize(("gpus", "more"), [(False, ""), (True, ", or lift with --device cpu")])
+def test_memory_that_is_too_small_is_said_with_what_to_do(world, model, capsys, monkeypatch, gpus, more):
+    def fail(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr("mixste.lifter.Lifter.lift", fail)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus)
+    monkeypatch.setattr("mixste.lifter.Lifter.load", lambda *_, **__: lifter())
+    message = stopped_before(capsys, "-o", "out.npz", "--model", "model", "--device", "auto")
+    assert "too small for model and its windows; found: CUDA out of memory. Tried to allocate 2.00 GiB;" in message
+    assert message.endswith(f"end what else takes that memory{more}\n")
 
 
 @pytest.mark.parametrize(

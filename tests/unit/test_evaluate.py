@@ -167,6 +167,13 @@ def test_models_are_scored_on_a_gpu_where_training_has_one_and_in_tasks_on_the_c
     assert evaluate.device_of(with_gpus).type == "cpu"
 
 
+def test_batches_that_memory_is_too_small_for_are_said(plain, tmp_path, monkeypatch):
+    folder = save(tmp_path / "m", model())
+    monkeypatch.setattr(evaluate, "lift_windows", lambda *_, **__: [torch.empty(2**60)])
+    with pytest.raises(MixsteError, match=r"too small for batches of 64 windows; .*lower evaluate\.batch_size"):
+        evaluate.evaluate(folder, sequences(), plain)
+
+
 def test_motionberts_data_are_scored_as_their_authors_do(plain):
     data, labelled = (
         replace(sequences((250, 9)), clips=("a", "s_09_act_05_subact_02")),

@@ -73,7 +73,18 @@ def test_a_cluster_without_room_for_all_replicas_is_said_and_not_waited_for(work
     )
     with refused, serve.serving(settings, "model", None):
         pytest.fail("it was served")
-    assert serve._resources(chosen(["replicas=2"]).serve) == {"num_cpus": 1.0, "num_gpus": 0.0}
+    assert serve._resources(chosen(["replicas=2"]).serve, grows=False) == {"num_cpus": 1.0, "num_gpus": 0.0}
+
+
+@pytest.mark.parametrize(("asked", "cpus"), [("replicas=3", 1), ("cpus_per_replica=8", 8)])
+def test_a_cluster_that_starts_machines_is_asked_for_replicas_that_it_has_no_room_for(
+    workplace, monkeypatch, asked, cpus
+):
+    import ray
+
+    monkeypatch.setattr(ray, "nodes", lambda: [{"Resources": {"CPU": 2.0}, "Alive": True}])
+    settings = chosen(["gpus_per_replica=1", asked]).serve
+    assert serve._resources(settings, grows=True) == {"num_cpus": cpus, "num_gpus": 1}
 
 
 @pytest.fixture
@@ -85,7 +96,7 @@ def ray_serve(monkeypatch):
     for name in ("start", "run", "delete", "shutdown"):
         monkeypatch.setattr(ray_serve, name, lambda *_, did=name, **__: fake.done.append(did))
     monkeypatch.setattr(ray_serve, "status", lambda: fake)
-    monkeypatch.setattr(serve, "_resources", lambda _: {})
+    monkeypatch.setattr(serve, "_resources", lambda *_: {})
     return fake
 
 

@@ -72,7 +72,7 @@ def trained(monkeypatch):
     """The jobs that were trained, by folder; nothing is trained, and validation errors are those of VALIDATION."""
     jobs = {}
 
-    def run_job(job, folder, provenance):
+    def run_job(job, folder, provenance, execution):
         assert folder not in jobs
         jobs[folder] = job
         pretrains = isinstance(job.training, PretrainSettings)
@@ -220,7 +220,7 @@ def test_the_report_says_what_it_rests_on(one_of_each):
 
 def test_a_model_of_the_study_says_where_it_comes_from(one_of_each):
     study.main()
-    provenance = [read_config(folder / "model").provenance for folder in Path("runs/study").iterdir()]
+    provenance = [read_config(folder / "model").provenance for folder in Path("runs/study").glob("*/")]
     assert all(own["licence"] == one_of_each.params.data.licence for own in provenance)
     assert {own["labels"] for own in provenance} == {"", "one"}
 

@@ -270,6 +270,13 @@ def test_a_step_that_does_not_fit_into_memory_is_refused_with_how_it_fits(monkey
         next(run.epochs())
 
 
+def test_validation_that_does_not_fit_into_memory_is_said(monkeypatch):
+    run = trainer(finetune_settings())
+    monkeypatch.setattr(run.objective, "errors", lambda *_: torch.empty(2**60))
+    with pytest.raises(MixsteError, match=r"too small for 64 windows of validation; .*end what else takes that memory"):
+        run.validate()
+
+
 def test_a_batch_smaller_than_the_number_of_workers_is_refused():
     with pytest.raises(MixsteError, match=r"batch_size 4 for 5 workers.*cluster\.workers"):
         trainer(world=5)
