@@ -28,10 +28,9 @@ from mixste.training.objectives import MPJPE
 from mixste.training.state import save_training
 from pipelines import project
 from pipelines.evaluate import evaluate
-from pipelines.finetune import finetuning_job
 from pipelines.params import Params, load
 from pipelines.places import MODELS, PROJECTIONS, RECORDINGS, RIG, tables
-from pipelines.pretrain import pretraining_job
+from pipelines.recipes import finetuning_job, pretraining_job
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""From nested dictionaries to frozen settings: every wrong key and value is found before anything is refused."""
+"""From nested dictionaries to frozen settings, every wrong key and value found before anything is refused; and flat."""
 
 from collections.abc import Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, asdict, fields, is_dataclass
 from difflib import get_close_matches
 from types import NoneType, UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
@@ -112,3 +112,17 @@ def _names(cls: Any) -> list[str]:
 
 def _join(parent: str, name: str) -> str:
     return f"{parent}.{name}" if parent else name
+
+
+def flatten(tree: object, prefix: str = "") -> dict[str, object]:
+    """Return nested dataclasses, dictionaries and lists of them as one dictionary with dotted keys."""
+    if is_dataclass(tree) and not isinstance(tree, type):
+        tree = asdict(tree)
+    if isinstance(tree, tuple | list) and any(isinstance(item, Mapping) for item in tree):
+        tree = dict(enumerate(tree))
+    if not isinstance(tree, Mapping):
+        return {prefix: tree}
+    flat: dict[str, object] = {}
+    for key, value in tree.items():
+        flat |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    return flat

@@ -4,29 +4,12 @@ datasets/projections/rig (and models/pretrained) -> models/scratch, models/finet
 """
 
 import argparse
-from pathlib import Path
 
-from mixste.training.jobs import TrainingJob
-from pipelines.params import Params, load
-from pipelines.places import MODELS, PROJECTIONS, RIG, tables
+from pipelines.params import load
+from pipelines.places import MODELS, PROJECTIONS
+from pipelines.recipes import finetuning_job
 from pipelines.stage import run
 from pipelines.training import train
-
-
-def finetuning_job(params: Params, *, parent: Path | None) -> TrainingJob:
-    """The labelled subjects train; the validation subjects choose the epoch."""
-    split = params.data.split
-    return TrainingJob(
-        model=params.model,
-        training=params.finetune,
-        train=tables(RIG, split.labels),
-        validation=tables(RIG, split.validation),
-        skeleton=params.data.skeleton,
-        fps=params.data.fps,
-        seed=params.seed,
-        fraction=split.labels.fraction,
-        parent=parent and parent.absolute(),
-    )
 
 
 def main() -> None:

@@ -13,7 +13,8 @@ from functools import partial
 from mixste.errors import MixsteError
 from mixste.files import whole_file
 from mixste.paired import Comparison
-from pipelines import registry, tracking
+from mixste.typed import flatten
+from pipelines import registry, store, tracking
 from pipelines.params import Params, load
 from pipelines.places import EVALUATION, REGISTERED
 from pipelines.registry import gate
@@ -28,7 +29,6 @@ from pipelines.registry.succession import (
     settle,
 )
 from pipelines.stage import run
-from pipelines.tracking import store
 
 log = logging.getLogger(__name__)
 _SHOWN = 1000  # characters of a parameter on the model's page, for which MLflow has limits; params.yaml has all
@@ -75,7 +75,7 @@ def _registered(params: Params, model: Candidate, shelf: registry.Shelf, handle:
     stored = None
     if shelf.same(model.identity) is None:
         with beside(lineage) as folder:
-            settings = {key: str(value)[:_SHOWN] for key, value in tracking.flatten(params).items()}
+            settings = {key: str(value)[:_SHOWN] for key, value in flatten(params).items()}
             whole = registry.Storable(model.folder, model.example, model.example_params, folder, settings)
             stored = registry.log_model(handle, whole)
     with registry.in_turn(shelf.uri, shelf.name):

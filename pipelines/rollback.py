@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mixste.errors import MixsteError, shown
-from pipelines import registry
+from pipelines import registry, store
 from pipelines.params import Params, load
 from pipelines.registry import gate
 from pipelines.registry.succession import (
@@ -36,7 +36,6 @@ from pipelines.registry.succession import (
     standing,
 )
 from pipelines.stage import run
-from pipelines.tracking import store
 
 log = logging.getLogger(__name__)
 

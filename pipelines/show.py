@@ -10,10 +10,10 @@ from mixste.errors import MixsteError
 from mixste.protocols import PROTOCOLS
 from mixste.scoring import METRICS as ERRORS
 from mixste.scoring import NEAR
+from pipelines import store
 from pipelines.params import load
 from pipelines.places import METRICS, REGISTERED
 from pipelines.stage import run
-from pipelines.tracking import store
 
 _TITLES = {"mpjpe": "MPJPE", "p_mpjpe": "P-MPJPE", "n_mpjpe": "N-MPJPE", "mpjve": "MPJVE", "pck": "PCK", "auc": "AUC"}
 

@@ -17,15 +17,13 @@ from mixste.training.jobs import TrainingJob, run_job
 from mixste.training.state import read_state
 from pipelines import tracking
 from pipelines.cluster import fan_out
-from pipelines.finetune import finetuning_job
 from pipelines.locks import alone
 from pipelines.params import Params, load
 from pipelines.places import PROJECTIONS, STUDY
-from pipelines.pretrain import pretraining_job
+from pipelines.recipes import data_seen, finetuning_job, pretraining_job
 from pipelines.settings import NamedLabels, StudySettings
 from pipelines.stage import run
 from pipelines.study_report import Row, origin, scored, write_report
-from pipelines.training import provenance
 
 ARMS = ("scratch", LONGER := "scratch, longer", PRETRAINED := "pre-trained")
 
@@ -111,7 +109,7 @@ class Study:
     def _trial(self, labels: str, arm: str, seed: int, job: TrainingJob) -> Trial:
         job = replace(job, precision=self.params.cluster.precision)
         origin = {
-            **provenance(self.params, job),
+            **data_seen(self.params, job),
             "stage": f"study: {arm}",
             "labels": labels,
             "data_hash": job.data_hash(),

@@ -13,11 +13,10 @@ from pathlib import Path
 
 from mixste.errors import MixsteError
 from pipelines import cluster, tracking
-from pipelines.finetune import finetuning_job
 from pipelines.locks import alone
 from pipelines.params import Params, load
 from pipelines.places import PROJECTIONS, SWEEP
-from pipelines.pretrain import pretraining_job
+from pipelines.recipes import data_seen, finetuning_job, pretraining_job
 from pipelines.stage import run
 from pipelines.sweeping.draws import Draws
 from pipelines.sweeping.followed import Followed
@@ -25,7 +24,6 @@ from pipelines.sweeping.report import Results, write_report
 from pipelines.sweeping.space import Space
 from pipelines.sweeping.trial import Work
 from pipelines.sweeping.trials import Trial, Trials
-from pipelines.training import provenance
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +61,7 @@ class Sweep:
         precision, pretraining = params.cluster.precision, None
         if self.settings.train == "finetune":
             pretraining = replace(pretraining_job(params), precision=precision)
-        about = {} if pretraining is None else {**provenance(params, pretraining), "stage": "sweep: pre-training"}
+        about = {} if pretraining is None else {**data_seen(params, pretraining), "stage": "sweep: pre-training"}
         return Work(
             folder=place,
             tuning=replace(finetuning_job(params, parent=None), precision=precision),

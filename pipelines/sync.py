@@ -3,10 +3,9 @@
 import logging
 
 from mixste.errors import shown
-from pipelines import tracking
+from pipelines import store, tracking
 from pipelines.params import load
 from pipelines.stage import run
-from pipelines.tracking import store
 from pipelines.tracking.outbox import outboxes
 from pipelines.tracking.sending import described, send_all
 

@@ -3,7 +3,6 @@
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from mixste.training.jobs import TrainingJob, write_model
 from mixste.training.state import FILE, read_state
@@ -11,6 +10,7 @@ from pipelines import distributed, tracking
 from pipelines.distributed.worker import train_loop
 from pipelines.locks import alone
 from pipelines.params import Params
+from pipelines.recipes import data_seen
 
 RUNS = Path("runs")
 log = logging.getLogger(__name__)
@@ -41,23 +41,12 @@ def train(stage: str, job: TrainingJob, params: Params, output: Path, *, parent:
             follow(read_state(last).records, False)  # what a killed driver did not hear
             (last / FILE).replace(folder / FILE)
             last.rmdir()
-        write_model(output, folder, job, {**provenance(params, job), "stage": stage, "data_hash": data_hash})
+        write_model(output, folder, job, {**data_seen(params, job), "stage": stage, "data_hash": data_hash})
         for name in ("config.json", "history.csv"):
             run.log_figure(output / name)
     state = read_state(folder)
     metric = job.metric
     log.info("%s: epoch %d, %s %.1f %s", output, state.kept_epoch, metric.label, state.kept_score, metric.unit)
-
-
-def provenance(params: Params, job: TrainingJob) -> dict[str, Any]:
-    """Return what a model says of the data it saw."""
-    data = params.data
-    return {
-        "data": data.name,
-        "synthetic": data.synthetic,
-        "licence": data.licence,
-        "detections": job.about.detections,
-    }
 
 
 def follower(stage: str, job: TrainingJob, run: tracking.Tracked) -> distributed.OnRecords:

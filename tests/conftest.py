@@ -60,7 +60,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return an MLflow database without runs; making one takes seconds, copying it none."""
-    from pipelines.tracking import store
+    from pipelines import store
 
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
     store.client(f"sqlite:///{path}").search_experiments()

@@ -12,7 +12,6 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 
 import torch
 from torch import Generator, Tensor, distributed, nn
@@ -26,34 +25,16 @@ from mixste.inference import autocast
 from mixste.models import MaskedModel, PoseModel, compile_blocks, recompute_blocks
 from mixste.models.layers import paths_drawn
 from mixste.recipe import Execution, TrainingSettings
+from mixste.seeds import mixed
 from mixste.training.batches import VALIDATED_AT_ONCE, Batches, Share, Validation, View
 from mixste.training.objectives import Objective
 from mixste.training.optimisation import build_optimiser, learning_rate
 from mixste.training.shards import Source
-from mixste.training.shuffling import mixed
+from mixste.training.state import State
 
 THOUSAND = 1000.0
 PLAIN = Execution()
 Parts = dict[str, Tensor]
-
-
-@dataclass
-class State:
-    """Where a run is: what a checkpoint holds beside model and optimiser; `kept` is the epoch whose weights are.
-
-    `history` is the same whenever the run is repeated, `timings` of the same epochs are not.
-    """
-
-    epoch: int = 0
-    kept_epoch: int = 0
-    kept_score: float = math.inf
-    history: list[dict[str, float]] = field(default_factory=list)
-    timings: list[dict[str, float]] = field(default_factory=list, compare=False)
-
-    @property
-    def records(self) -> list[dict[str, float]]:
-        """What is reported of each epoch."""
-        return [{**record, **timing} for record, timing in zip(self.history, self.timings, strict=True)]
 
 
 class Trainer:

@@ -13,10 +13,11 @@ from torch import Generator, Tensor
 
 from mixste.inference import cut_for, mirror
 from mixste.recipe import ModelSettings, TrainingSettings
+from mixste.seeds import mixed
 from mixste.sequences import Sequences
 from mixste.training.objectives import Objective
 from mixste.training.shards import Source, shard_of
-from mixste.training.shuffling import Order, mixed
+from mixste.training.shuffling import Order
 from mixste.windows import gather, matching
 
 VALIDATED_AT_ONCE = 64

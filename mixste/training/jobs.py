@@ -28,7 +28,8 @@ from mixste.training.state import FILE, kept_weights, read_state, restore_traini
 LIBRARY = Path(__file__).parents[1]
 CODE = (
     *("corruption.py", "geometry.py", "inference.py", "losses.py", "metrics.py", "models/**/*.py", "models/**/*.[ch]"),
-    *("recipe.py", "sequences.py", "skeleton.py", "skeletons/*.yaml", "table.py", "training/*.py", "windows.py"),
+    *("recipe.py", "seeds.py", "sequences.py", "skeleton.py", "skeletons/*.yaml", "table.py", "training/*.py"),
+    "windows.py",
 )
 
 

@@ -1,24 +1,18 @@
-"""In which order a training sees its windows, and seeds: functions of the run's seed and the step alone.
+"""In which order a training sees its windows: a function of the run's seed and the step alone.
 
 Windows lie in runs of neighbours, up to 1024. A worker owns every world-th run and trains on its windows only, so it
 reads no other clips; every batch has as many windows of each worker, give or take one where a pass ends and where the
 number of workers is no power of two. The order itself knows nothing of workers.
 """
 
-import hashlib
-
 import torch
 from torch import Generator, Tensor
 
 from mixste.errors import MixsteError
+from mixste.seeds import mixed
 
 RUNS = 1024  # at most, and so many workers have something of their own to train on
 _WINDOWS_PER_RUN = 4  # at least
-
-
-def mixed(*parts: object) -> int:
-    """A seed from numbers and names, the same in every process and on every machine."""
-    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=7).digest(), "big")
 
 
 class Order:

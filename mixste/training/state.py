@@ -1,8 +1,10 @@
 """A training run on disk: weights, kept weights, optimiser and progress in one safetensors file, whole or absent."""
 
 import json
-from dataclasses import asdict
+import math
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -10,12 +12,33 @@ from torch import Tensor
 
 from mixste.errors import MixsteError
 from mixste.models.checkpoint import load_weights, read_tensors, write_tensors
-from mixste.training import State, Trainer
+
+if TYPE_CHECKING:
+    from mixste.training import Trainer
 
 FILE = "training.safetensors"
 
 
-def save_training(folder: Path, trainer: Trainer) -> None:
+@dataclass
+class State:
+    """Where a run is: what a checkpoint holds beside model and optimiser; `kept` is the epoch whose weights are.
+
+    `history` is the same whenever the run is repeated, `timings` of the same epochs are not.
+    """
+
+    epoch: int = 0
+    kept_epoch: int = 0
+    kept_score: float = math.inf
+    history: list[dict[str, float]] = field(default_factory=list)
+    timings: list[dict[str, float]] = field(default_factory=list, compare=False)
+
+    @property
+    def records(self) -> list[dict[str, float]]:
+        """What is reported of each epoch."""
+        return [{**record, **timing} for record, timing in zip(self.history, self.timings, strict=True)]
+
+
+def save_training(folder: Path, trainer: "Trainer") -> None:
     """Write everything that the next epoch needs to end in the same numbers."""
     tensors = {f"model/{name}": value.detach().cpu() for name, value in trainer.model.state_dict().items()}
     tensors |= {f"kept/{name}": value for name, value in trainer.kept.items()}
@@ -24,7 +47,7 @@ def save_training(folder: Path, trainer: Trainer) -> None:
     write_tensors(folder / FILE, tensors, {"progress": json.dumps(asdict(trainer.state))})
 
 
-def restore_training(folder: Path, trainer: Trainer) -> None:
+def restore_training(folder: Path, trainer: "Trainer") -> None:
     """Put a trainer back where `save_training` left it; raises MixsteError for a file of another model."""
     path = folder / FILE
     tensors = read_tensors(path)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from mixste.training.shuffling import mixed
+from mixste.seeds import mixed
 from pipelines.settings import SweptKey
 from pipelines.sweeping.space import Space, Values
 

@@ -10,7 +10,7 @@ import yaml
 from pipelines.params import Params
 from pipelines.places import SWEEP
 from pipelines.provenance import git_state
-from pipelines.settings.chosen import overrides
+from pipelines.sweeping.chosen import overrides
 from pipelines.sweeping.importance import Importance
 
 Row = Mapping[str, Any]

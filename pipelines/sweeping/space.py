@@ -8,12 +8,11 @@ from random import Random
 from typing import Any
 
 from mixste.errors import MixsteError
+from mixste.seeds import mixed
 from mixste.settings import SettingsError
-from mixste.training.shuffling import mixed
-from mixste.typed import build
+from mixste.typed import build, flatten
 from pipelines.params import Params
 from pipelines.settings import SweptKey
-from pipelines.tracking import flatten
 
 Values = Mapping[str, Any]
 ATTEMPTS = 200

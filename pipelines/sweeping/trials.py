@@ -11,8 +11,7 @@ from typing import Any
 
 from mixste.errors import MixsteError
 from mixste.files import whole_file
-from mixste.training import State
-from mixste.training.state import FILE, read_state
+from mixste.training.state import FILE, State, read_state
 from pipelines.sweeping.draws import Draws
 from pipelines.sweeping.trial import FAILURE
 

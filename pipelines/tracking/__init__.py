@@ -14,14 +14,14 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixste.errors import shown
+from mixste.typed import flatten
+from pipelines import store
 from pipelines.provenance import data_hash as hash_of
 from pipelines.provenance import git_state
-from pipelines.tracking import store
 from pipelines.tracking.machine import machine_metrics
 from pipelines.tracking.outbox import ROOT, Operation, open_outbox
 from pipelines.tracking.sender import Sender
@@ -184,20 +184,6 @@ def parent_of(run_id: str) -> str | None:
 def warn(uri: str, error: Exception) -> None:
     """Say that the store at `uri` does not answer, or that a call to it failed, and why."""
     log.warning("%s; going on without it", _why(uri, error))
-
-
-def flatten(tree: object, prefix: str = "") -> dict[str, object]:
-    """Return nested dataclasses, dictionaries and lists of them as one dictionary with dotted keys."""
-    if is_dataclass(tree) and not isinstance(tree, type):
-        tree = asdict(tree)
-    if isinstance(tree, tuple | list) and any(isinstance(item, Mapping) for item in tree):
-        tree = dict(enumerate(tree))
-    if not isinstance(tree, Mapping):
-        return {prefix: tree}
-    flat: dict[str, object] = {}
-    for key, value in tree.items():
-        flat |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
-    return flat
 
 
 def _origin(stage: str) -> dict[str, str]:

@@ -13,13 +13,12 @@ import pytest
 from benchmarks.drills.registry.folders import JOINTS, TEST_DATA, write_evaluation, write_rig
 from benchmarks.drills.registry.folders import write_model as write_folder
 from mixste.errors import MixsteError
-from pipelines import register, registry, rollback, tracking
+from pipelines import register, registry, rollback, store, tracking
 from pipelines.params import Params, load, write
 from pipelines.places import EVALUATION
 from pipelines.provenance import data_hash
 from pipelines.registry.candidate import candidate, tags
 from pipelines.registry.succession import Version, choose
-from pipelines.tracking import store
 from tests.unit.lifters import SIZE, person
 
 PREDICT = """

@@ -10,10 +10,9 @@ import pytest
 import yaml
 
 from mixste.errors import MixsteError
-from pipelines import data, show, tracking, ui
+from pipelines import data, show, store, tracking, ui
 from pipelines.params import load, write
 from pipelines.places import MODELS
-from pipelines.tracking import store
 
 
 def test_the_sample_is_the_one_that_is_committed(root: Path, workplace: Path):

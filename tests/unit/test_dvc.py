@@ -24,7 +24,7 @@ PLUMBING = (
     *("mixste/errors", "mixste/files", "mixste/hardware", "mixste/memory", "mixste/settings", "mixste/typed"),
     *("pipelines/cluster", "pipelines/distributed/claims", "pipelines/distributed/storage", "pipelines/environment"),
     *("pipelines/locks", "pipelines/params", "pipelines/progress", "pipelines/provenance", "pipelines/settings"),
-    *("pipelines/stage", "pipelines/tracking", "pipelines/watching"),
+    *("pipelines/stage", "pipelines/store", "pipelines/tracking", "pipelines/watching"),
 )
 # what the methods of a Motion do, of which no stage calls one
 UNCALLED = ("mixste/armature", "mixste/motion_files", "mixste/refining", "mixste/trajectory")

@@ -21,7 +21,7 @@ from mixste.table import read_metadata, read_table
 from pipelines import prepare, project
 from pipelines.params import load
 from pipelines.places import RIG, VIEWS, tables
-from pipelines.pretrain import pretraining_job
+from pipelines.recipes import pretraining_job
 from tests.unit.dataset_files import (
     H36M,
     h36m_subjects,

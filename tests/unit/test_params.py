@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from mixste.errors import MixsteError
-from mixste.typed import build
+from mixste.typed import build, flatten
 from pipelines.params import Params, compose, load, write
 from pipelines.settings import BESIDE_SCORES
 
@@ -357,3 +357,7 @@ def test_what_is_no_settings_file_is_refused(workplace: Path, content: bytes):
     Path("params.yaml").write_bytes(content)
     with pytest.raises(MixsteError, match=r"params\.yaml"):
         load()
+
+
+def test_flatten_gives_dotted_keys():
+    assert flatten({"a": {"b": 1, "c": [{"d": 2}]}, "e": (1, 2)}) == {"a.b": 1, "a.c.0.d": 2, "e": (1, 2)}

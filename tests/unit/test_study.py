@@ -15,9 +15,8 @@ import torch
 from mixste.errors import MixsteError
 from mixste.models.checkpoint import WEIGHTS, read_config, write_tensors
 from mixste.recipe import PretrainSettings
-from mixste.training import State
 from mixste.training.jobs import TrainingJob
-from mixste.training.state import FILE
+from mixste.training.state import FILE, State
 from pipelines import study, study_report
 from pipelines.params import load
 from pipelines.settings import ArmRates, NamedLabels, StudySettings

@@ -10,8 +10,7 @@ import mlflow.artifacts
 import mlflow.pyfunc
 import pytest
 
-from pipelines import registry
-from pipelines.tracking import store
+from pipelines import registry, store
 
 
 @pytest.mark.parametrize("chosen", [None, "33"])

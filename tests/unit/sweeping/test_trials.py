@@ -8,8 +8,7 @@ import pytest
 
 from mixste.errors import MixsteError
 from mixste.models.checkpoint import write_tensors
-from mixste.training import State
-from mixste.training.state import FILE
+from mixste.training.state import FILE, State
 from pipelines.sweeping.trial import FAILURE
 from pipelines.sweeping.trials import FAILED, LIVE, STOPPED, TRAINED, Trials
 

@@ -14,11 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import sync, tracking
+from pipelines import store, sync, tracking
 from pipelines.environment import set_environment
 from pipelines.params import Params, load
 from pipelines.provenance import data_hash, git_state
-from pipelines.tracking import store
 from pipelines.tracking.outbox import outboxes
 
 DEAD = "http://127.0.0.1:1"
@@ -313,7 +312,3 @@ def test_a_fault_of_another_kind_is_not_called_silence(
 def test_mlflow_is_imported_only_when_it_is_needed(root: Path):
     code = "import sys, pipelines.tracking, pipelines.params; sys.exit('mlflow' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=root, check=True)
-
-
-def test_flatten_gives_dotted_keys():
-    assert tracking.flatten({"a": {"b": 1, "c": [{"d": 2}]}, "e": (1, 2)}) == {"a.b": 1, "a.c.0.d": 2, "e": (1, 2)}

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from mixste.errors import MixsteError
-from mixste.training.shuffling import RUNS, Order, mixed
+from mixste.seeds import mixed
+from mixste.training.shuffling import RUNS, Order
 
 
 def seen(seed=0, windows=7, batch=2, steps=20):

@@ -5,8 +5,7 @@ import torch
 from safetensors.torch import save_file
 
 from mixste.errors import MixsteError
-from mixste.training import State
-from mixste.training.state import FILE, kept_weights, read_state, restore_training, save_training
+from mixste.training.state import FILE, State, kept_weights, read_state, restore_training, save_training
 from tests.unit.factories import model_settings, trainer
 
 

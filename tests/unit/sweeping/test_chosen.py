@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from pipelines.params import write
-from pipelines.settings.chosen import overrides
+from pipelines.sweeping.chosen import overrides
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from tests.unit.factories import (
     pretrain_settings,
     trainer,
 )
+from tests.unit.training.test_batches import Watcher
 from tests.unit.training.test_training import curve
-from tests.unit.training.test_windows import Watcher
 
 
 @pytest.mark.parametrize("settings", [finetune_settings, pretrain_settings, mpm_settings])

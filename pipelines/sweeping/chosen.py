@@ -9,9 +9,8 @@ from typing import get_type_hints
 import yaml
 
 from mixste.errors import MixsteError
-from mixste.typed import build
+from mixste.typed import build, flatten
 from pipelines.params import CONF, Params, quoted, read
-from pipelines.tracking import flatten
 
 _WORD = re.compile(r"(?!(true|false|null|inf|nan)$)[a-z_][\w/.-]*", re.ASCII | re.IGNORECASE)  # Hydra takes it for text
 
