@@ -27,7 +27,7 @@ from mixste.training.jobs import TrainingJob, write_model
 from mixste.training.objectives import MPJPE
 from mixste.training.state import save_training
 from pipelines import project
-from pipelines.evaluate import evaluate
+from pipelines.evaluation.scoring import evaluate
 from pipelines.params import Params, load
 from pipelines.places import MODELS, PROJECTIONS, RECORDINGS, RIG, tables
 from pipelines.recipes import finetuning_job, pretraining_job

@@ -17,7 +17,7 @@ from mixste.metrics import align_to_target, auc, joint_errors, pck, scale_to_tar
 from mixste.sequences import Sequences
 from mixste.skeleton import load_skeleton
 
-METRICS = ("mpjpe", "p_mpjpe", "n_mpjpe", "mpjve")
+ERRORS = ("mpjpe", "p_mpjpe", "n_mpjpe", "mpjve")
 NEAR = ("pck", "auc")
 PIECE = re.compile(r"\.\d+$")  # of a trial that a defect cut: TRIAL, TRIAL.1, ...
 _PCK_MM, _AUC_MM = 150.0, tuple(range(0, 151, 5))

@@ -8,8 +8,7 @@ from rich.table import Table
 
 from mixste.errors import MixsteError
 from mixste.protocols import PROTOCOLS
-from mixste.scoring import METRICS as ERRORS
-from mixste.scoring import NEAR
+from mixste.scoring import ERRORS, NEAR
 from pipelines import store
 from pipelines.params import load
 from pipelines.places import METRICS, REGISTERED

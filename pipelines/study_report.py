@@ -13,8 +13,8 @@ from mixste.protocols import PROTOCOLS, summary
 from mixste.scoring import score
 from mixste.sequences import Sequences, read_sequences
 from mixste.training.state import read_state
-from pipelines.evaluate import predict, test_hash
 from pipelines.evaluation.report import write_rows
+from pipelines.evaluation.scoring import predict, test_hash
 from pipelines.params import Params
 from pipelines.places import RIG, tables
 from pipelines.provenance import git_state

@@ -6,7 +6,7 @@ from typing import Any
 from mixste.protocols import AS_PUBLISHED
 from mixste.published import BENCHMARKS, Row, load_published
 from mixste.sequences import Sequences
-from pipelines.evaluation.evaluated import Evaluated
+from pipelines.evaluation.scoring import Evaluated
 from pipelines.params import Params
 
 TITLES = {"mpjpe": "MPJPE", "p_mpjpe": "P-MPJPE", "pck": "PCK", "auc": "AUC"}

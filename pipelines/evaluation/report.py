@@ -16,7 +16,7 @@ from mixste.sequences import Sequences
 from mixste.skeleton import load_skeleton
 from mixste.viewer import write_html
 from pipelines.evaluation.comparison import lines, page
-from pipelines.evaluation.evaluated import Evaluated
+from pipelines.evaluation.scoring import Evaluated, foremost
 from pipelines.params import Params
 
 TUNED = ("scratch", "finetuned")
@@ -44,8 +44,7 @@ def write_report(
         write_rows(partial / "table.csv", table)
         (partial / "table.md").write_text(page(table, title, protocol.headline), encoding="utf-8")
         _figures(partial, models, sequences)
-        shown = models.get("finetuned") or next(iter(models.values()))
-        _clip(partial, shown.predicted, sequences, params.evaluate.clip_seconds)
+        _clip(partial, foremost(models).predicted, sequences, params.evaluate.clip_seconds)
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

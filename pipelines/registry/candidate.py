@@ -17,7 +17,7 @@ from mixste.geometry import denormalise_screen
 from mixste.models.checkpoint import WEIGHTS, ModelConfig, read_config
 from mixste.paired import read_clip_errors
 from mixste.protocols import PROTOCOLS
-from mixste.scoring import METRICS as ERRORS
+from mixste.scoring import ERRORS
 from mixste.sequences import read_sequences
 from pipelines import registry, tracking
 from pipelines.params import PARAMS, Params

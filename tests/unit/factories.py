@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from mixste.models import PoseModel, build_masked, build_model
+from mixste.models.checkpoint import ModelConfig, save_model
 from mixste.recipe import (
     CorruptionSettings,
     FinetuneSettings,
@@ -140,6 +141,14 @@ def trainer(settings: PretrainSettings | FinetuneSettings | None = None, **chang
         "device": CPU,
     }
     return Trainer(**{**arguments, **changes})
+
+
+def model_folder(folder: Path, network: PoseModel, kind: str = "lifter", **changes: Any) -> Path:
+    """Write a tiny network as a model folder with a history, as training leaves it."""
+    config = ModelConfig(model=network.settings, skeleton=SKELETON, fps=FPS, kind=kind)
+    save_model(folder, network.state_dict(), replace(config, provenance={"validation_mpjpe_mm": 5.0}, **changes))
+    (folder / "history.csv").write_text("epoch,validation_mpjpe\n1,100\n2,90\n")
+    return folder
 
 
 def write_projections(path: Path, data: Sequences, **metadata: Any) -> Path:

@@ -20,7 +20,7 @@ from mixste.protocols import (
     walks_and_jogs,
 )
 from mixste.recipe import ARCHITECTURES
-from mixste.scoring import Names, Scores, score
+from mixste.scoring import ERRORS, Names, Scores, score
 from mixste.skeleton import load_skeleton
 from tests.unit.factories import model, sequences
 
@@ -225,3 +225,34 @@ def test_roots_are_set_to_zero_where_the_code_or_the_data_set_does():
     assert scoring_as_published(MPI, AS_PUBLISHED["mixste"]).zero_root
     assert scoring_as_published(H36M, AS_PUBLISHED["stcformer"]).zero_root
     assert scoring_as_published(MPI, AS_PUBLISHED["pstmo"]).near == NEAR_JOINTS
+
+
+@pytest.fixture
+def scores():
+    """Three clips of one frame more than steps: errors of 10, 20 and 90 mm."""
+    errors = np.array([10.0, 20.0, 90.0])
+    frames = np.array([4, 4, 4])
+    return Scores(
+        names=Names(("a/0", "b/0", "b.1/0"), ("S", "S", "S"), ("walk", "run", "run")),
+        metrics=ERRORS,
+        totals=np.repeat((errors * frames)[:, None], 4, axis=1),
+        counts=np.repeat(frames[:, None], 4, axis=1),
+        joint_totals=np.repeat((errors * frames)[:, None], 17, axis=1),
+    )
+
+
+def test_a_trial_apart_is_in_no_mean_whatever_its_pieces(scores):
+    found = summary(scores, PROTOCOLS["h36m"], ["S/b"])
+    assert found["frame_mean"]["mpjpe"] == found["mean"]["mpjpe"] == 10.0
+    assert found["mean"]["frames"] == 4
+    assert found["per_joint"].tolist() == [10.0] * 17
+    assert found["apart"]["S/b"]["mpjpe"] == 55.0
+
+
+def test_actions_count_alike_whatever_their_frames(scores):
+    assert summary(scores, PROTOCOLS["h36m"], [])["mean"]["mpjpe"] == pytest.approx((10 + 55) / 2)
+
+
+def test_a_trial_apart_that_is_not_there_is_named(scores):
+    with pytest.raises(MixsteError, match="S/c"):
+        summary(scores, PROTOCOLS["h36m"], ["S/c"])

@@ -6,7 +6,7 @@ import torch
 
 from mixste.errors import MixsteError
 from mixste.metrics import align_to_target, joint_errors
-from mixste.scoring import METRICS, Names, Scoring, score
+from mixste.scoring import ERRORS, Names, Scoring, score
 from tests.unit.factories import sequences
 
 
@@ -23,7 +23,7 @@ def shifted(data, metres):
 
 def test_the_truth_scores_zero():
     data = sequences()
-    assert score(truth(data), data).mean() == pytest.approx(dict.fromkeys(METRICS, 0), abs=1e-3)
+    assert score(truth(data), data).mean() == pytest.approx(dict.fromkeys(ERRORS, 0), abs=1e-3)
 
 
 def test_scores_are_in_millimetres_and_every_frame_counts_once():
@@ -56,7 +56,7 @@ def test_velocity_is_the_mean_over_steps_not_frames():
     predicted = truth(data)
     predicted[1:4] += torch.arange(1, 4)[:, None, None] * torch.tensor([0.007, 0, 0])
     scores = score(predicted, data)
-    assert scores.counts[:, METRICS.index("mpjve")].tolist() == [3, 2]
+    assert scores.counts[:, ERRORS.index("mpjve")].tolist() == [3, 2]
     assert scores.mean()["mpjve"] == pytest.approx((3 * 7 + 2 * 0) / 5, rel=1e-4)
 
 
@@ -120,7 +120,7 @@ def test_frames_that_are_not_valid_count_nowhere():
     predicted[4] += torch.tensor([0.030, 0, 0])
     scores = score(predicted, data)
     assert scores.frames.tolist() == [4, 1]
-    assert scores.counts[:, METRICS.index("mpjve")].tolist() == [2, 0], "steps 0-1 and 3-4"
+    assert scores.counts[:, ERRORS.index("mpjve")].tolist() == [2, 0], "steps 0-1 and 3-4"
     assert scores.mean()["mpjpe"] == pytest.approx(30 / 5, rel=1e-5)
     assert scores.mean()["mpjve"] == pytest.approx(30 / 2, rel=1e-5)
     assert scores.per_joint == pytest.approx([6] * 17, rel=1e-5)

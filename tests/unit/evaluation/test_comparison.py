@@ -9,7 +9,7 @@ import torch
 
 from mixste.models.checkpoint import ModelConfig
 from pipelines.evaluation.comparison import APART, BESIDE, OURS, lines, page
-from pipelines.evaluation.evaluated import Evaluated
+from pipelines.evaluation.scoring import Evaluated
 from pipelines.params import compose
 from pipelines.watching import Watch
 from tests.unit.factories import FPS, SKELETON, model_settings, sequences
