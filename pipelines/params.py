@@ -12,6 +12,7 @@ from mixste.files import whole_file
 from mixste.recipe import FinetuneSettings, ModelSettings, PretrainSettings
 from mixste.settings import Problem, Settings
 from mixste.typed import build
+from pipelines.places import ALL_MODELS
 from pipelines.settings import (
     ClusterSettings,
     EvaluateSettings,
@@ -80,7 +81,7 @@ class Params(Settings):
         """What is registered is scored before, and stands where DVC looks for it, in `models/`."""
         name = self.register.model
         scored = ["finetuned", "scratch", "pretrained"]
-        scored += [extra.name for extra in self.evaluate.models if Path(extra.folder) == Path("models") / extra.name]
+        scored += [extra.name for extra in self.evaluate.models if Path(extra.folder) == ALL_MODELS / extra.name]
         if name not in scored:
             yield Problem("register.model", name, f"{', '.join(scored)}, or evaluate.models with models/{name}")
 

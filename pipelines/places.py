@@ -8,13 +8,16 @@ from pipelines.settings.data import GroupSettings
 RECORDINGS = Path("datasets/recordings")
 PROJECTIONS = Path("datasets/projections")
 VIEWS, RIG = PROJECTIONS / "random", PROJECTIONS / "rig"
-MODELS = {name: Path("models") / name for name in ("scratch", "finetuned", "pretrained")}
+ALL_MODELS = Path("models")
+MODELS = {name: ALL_MODELS / name for name in ("scratch", "finetuned", "pretrained")}
+PREPARED, PROJECTED = Path("reports/prepare.json"), Path("reports/project.json")
 EVALUATION = Path("reports/evaluation")
 METRICS = EVALUATION / "metrics.json"
 PER_CLIP = EVALUATION / "per_clip.csv"
 REGISTERED = Path("reports/registered.json")
 STUDY = Path("reports/study")
 SWEEP = Path("reports/sweep")
+RUNS = Path("runs")
 
 
 def subject_of(table: Path) -> str:
@@ -38,7 +41,7 @@ def tables(folder: Path, group: GroupSettings) -> tuple[Path, ...]:
         raise MixsteError(
             f"no projections of subject {', '.join(missing)} in {folder}",
             expected=f"{'/'.join(sources or ['SOURCE'])}-SUBJECT.parquet",
-            mend="check data.split against reports/prepare.json and reports/project.json, then run `dvc repro`; random "
+            mend=f"check data.split against {PREPARED} and {PROJECTED}, then run `dvc repro`; random "
             "views are made of world coordinates only: a data set without them pre-trains with pretrain.views=rig",
         )
     return tuple(found)

@@ -27,13 +27,12 @@ from pipelines import tracking, watching
 from pipelines.cluster import fan_out
 from pipelines.labelled import AT_ONCE, recording_tasks, write_recordings
 from pipelines.params import Params, load
-from pipelines.places import RECORDINGS
+from pipelines.places import PREPARED, RECORDINGS
 from pipelines.provenance import data_hash
 from pipelines.settings.data import BodySettings, DataSettings, SourceSettings
 from pipelines.stage import run
 from pipelines.watching import Watch
 
-REPORT = Path("reports/prepare.json")
 FRAME = FRAMES["recordings"]
 
 
@@ -62,11 +61,11 @@ def main() -> None:
             taken = watching.figures(watches, time.perf_counter() - started)
             report = describe(data, subjects, [row for rows, _ in done for row in rows])
             report["labelled"] = {subject: count for subject, (count, _) in labelled.items()}
-        with whole_file(REPORT) as partial:
+        with whole_file(PREPARED) as partial:
             partial.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         run.log_dataset(data.name, data_hash(RECORDINGS), RECORDINGS, "recordings")
         run.log_metrics({**report["total"], **taken})
-        run.log_figure(REPORT)
+        run.log_figure(PREPARED)
     _log(report)
     watching.tell("prepare", "subject", taken)
 
@@ -172,9 +171,9 @@ def _log(report: dict[str, Any]) -> None:
     for row in report["rejected"]:
         log.warning("rejected %s: %s", row["file"], row["reason"])
     if report["trimmed"]:
-        log.warning("%d ranges trimmed; %s lists them", len(report["trimmed"]), REPORT)
+        log.warning("%d ranges trimmed; %s lists them", len(report["trimmed"]), PREPARED)
     if report["warnings"]:
-        log.warning("%d files are not as the table of trials says; %s lists them", len(report["warnings"]), REPORT)
+        log.warning("%d files are not as the table of trials says; %s lists them", len(report["warnings"]), PREPARED)
 
 
 if __name__ == "__main__":

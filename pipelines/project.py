@@ -28,14 +28,13 @@ from pipelines import tracking, watching
 from pipelines.cluster import fan_out
 from pipelines.labelled import AT_ONCE, clip_tasks, write_clips
 from pipelines.params import Params, ProjectSettings, load
-from pipelines.places import PROJECTIONS, RECORDINGS, subject_of
+from pipelines.places import PREPARED, PROJECTED, PROJECTIONS, RECORDINGS, subject_of
 from pipelines.provenance import data_hash
 from pipelines.settings.data import SplitSettings
 from pipelines.stage import run
 from pipelines.watching import Watch
 
 DETECTIONS = {"random": "exact", "rig": "simulated"}
-REPORT = Path("reports/project.json")
 log = logging.getLogger(__name__)
 
 
@@ -69,9 +68,9 @@ def main() -> None:
             taken = watching.figures([watch for _, watch in (*done, *about)], time.perf_counter() - started)
         counts = [count for count, _ in done]
         report = describe(params, counts, {task.subject: row for task, (row, _) in zip(labelled, about, strict=True)})
-        with whole_file(REPORT) as partial:
+        with whole_file(PROJECTED) as partial:
             partial.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        run.log_figure(REPORT)
+        run.log_figure(PROJECTED)
         run.log_metrics({**{f"{kind}.frames": report[kind]["frames"] for kind in DETECTIONS}, **taken})
     _log(report)
     watching.tell("project", "subject", taken)
@@ -157,7 +156,7 @@ def _check_complete(found: Mapping[Path, str], name: str, split: SplitSettings) 
         raise MixsteError(
             f"too few subjects for data.split.{name}", found=f"no recordings of {', '.join(missing)}",
             expected=f"subjects from {', '.join(sorted(set(found.values()))) or 'none'}",
-            mend=f"correct data.split.{name}, or see reports/prepare.json for why their files were rejected",
+            mend=f"correct data.split.{name}, or see {PREPARED} for why their files were rejected",
         )  # fmt: skip
 
 

@@ -10,9 +10,9 @@ from pipelines import distributed, tracking
 from pipelines.distributed.worker import train_loop
 from pipelines.locks import alone
 from pipelines.params import Params
+from pipelines.places import RUNS
 from pipelines.recipes import data_seen
 
-RUNS = Path("runs")
 log = logging.getLogger(__name__)
 
 

@@ -21,7 +21,7 @@ from mixste.scoring import ERRORS
 from mixste.sequences import read_sequences
 from pipelines import registry, tracking
 from pipelines.params import PARAMS, Params
-from pipelines.places import EVALUATION, METRICS, PER_CLIP, RIG, tables
+from pipelines.places import ALL_MODELS, EVALUATION, METRICS, PER_CLIP, RIG, tables
 from pipelines.provenance import data_hash, git_state
 from pipelines.registry.succession import HEADLINE, SURE, TEST_DATA
 
@@ -70,7 +70,7 @@ def candidate(params: Params) -> Candidate:
     """Read the model that conf names, its scores and its test data; MixsteError if one is missing."""
     name = params.register.model
     test = tables(RIG, params.data.split.test)
-    folder = Path("models") / name
+    folder = ALL_MODELS / name
     config = read_config(folder)
     if config.kind != "lifter":
         raise MixsteError(

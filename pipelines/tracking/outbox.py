@@ -23,8 +23,9 @@ from uuid import uuid4
 
 from mixste.errors import MixsteError, shown
 from mixste.files import whole_file
+from pipelines.places import RUNS
 
-ROOT = Path("runs/tracking")
+ROOT = RUNS / "tracking"
 _POINTER = "outbox"
 Operation = dict[str, Any]
 

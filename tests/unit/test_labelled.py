@@ -90,7 +90,7 @@ def test_human36m_becomes_sequences_and_random_views(run, workplace, caplog):
 def test_the_report_says_whose_2d_it_is_and_what_is_uncommon(run, workplace):
     poses = h36m_subjects(("S1", "S8", "S9"))
     run("h36m", write_h36m(workplace / "data", poses, extra=2), ["S1"], ["S8"], ["S9"])
-    report = json.loads(project.REPORT.read_text())
+    report = json.loads(project.PROJECTED.read_text())
     assert report["random"] == {"detections": "exact", "frames": 2 * 2 * 63}
     assert (report["rig"]["detections"], report["rig"]["frames"]) == ("CPN", 3 * 4 * 63)
     assert report["rig"]["joints"]["hip"] == "exact: hip"
@@ -98,7 +98,7 @@ def test_the_report_says_whose_2d_it_is_and_what_is_uncommon(run, workplace):
     assert (about["clips"], about["frames"]) == (12, 252)
     assert any("12 videos have up to 2 frames more" in note for note in about["notes"])
     assert any("WalkDog (1)" in note for note in about["notes"])
-    prepared = json.loads(prepare.REPORT.read_text())["labelled"]
+    prepared = json.loads(prepare.PREPARED.read_text())["labelled"]
     assert prepared == {subject: {"recordings": 3, "frames": 63} for subject in ("S1", "S8", "S9")}
 
 
@@ -117,7 +117,7 @@ def test_two_runs_give_the_same_bytes(run, workplace):
     def digests():
         files = write_h36m(workplace / "data", h36m_subjects(("S1", "S8", "S9")))
         run("h36m", files, ["S1"], ["S8"], ["S9"])
-        written = [*sorted(Path("datasets").rglob("*.parquet")), project.REPORT]
+        written = [*sorted(Path("datasets").rglob("*.parquet")), project.PROJECTED]
         return [hashlib.sha256(path.read_bytes()).hexdigest() for path in written]
 
     assert digests() == digests()
@@ -195,4 +195,4 @@ def test_a_subject_that_the_files_lack_leaves_nothing(run, workplace, missing):
     with pytest.raises(MixsteError, match=rf"no subject {missing} in .*data_3d_h36m\.npz; found: S1, S8, S9"):
         run("h36m", files, ["S1"], ["S8"], ["S9", missing])
     assert not Path("datasets/projections").exists()
-    assert not project.REPORT.exists()
+    assert not project.PROJECTED.exists()

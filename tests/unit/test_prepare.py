@@ -65,7 +65,7 @@ def set_data(monkeypatch, data, **changed):
 
 
 def hashes():
-    files = [*sorted(prepare.RECORDINGS.iterdir()), prepare.REPORT]
+    files = [*sorted(prepare.RECORDINGS.iterdir()), prepare.PREPARED]
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
@@ -89,7 +89,7 @@ def test_tables_say_what_they_hold(place, data):
 
 def test_the_report_counts_and_explains(place):
     prepare.main()
-    report = json.loads(prepare.REPORT.read_text())
+    report = json.loads(prepare.PREPARED.read_text())
     assert report["total"]["files"] == 3
     assert report["total"]["recordings"] == 4
     assert [row["file"] for row in report["trimmed"]] == ["S1/turning_01.bvh"]
@@ -138,7 +138,7 @@ def test_what_it_took_is_logged_and_in_no_output(place, monkeypatch, caplog):
     with caplog.at_level(logging.INFO):
         prepare.main()
     [logged] = run.log_metrics.call_args.args
-    report = json.loads(prepare.REPORT.read_text())
+    report = json.loads(prepare.PREPARED.read_text())
     assert logged["frames"] == report["total"]["frames"]
     assert 0 < logged["data_seconds"] < logged["step_seconds"] < logged["seconds"]
     assert logged["frames_per_second"] == pytest.approx(logged["frames"] / logged["seconds"])
@@ -152,7 +152,7 @@ def test_a_damaged_file_is_left_out_and_warned_about(place, caplog):
     path.write_text(path.read_text()[:-200])
     with caplog.at_level(logging.WARNING):
         prepare.main()
-    [row] = json.loads(prepare.REPORT.read_text())["rejected"]
+    [row] = json.loads(prepare.PREPARED.read_text())["rejected"]
     assert row["file"] == "S1/walking_01.bvh"
     assert "expected: 120 frames" in row["reason"]
     assert str(place) not in row["reason"]
@@ -163,7 +163,7 @@ def test_a_subject_of_whom_nothing_is_left_has_no_table(place):
     Path("data/sample/S2/walking_01.bvh").write_text("")
     prepare.main()
     assert [file.name for file in prepare.RECORDINGS.iterdir()] == ["sample-S1.parquet"]
-    assert json.loads(prepare.REPORT.read_text())["subjects"]["sample-S2"]["frames"] == 0
+    assert json.loads(prepare.PREPARED.read_text())["subjects"]["sample-S2"]["frames"] == 0
 
 
 def test_nothing_left_is_an_error_and_leaves_no_output(place):
@@ -172,7 +172,7 @@ def test_nothing_left_is_an_error_and_leaves_no_output(place):
     with pytest.raises(MixsteError, match=r"nothing of source sample can be used.*no MOTION"):
         prepare.main()
     assert not prepare.RECORDINGS.exists()
-    assert not prepare.REPORT.exists()
+    assert not prepare.PREPARED.exists()
 
 
 def test_a_wrong_setting_stops_and_keeps_the_former_output(place, monkeypatch, data):
@@ -199,18 +199,18 @@ def test_rows_of_the_table_without_a_file_are_reported(place, monkeypatch, data)
     Path("data/sample/S2/walking_01.bvh").unlink()
     set_data(monkeypatch, data, trials="trials.csv")
     prepare.main()
-    assert json.loads(prepare.REPORT.read_text())["rows_without_file"] == ["lost_01"]
+    assert json.loads(prepare.PREPARED.read_text())["rows_without_file"] == ["lost_01"]
     assert [file.name for file in prepare.RECORDINGS.iterdir()] == ["sample-anna.parquet"]
 
 
 def test_frames_dropped_at_the_start_are_counted(place, monkeypatch, data):
     prepare.main()
-    report = json.loads(prepare.REPORT.read_text())
+    report = json.loads(prepare.PREPARED.read_text())
     counts = [report["total"], report["sources"]["sample"], report["subjects"]["sample-S1"]]
     assert [count["dropped_source_frames"] for count in counts] == [15, 15, 10]
     set_data(monkeypatch, data, drop_frames=0)
     prepare.main()
-    assert json.loads(prepare.REPORT.read_text())["total"]["dropped_source_frames"] == 0
+    assert json.loads(prepare.PREPARED.read_text())["total"]["dropped_source_frames"] == 0
 
 
 def test_a_file_with_another_number_of_frames_than_the_table_says_is_used_and_reported(
@@ -222,7 +222,7 @@ def test_a_file_with_another_number_of_frames_than_the_table_says_is_used_and_re
     set_data(monkeypatch, data, trials="trials.csv")
     with caplog.at_level(logging.WARNING):
         prepare.main()
-    report = json.loads(prepare.REPORT.read_text())
+    report = json.loads(prepare.PREPARED.read_text())
     [warning] = report["warnings"]
     assert (warning["file"], warning["found"], warning["expected"]) == ("S1/walking_01.bvh", 120, 121)
     assert "number of frames" in warning["warning"]
@@ -232,7 +232,7 @@ def test_a_file_with_another_number_of_frames_than_the_table_says_is_used_and_re
 
 def test_without_counts_in_the_table_there_are_no_warnings(place):
     prepare.main()
-    assert json.loads(prepare.REPORT.read_text())["warnings"] == []
+    assert json.loads(prepare.PREPARED.read_text())["warnings"] == []
 
 
 def test_a_smaller_skeleton_is_made_with_the_same_map(place, monkeypatch, data):

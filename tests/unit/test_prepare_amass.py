@@ -53,7 +53,7 @@ def place(tmp_path, monkeypatch):
 def run(monkeypatch, data):
     monkeypatch.setattr(prepare, "load", lambda: SimpleNamespace(data=data, cluster=LOCAL))
     prepare.main()
-    return json.loads(prepare.REPORT.read_text())
+    return json.loads(prepare.PREPARED.read_text())
 
 
 def test_clips_become_tables_and_nothing_is_passed_over(place, caplog):

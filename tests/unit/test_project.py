@@ -130,7 +130,7 @@ def test_what_it_took_is_logged_and_in_no_output(stage, monkeypatch):
     logged = {}
     monkeypatch.setattr(tracking.Tracked, "log_metrics", lambda self, metrics, step=0: logged.update(metrics))
     project.main()
-    report = json.loads(project.REPORT.read_text())
+    report = json.loads(project.PROJECTED.read_text())
     assert logged["frames"] == logged["random.frames"] + logged["rig.frames"] == 300 * 2 + 400 * 4
     assert 0 < logged["data_seconds"] < logged["step_seconds"] < logged["seconds"]
     assert set(report) == {"random", "rig"}
