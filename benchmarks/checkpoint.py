@@ -17,12 +17,12 @@ import torch
 from omegaconf import OmegaConf
 
 from benchmarks.scale_stages import make_place
+from mixste.hashing import data_hash
 from mixste.training.jobs import TrainingJob
 from mixste.training.state import FILE, restore_training, save_training
 from mixste.typed import build
 from pipelines.data import provide
 from pipelines.params import Params, compose
-from pipelines.provenance import data_hash
 
 
 def main() -> None:

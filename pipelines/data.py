@@ -9,8 +9,8 @@ from pathlib import Path
 import yaml
 
 from mixste.errors import MixsteError
+from mixste.hashing import data_hash
 from pipelines.params import load
-from pipelines.provenance import data_hash
 from pipelines.stage import run
 
 DATA, RECORD = Path("data"), Path("data.dvc")

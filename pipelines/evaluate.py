@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mixste.errors import MixsteError
+from mixste.hashing import data_hash
 from mixste.memory import memory_peak_gib
 from mixste.models.checkpoint import WEIGHTS, ModelConfig, read_config
 from mixste.sequences import Sequences, read_sequences
@@ -18,7 +19,6 @@ from pipelines.evaluation.report import write_report
 from pipelines.evaluation.scoring import evaluate, foremost, test_hash
 from pipelines.params import Params, load
 from pipelines.places import EVALUATION, MODELS, RIG, tables
-from pipelines.provenance import data_hash
 from pipelines.stage import run
 
 

@@ -22,7 +22,7 @@ def alone(folder: Path) -> Iterator[None]:
             other = file.read() or "another process"
             raise MixsteError(f"{folder} is in use", found=other, mend="wait for it, or stop it") from None
         file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}, in {Path.cwd()}")
+        file.write(this_process())
         file.flush()
         yield
 
@@ -33,6 +33,11 @@ def in_turn(folder: Path) -> Iterator[None]:
     with _opened(folder) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def this_process() -> str:
+    """Who holds a lock, in words."""
+    return f"process {os.getpid()} on {socket.gethostname()}, in {Path.cwd()}"
 
 
 @contextmanager

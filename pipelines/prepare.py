@@ -18,6 +18,7 @@ from mixste.captures.report import Row, account, summarise
 from mixste.captures.resampling import METHOD
 from mixste.captures.trials import Trial, find_trials, read_table
 from mixste.files import whole_file, whole_folder
+from mixste.hashing import data_hash
 from mixste.joint_maps import load_joint_map
 from mixste.memory import reset_memory_peak
 from mixste.skeleton import load_skeleton
@@ -28,7 +29,6 @@ from pipelines.cluster import fan_out
 from pipelines.labelled import AT_ONCE, recording_tasks, write_recordings
 from pipelines.params import Params, load
 from pipelines.places import PREPARED, RECORDINGS
-from pipelines.provenance import data_hash
 from pipelines.settings.data import BodySettings, DataSettings, SourceSettings
 from pipelines.stage import run
 from pipelines.watching import Watch

@@ -19,6 +19,7 @@ from mixste.cameras import Rig, load_rig
 from mixste.errors import MixsteError
 from mixste.files import whole_file, whole_folder
 from mixste.geometry import FRAME, SCREEN
+from mixste.hashing import data_hash
 from mixste.memory import reset_memory_peak
 from mixste.projection import Trial, View, random_views, rig_views
 from mixste.skeleton import load_skeleton
@@ -29,7 +30,6 @@ from pipelines.cluster import fan_out
 from pipelines.labelled import AT_ONCE, clip_tasks, write_clips
 from pipelines.params import Params, ProjectSettings, load
 from pipelines.places import PREPARED, PROJECTED, PROJECTIONS, RECORDINGS, subject_of
-from pipelines.provenance import data_hash
 from pipelines.settings.data import SplitSettings
 from pipelines.stage import run
 from pipelines.watching import Watch

@@ -17,7 +17,7 @@ from pipelines.evaluation.report import write_rows
 from pipelines.evaluation.scoring import predict, test_hash
 from pipelines.params import Params
 from pipelines.places import RIG, tables
-from pipelines.provenance import git_state
+from pipelines.provenance import commit_in_words, data_in_words, git_state
 
 Row = dict[str, Any]
 _HEAD = "| labels | arm | seeds | mean | mean over {} | P-MPJPE |"
@@ -64,8 +64,7 @@ def write_report(folder: Path, rows: Sequence[Row], about: Mapping[str, Any]) ->
 
     `about` is what `origin` returned.
     """
-    motion = "synthetic" if about["synthetic"] else about["data"]
-    kind = f"{motion} motion, {about['detections']} detections"
+    kind = data_in_words(about["data"], about["synthetic"], about["detections"])
     with whole_folder(folder) as partial:
         # A learning rate needs more than the three decimals of an error.
         write_rows(partial / "trials.csv", [{**row, "lr": f"{row['lr']:g}"} for row in rows])
@@ -98,8 +97,5 @@ def table(rows: Sequence[Row], groups_of: str = "actions") -> str:
 
 
 def _source(about: Mapping[str, Any]) -> str:
-    changed = " with uncommitted changes" if about["dirty"] else ""
-    return (
-        f"data {about['data']}, commit {about['commit'][:10]}{changed}, "
-        f"test data {about['test_data']}, {about['precision']}"
-    )
+    commit = commit_in_words(about["commit"], about["dirty"])
+    return f"data {about['data']}, {commit}, test data {about['test_data']}, {about['precision']}"

@@ -12,6 +12,7 @@ import torch
 from mixste.errors import MixsteError
 from mixste.files import whole_file, whole_folder
 from mixste.hardware import cores_worth, enough_memory
+from mixste.hashing import data_hash
 from mixste.models import MaskedModel, PoseModel, build_masked, build_model
 from mixste.models.checkpoint import WEIGHTS, ModelConfig, read_config, save_model
 from mixste.models.transfer import Transfer, transfer
@@ -113,11 +114,11 @@ class TrainingJob:
 
     def data_hash(self) -> str:
         """Hash of the bytes of every table that the job reads."""
-        return _hash((*self.train, *self.validation))
+        return data_hash((*self.train, *self.validation))
 
     def fingerprint(self) -> str:
         """Hash of settings, data, parent weights and the code that trains: equal jobs end in equal weights."""
-        data = {"train": _hash(self.train), "validation": _hash(self.validation)}
+        data = {"train": data_hash(self.train), "validation": data_hash(self.validation)}
         values = {**asdict(self), **data, "parent": self._parent_hash()}
         digest = hashlib.md5(repr(sorted(values.items())).encode(), usedforsecurity=False)
         for path in (path for pattern in CODE for path in sorted(LIBRARY.glob(pattern))):
@@ -147,7 +148,7 @@ class TrainingJob:
     def _parent_hash(self) -> str | None:
         if self.parent is None:
             return None
-        return _digest(self.parent / WEIGHTS).hexdigest()
+        return data_hash(self.parent / WEIGHTS)
 
     def _model(self, joints: int) -> PoseModel | MaskedModel:
         torch.manual_seed(self.seed)
@@ -168,19 +169,6 @@ class TrainingJob:
         if training.corruption is not None and training.loss is not None:
             return Lift(training.corruption, training.loss)
         return Masked(cast(MaskSettings, training.masks), joints=joints)
-
-
-def _hash(paths: tuple[Path, ...]) -> str:
-    digest = hashlib.md5(usedforsecurity=False)
-    for path in paths:
-        digest.update(path.name.encode() + _digest(path).digest())
-    return digest.hexdigest()
-
-
-def _digest(path: Path) -> "hashlib._Hash":
-    """MD5 of a file, read block by block."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
 
 
 def run_job(job: TrainingJob, folder: Path, provenance: dict[str, Any], execution: Execution = PLAIN) -> float:

@@ -6,8 +6,6 @@ then the later one goes on alone, and the earlier fails when it writes its next 
 
 import json
 import logging
-import os
-import socket
 import threading
 import time
 import uuid
@@ -19,6 +17,7 @@ from typing import Any
 from mixste.errors import MixsteError
 from mixste.files import whole_file
 from pipelines.distributed.storage import Storage, within
+from pipelines.locks import this_process
 
 CLAIM = "in-use.json"
 OWNER = "owner"
@@ -93,9 +92,8 @@ def _path(place: Storage) -> str:
 
 
 def _write(place: Storage, owner: str, count: int) -> None:
-    by = f"process {os.getpid()} on {socket.gethostname()}, in {Path.cwd()}"
     with place.files.open_output_stream(_path(place)) as file:
-        file.write(json.dumps({"owner": owner, "by": by, "count": count}).encode())
+        file.write(json.dumps({"owner": owner, "by": this_process(), "count": count}).encode())
 
 
 def _read(place: Storage) -> dict[str, Any]:

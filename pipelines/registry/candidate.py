@@ -14,6 +14,7 @@ import numpy as np
 import mixste
 from mixste.errors import MixsteError
 from mixste.geometry import denormalise_screen
+from mixste.hashing import data_hash
 from mixste.models.checkpoint import WEIGHTS, ModelConfig, read_config
 from mixste.paired import read_clip_errors
 from mixste.protocols import PROTOCOLS
@@ -22,7 +23,7 @@ from mixste.sequences import read_sequences
 from pipelines import registry, tracking
 from pipelines.params import PARAMS, Params
 from pipelines.places import ALL_MODELS, EVALUATION, METRICS, PER_CLIP, RIG, tables
-from pipelines.provenance import data_hash, git_state
+from pipelines.provenance import git_state
 from pipelines.registry.succession import HEADLINE, SURE, TEST_DATA
 
 EXAMPLE_SIZE = (1000, 1000)

@@ -9,7 +9,7 @@ import yaml
 
 from pipelines.params import Params
 from pipelines.places import SWEEP
-from pipelines.provenance import git_state
+from pipelines.provenance import commit_in_words, git_state
 from pipelines.sweeping.chosen import overrides
 from pipelines.sweeping.importance import Importance
 
@@ -55,14 +55,13 @@ def page(best: Params, rows: Sequence[Row], found: tuple[int, Sequence[Importanc
     `best` are the best trial's settings, which say of all trials what is not swept.
     """
     epoch, importances = found
-    commit, dirty = git_state()
     head = _HEAD.format(
         architecture=best.model.architecture,
         data=best.data.name,
         trials=len(rows),
         trained=_TRAINED[best.sweep.train],
         note=note,
-        commit=f"commit {commit[:10]}{' with uncommitted changes' if dirty else ''}",
+        commit=commit_in_words(*git_state()),
         unit=unit,
         subjects=", ".join(best.data.split.validation.subjects),
     )

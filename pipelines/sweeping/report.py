@@ -12,6 +12,7 @@ from mixste.files import whole_folder
 from mixste.skeleton import load_skeleton
 from mixste.training.jobs import TrainingJob
 from pipelines.params import Params
+from pipelines.provenance import data_in_words
 from pipelines.sweeping import page as text
 from pipelines.sweeping.importance import Importance, importance
 from pipelines.sweeping.space import Space
@@ -40,8 +41,7 @@ class Results:
     def note(self) -> str:
         """What the numbers rest on."""
         data = self.params.data
-        motion = "synthetic motion" if data.synthetic else f"{data.name} motion"
-        return f"{motion}, {self.job.about.detections} detections"
+        return data_in_words(data.name, data.synthetic, self.job.about.detections)
 
     def rows(self) -> list[Row]:
         """Trials in their order: values, costs, what came of them, and whether nothing is as cheap and as good."""

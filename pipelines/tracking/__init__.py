@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixste.errors import shown
+from mixste.hashing import data_hash as hash_of
 from mixste.typed import flatten
 from pipelines import store
-from pipelines.provenance import data_hash as hash_of
 from pipelines.provenance import git_state
 from pipelines.tracking.machine import machine_metrics
 from pipelines.tracking.outbox import ROOT, Operation, open_outbox

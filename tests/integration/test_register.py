@@ -13,10 +13,10 @@ import pytest
 from benchmarks.drills.registry.folders import JOINTS, TEST_DATA, write_evaluation, write_rig
 from benchmarks.drills.registry.folders import write_model as write_folder
 from mixste.errors import MixsteError
+from mixste.hashing import data_hash
 from pipelines import register, registry, rollback, store, tracking
 from pipelines.params import Params, load, write
 from pipelines.places import EVALUATION
-from pipelines.provenance import data_hash
 from pipelines.registry.candidate import candidate, tags
 from pipelines.registry.succession import Version, choose
 from tests.unit.lifters import SIZE, person

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from mixste.errors import MixsteError
+from mixste.hashing import data_hash
 from mixste.models.checkpoint import ModelConfig
 from mixste.paired import read_clip_errors
 from pipelines import evaluate
@@ -18,7 +19,6 @@ from pipelines.evaluate import why_not_scored
 from pipelines.evaluation.report import middle_one
 from pipelines.params import load, write
 from pipelines.places import METRICS, PER_CLIP
-from pipelines.provenance import data_hash
 from pipelines.settings import BESIDE_SCORES, ModelFolder
 from pipelines.settings.data import GroupSettings
 from tests.unit.factories import FPS, SKELETON, model, model_folder, model_settings, sequences, write_projections

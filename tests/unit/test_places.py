@@ -3,8 +3,8 @@
 import pytest
 
 from mixste.errors import MixsteError
+from mixste.hashing import data_hash
 from pipelines.places import tables
-from pipelines.provenance import data_hash
 from pipelines.settings.data import GroupSettings
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from mixste.hashing import data_hash
 from mixste.models import build_model
 from mixste.models.checkpoint import WEIGHTS, ModelConfig, save_model
 from mixste.table import Metadata
 from mixste.table_writer import write_table
 from pipelines.params import Params
-from pipelines.provenance import data_hash
 
 JOINTS, FRAMES = 17, 30
 TEST_DATA = "t" * 32

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from mixste.hashing import data_hash
 from pipelines import store, sync, tracking
 from pipelines.environment import set_environment
 from pipelines.params import Params, load
-from pipelines.provenance import data_hash, git_state
+from pipelines.provenance import git_state
 from pipelines.tracking.outbox import outboxes
 
 DEAD = "http://127.0.0.1:1"
