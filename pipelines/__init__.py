@@ -1,5 +1,7 @@
 """One file a verb: read params.yaml, call the library on Ray, write the outputs DVC tracks.
 
-Beside the verbs: `cluster` is all of Ray, `distributed` of Ray Train, `sweeping` of Ray Tune, `serving` of Ray Serve,
-`tracking` and `registry` all of MLflow, `settings` the types of params.yaml, `places` the paths that stages share.
+Beside the verbs: `params` and `settings` are the typed params.yaml, `recipes` the trainings it asks for, `places` the
+paths that stages share. `cluster` starts or joins Ray, `distributed` is Ray Train, `sweeping` what a sweep does on Ray
+Tune, `serving` what `serve` puts on Ray Serve. `tracking`, `registry` and `store` below them are all of MLflow, and
+`evaluation` is how models are scored and reported.
 """

@@ -69,7 +69,7 @@ def register(params: Params, model: Candidate, tracked: tracking.Tracked) -> Out
     return replace(blank, why="not registered, see the warning above; `dvc repro -f -s register` tries again")
 
 
-def _registered(params: Params, model: Candidate, shelf: registry.Shelf, handle: store.Handle) -> "Place":
+def _registered(params: Params, model: Candidate, shelf: registry.Shelf, handle: store.Handle) -> "Standing":
     """The model's version and what stands once all agree; it is stored whole before there is a version of it."""
     lineage = tags(params, model)
     stored = None
@@ -78,7 +78,7 @@ def _registered(params: Params, model: Candidate, shelf: registry.Shelf, handle:
             settings = {key: str(value)[:_SHOWN] for key, value in flatten(params).items()}
             whole = registry.Storable(model.folder, model.example, model.example_params, folder, settings)
             stored = registry.log_model(handle, whole)
-    with registry.in_turn(shelf.uri, shelf.name):
+    with registry.taking_turns(shelf.uri, shelf.name):
         number = shelf.same(model.identity)
         if number is None and stored is not None:
             number = shelf.add(handle.run_id, stored, lineage, model.identity)
@@ -89,11 +89,11 @@ def _registered(params: Params, model: Candidate, shelf: registry.Shelf, handle:
         shelf.tag(number, {SURE: params.register.sure})
         already = shelf.state().alias == number
         state, settled = settle(shelf, partial(gate.judge, shelf.alias, shelf.clip_errors))
-        return Place(number, state, settled.champion, already)
+        return Standing(number, state, settled.champion, already)
 
 
 @dataclass(frozen=True)
-class Place:
+class Standing:
     """Where a model has come to: its version, what the registry holds, who is champion, whether it was before."""
 
     number: int
@@ -102,15 +102,15 @@ class Place:
     already: bool
 
 
-def _outcome(blank: Outcome, shelf: registry.Shelf, place: Place) -> Outcome:
+def _outcome(blank: Outcome, shelf: registry.Shelf, standing: Standing) -> Outcome:
     """What became of a version by what stands now, compared with the champion, or with the one whose place it took."""
-    own, alias = place.state.version(place.number), shelf.alias
-    found = replace(blank, version=str(place.number), champion=own is not None and own == place.champion)
+    own, alias = standing.state.version(standing.number), shelf.alias
+    found = replace(blank, version=str(standing.number), champion=own is not None and own == standing.champion)
     if own is None or own.rolled_back:
         return replace(found, why=f"not {alias}: {_taken_back(own) if own else 'the version was deleted meanwhile'}")
-    if found.champion and place.already:
+    if found.champion and standing.already:
         return replace(found, why=f"{alias} already")
-    other = place.state.version(own.tags.get(BEFORE)) if found.champion else place.champion
+    other = standing.state.version(own.tags.get(BEFORE)) if found.champion else standing.champion
     verdict = gate.judge(alias, shelf.clip_errors, own, other)
     why = verdict.why
     if other is not None and verdict.wins and not found.champion:

@@ -50,7 +50,7 @@ def roll_back(shelf: registry.Shelf, seen: State, to: int | None, why: str) -> s
         now = _settled(shelf).champion
         return f"the rollback of {_number(at_alias)} had begun and is done now: {_where(shelf.alias, now)}"
     target = _target(shelf, seen, to)
-    with registry.in_turn(shelf.uri, shelf.name):
+    with registry.taking_turns(shelf.uri, shelf.name):
         state = shelf.state()
         if _number(found := standing(state)) != _number(champion):
             raise MixsteError(

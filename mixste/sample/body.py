@@ -69,7 +69,6 @@ PARTS = (
 )
 NAMES = tuple(part.name for part in PARTS)
 PARENTS = tuple(NAMES.index(part.parent) if part.parent else -1 for part in PARTS)
-MOTIONS = tuple(f"{part.name}.{motion}" for part in PARTS for _, motion, _ in part.rotations)
 
 
 @dataclass(frozen=True)

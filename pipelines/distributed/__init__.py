@@ -1,29 +1,28 @@
 """Training on Ray Train, with one worker or many: what they report, what fails, and where to go on from.
 
-`worker` is what each of them runs, `storage` where their checkpoints live, and `claims` keeps others out of there.
+`worker` is what each of them runs, `storage` where their checkpoints live, `claims` keeps others out of there,
+`patience` says when a training that fails is given up, and `lookout` tells of machines.
 """
 
 import logging
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from mixste.errors import MixsteError
 from mixste.files import whole_folder
-from pipelines.cluster import causes, connect, machines_alive, resources_per_worker, room, user_error
+from pipelines.cluster import causes, connect, resources_per_worker, user_error
 from pipelines.distributed.claims import claimed
+from pipelines.distributed.lookout import told_of_machines
+from pipelines.distributed.patience import callbacks
 from pipelines.distributed.storage import Storage, open_storage
 from pipelines.params import ClusterSettings
 
 Records = list[dict[str, float]]
 OnRecords = Callable[[Records, bool], None]
-ATTEMPTS = 3  # that fail without a new epoch between them, before training is given up
-ROOM_S = 5.0
-BUSY_S = 60.0  # longer than workers take to start; twice as long each time that it is told
 log = logging.getLogger(__name__)
 
 
@@ -96,7 +95,8 @@ def _fit(
     mailbox = ray.remote(num_cpus=0, scheduling_strategy=here)(_Mailbox).remote()
     more = {"mailbox": mailbox, "cores": int(resources["CPU"]), "start": start, "execution": settings.execution}
     trainer = _trainer(loop, {**config, **more}, new, settings, resources)
-    with _delivered(mailbox, on_records), _told_of_room(settings, resources, mailbox), interruptible():
+    machines = told_of_machines(settings, resources, mailbox, resumes=start is not None)
+    with _delivered(mailbox, on_records), machines, interruptible():
         try:
             result = trainer.fit()
         except ray.train.TrainingFailedError as error:
@@ -149,99 +149,9 @@ def _trainer(
             storage_filesystem=place.files,
             failure_config=FailureConfig(max_failures=-1),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
-            callbacks=[_patience(), *_beginnings()],
+            callbacks=callbacks(),
         ),
     )
-
-
-def _patience() -> Any:
-    """Give up after some failures in a row without a new epoch: machines come and go, but a bug stays.
-
-    What fails beside a worker whose machine was taken away fails because of it.
-    """
-    from ray.train import UserCallback
-
-    class Patience(UserCallback):
-        failures = 0
-
-        def after_report(self, run_context: Any, metrics: Any, checkpoint: Any) -> None:
-            self.failures = 0
-
-        def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
-            self.failures += not any(map(_preempted, worker_exceptions.values()))
-            if self.failures >= ATTEMPTS:
-                raise next(iter(worker_exceptions.values()))
-
-    return Patience()
-
-
-def _beginnings() -> list[Any]:
-    """Give up after some worker groups in a row of which a process died while it began, before any of our code runs.
-
-    Where there is no room Ray tries again, too, which is not counted. The hook is not public: a Ray that does not have
-    it tries for ever.
-    """
-    try:
-        from ray.train.v2._internal.execution.callback import ControllerCallback
-    except ImportError:
-        return []
-
-    class Beginnings(ControllerCallback):
-        failures = 0
-
-        def after_controller_state_update(self, previous_state: Any, current_state: Any) -> None:
-            error = getattr(current_state, "training_failed_error", None)
-            failure: Any = getattr(error, "controller_failure", None)
-            if type(current_state).__name__ == "RunningState":
-                self.failures = 0
-            if type(failure).__name__ == "WorkerGroupStartupFailedError":
-                self.failures += 1
-                if self.failures >= ATTEMPTS:
-                    raise MixsteError(
-                        f"workers died as they began, {ATTEMPTS} times in a row",
-                        found=str(failure.__cause__ or failure).splitlines()[-1][:200],
-                        mend="see Ray's logs of them, in the dashboard or /tmp/ray/session_latest/logs: most often "
-                        "memory runs out, or a machine's environment is not that of the others",
-                    )
-
-    return [Beginnings()]
-
-
-def _preempted(error: Exception) -> bool:
-    """Say whether Ray knows that a worker's machine was taken away, as the clouds' cheapest are."""
-    return getattr(getattr(error, "health_check_failure", error), "preempted", False)
-
-
-@contextmanager
-def _told_of_room(settings: ClusterSettings, resources: Mapping[str, float], mailbox: Any) -> Iterator[None]:
-    """Say in the log when machines that training could use are not there, and when they are; and if others use them."""
-    import ray
-
-    ended = threading.Event()
-
-    def watch() -> None:
-        before, told, pause = settings.workers, time.monotonic(), BUSY_S
-        while not ended.wait(ROOM_S):
-            if time.monotonic() - told > pause and not ray.get(mailbox.has_begun.remote()):
-                told, pause, free = time.monotonic(), 2 * pause, ray.available_resources()
-                wanted = (f"{amount:g} {name}s ({free.get(name, 0):g} free)" for name, amount in resources.items())
-                what = "machines" if settings.autoscaling else "others to end"
-                log.warning("no worker has begun: each takes %s; waiting for %s", ", ".join(wanted), what)
-            now = min(room(resources), settings.workers)
-            if now != before:
-                waits = now < (settings.min_workers or settings.workers)
-                goes_on = "goes on from its last epoch" if ray.get(mailbox.has_begun.remote()) else "begins"
-                what = "waits for machines" if waits else goes_on
-                log.warning("%s: room for %d of %d workers; training %s", machines_alive(), now, settings.workers, what)
-            before = now
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join(timeout=ROOM_S)
 
 
 def _explained(error: BaseException, place: Storage) -> BaseException:

@@ -185,7 +185,7 @@ class Shelf:
 
 
 @contextmanager
-def in_turn(uri: str, name: str) -> Iterator[None]:
+def taking_turns(uri: str, name: str) -> Iterator[None]:
     """Wait for whoever registers or rolls back a model of this name in the same store on this machine.
 
     Nothing depends on it but that two registrations of one model make one version; so nobody waits for ever.

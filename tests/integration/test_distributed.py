@@ -12,6 +12,7 @@ from mixste.training import Trainer
 from mixste.training.jobs import TrainingJob
 from mixste.training.state import FILE, kept_weights, read_state
 from pipelines import distributed
+from pipelines.distributed import lookout, patience
 from pipelines.distributed.claims import CLAIM
 from pipelines.distributed.storage import open_storage
 from pipelines.distributed.worker import train_loop
@@ -80,14 +81,14 @@ def test_a_cluster_that_is_too_small_is_refused_before_anything_runs(job, tmp_pa
 def test_a_training_that_waits_for_what_others_use_says_so_until_it_begins(monkeypatch, caplog):
     import ray
 
-    monkeypatch.setattr(distributed, "ROOM_S", 0.5)
-    monkeypatch.setattr(distributed, "BUSY_S", 0.2)
+    monkeypatch.setattr(lookout, "LOOK_S", 0.5)
+    monkeypatch.setattr(lookout, "BUSY_S", 0.2)
     mailbox = ray.remote(num_cpus=0)(distributed._Mailbox).remote()
     assert not ray.get(mailbox.has_begun.remote())
 
     def told(seconds):
         caplog.clear()
-        with distributed._told_of_room(cluster_settings(), {"CPU": 1}, mailbox):
+        with lookout.told_of_machines(cluster_settings(), {"CPU": 1}, mailbox, resumes=False):
             time.sleep(seconds)
         return "no worker has begun: each takes 1 CPUs (" in caplog.text
 
@@ -99,7 +100,7 @@ def test_a_training_that_waits_for_what_others_use_says_so_until_it_begins(monke
 @pytest.fixture
 def two_attempts(monkeypatch):
     """One failure is made good, a second one without an epoch between them is not."""
-    monkeypatch.setattr(distributed, "ATTEMPTS", 2)
+    monkeypatch.setattr(patience, "ATTEMPTS", 2)
 
 
 def test_each_failure_is_made_good_until_an_epoch_fails_twice_and_then_the_next_start_ends_in_the_same_weights(

@@ -85,3 +85,10 @@ def test_silence_is_told_from_other_faults():
     assert all(store.unreachable(error) and store.unreachable(raised(error)) for error in silence)
     others = (OSError(28, "No space left on device"), FileNotFoundError(), KeyError("x"), requests.HTTPError("500"))
     assert not any(store.unreachable(error) or store.unreachable(raised(error)) for error in others)
+
+
+def test_a_registry_is_called_the_same_in_every_checkout_and_by_everyone(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert store.name() == "mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@there:5000")
+    assert store.name() == "http://there:5000"
