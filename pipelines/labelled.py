@@ -37,7 +37,7 @@ def recording_tasks(data: DataSettings, folder: Path) -> list[Task]:
     if data.labelled is None:
         return []
     source = data_set(data, data.labelled)
-    return _tasks(source, recorded_subjects(source), folder, _metadata(data, data.labelled, "recordings"))
+    return _tasks(source, recorded_subjects(source), folder, metadata_of(data, data.labelled.name, "recordings"))
 
 
 def clip_tasks(data: DataSettings, folder: Path) -> list[Task]:
@@ -45,7 +45,7 @@ def clip_tasks(data: DataSettings, folder: Path) -> list[Task]:
     if data.labelled is None:
         return []
     unit, detections = FORMATS[data.labelled.format].unit, data.labelled.detections
-    metadata = _metadata(data, data.labelled, "projections")
+    metadata = metadata_of(data, data.labelled.name, "projections")
     metadata = replace(metadata, unit=unit, screen=SCREEN, detections=detections)
     return _tasks(data_set(data, data.labelled), data.split.subjects, folder, metadata)
 
@@ -94,14 +94,15 @@ def _tasks(source: DataSet, subjects: Sequence[str], folder: Path, metadata: Met
     return [Task(source, name, folder / f"{source.name}-{name}.parquet", metadata) for name in subjects]
 
 
-def _metadata(data: DataSettings, labelled: LabelledSettings, kind: str) -> Metadata:
+def metadata_of(data: DataSettings, source: str, kind: str) -> Metadata:
+    """What the tables of a source of the data say of themselves."""
     return Metadata(
         kind=kind,
         skeleton=data.skeleton,
         unit="m",
         frame=FRAMES[kind],
         fps=data.fps,
-        source=labelled.name,
+        source=source,
         licence=data.licence,
         synthetic=data.synthetic,
     )

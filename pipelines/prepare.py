@@ -26,7 +26,7 @@ from mixste.table import FRAMES, Metadata
 from mixste.table_writer import write_table
 from pipelines import tracking, watching
 from pipelines.cluster import fan_out
-from pipelines.labelled import AT_ONCE, recording_tasks, write_recordings
+from pipelines.labelled import AT_ONCE, metadata_of, recording_tasks, write_recordings
 from pipelines.params import Params, load
 from pipelines.places import PREPARED, RECORDINGS
 from pipelines.settings.data import BodySettings, DataSettings, SourceSettings
@@ -84,7 +84,7 @@ def find_subjects(data: DataSettings, folder: Path) -> list[Subject]:
     limits = Limits(data.fps, data.drop_frames, data.max_speed, data.bone_tolerance, data.min_frames)
     subjects = []
     for settings in data.sources:
-        source, metadata = _source(settings, data), _metadata(settings, data)
+        source, metadata = _source(settings, data), metadata_of(data, settings.name, "recordings")
         trials = find_trials(captures.resolve(), settings.files, table)
         for name, own in groupby(trials, attrgetter("subject")):
             subjects.append(Subject(source, tuple(own), limits, metadata, folder / f"{source.name}-{name}.parquet"))
@@ -101,19 +101,6 @@ def _source(settings: SourceSettings, data: DataSettings) -> Source:
 def _bodies(settings: BodySettings, folder: Path) -> Bodies:
     soft, regressor = (folder / name if name else None for name in (settings.soft, settings.regressor))
     return Bodies(folder / settings.models, soft, regressor, settings.fallback)
-
-
-def _metadata(settings: SourceSettings, data: DataSettings) -> Metadata:
-    return Metadata(
-        kind="recordings",
-        skeleton=data.skeleton,
-        unit="m",
-        frame=FRAME,
-        fps=data.fps,
-        source=settings.name,
-        licence=data.licence,
-        synthetic=data.synthetic,
-    )
 
 
 def prepare_subject(subject: Subject) -> tuple[list[Row], Watch]:

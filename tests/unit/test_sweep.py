@@ -210,6 +210,19 @@ def test_a_failing_trial_is_named_and_the_others_count(params, monkeypatch):
     assert [one.ended for one in CHILDREN.values()] == [["FINISHED"], ["FAILED"]]
 
 
+@pytest.mark.parametrize(("autoscaling", "concurrency", "expected"), [(False, None, 1), (True, None, 6), (True, 2, 2)])
+def test_as_many_trials_run_at_once_as_there_is_room_for_or_as_a_growing_cluster_is_asked_for(
+    params, monkeypatch, autoscaling, concurrency, expected
+):
+    cluster = replace(params.cluster, autoscaling=autoscaling, workers=6, cpus_per_worker=1)
+    chosen = replace(params, cluster=cluster, sweep=replace(params.sweep, concurrency=concurrency))
+    asked = []
+    monkeypatch.setattr(tuning, "run_trials", lambda *_, at_once, **__: asked.append(at_once))
+    with pytest.raises(MixsteError, match="every trial"):
+        sweep.Sweep(chosen).run(lambda trial: None)
+    assert asked == [expected]
+
+
 def test_a_sweep_whose_trials_all_fail_says_why(params, monkeypatch):
     monkeypatch.setattr(sweep, "load", lambda: rates(params, 1e30, 2e30))
     monkeypatch.setattr(tuning, "run_trials", failing)
