@@ -1,6 +1,8 @@
 """The one exception family: every error a user can cause."""
 
 import re
+from collections.abc import Collection
+from difflib import get_close_matches
 from typing import Any
 
 _USERINFO = re.compile(r"(?<=://)[^/?#\s]*@")
@@ -28,6 +30,11 @@ def _restored(kind: type[MixsteError], args: tuple[Any, ...], state: dict[str, A
     error = kind.__new__(kind, *args)
     error.__dict__.update(state)
     return error
+
+
+def did_you_mean(name: str, known: Collection[str]) -> str:
+    """Return ` (did you mean ...?)` with the known name that is most like this one, or nothing if none is."""
+    return "".join(f" (did you mean {near}?)" for near in get_close_matches(name, known, n=1))
 
 
 def shown(text: object) -> str:

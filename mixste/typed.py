@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, fields, is_dataclass
-from difflib import get_close_matches
 from types import NoneType, UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
-from mixste.errors import MixsteError
+from mixste.errors import MixsteError, did_you_mean
 from mixste.settings import Problem, SettingsError, hints
 
 _WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", NoneType: "null"}
@@ -79,9 +78,8 @@ def _unknown(cls: Any, value: Mapping[Any, Any], key: str) -> list[Problem]:
     problems = []
     for name in value:
         if name not in names:
-            near = get_close_matches(str(name), names, n=1)
-            hint = f"no such key (did you mean {near[0]}?)" if near else "no such key; known are " + ", ".join(names)
-            problems.append(Problem(_join(key, str(name)), value[name], hint))
+            hint = did_you_mean(str(name), names) or "; known are " + ", ".join(names)
+            problems.append(Problem(_join(key, str(name)), value[name], f"no such key{hint}"))
     return problems
 
 

@@ -1,5 +1,6 @@
 """Typed settings: `load()` reads params.yaml; `python -m pipelines.params data=cmu` composes it from conf/."""
 
+import argparse
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mixste.errors import MixsteError
+from mixste.errors import MixsteError, did_you_mean
 from mixste.files import whole_file
 from mixste.recipe import FinetuneSettings, ModelSettings, PretrainSettings
 from mixste.settings import Problem, Settings
@@ -28,6 +29,7 @@ from pipelines.stage import run
 
 CONF = Path("conf")
 PARAMS = Path("params.yaml")
+_CHOICE = re.compile(r"~\w.*|\+{0,2}\w[\w./@:$-]*=.*", re.DOTALL)
 _HYDRAS = re.compile(r"""[\w/\\+.%*@?|: -]*|['"[{].*|\w+\(.*\)""", re.ASCII)  # values that its grammar can read
 __all__ = ["ClusterSettings", "DataSettings", "EvaluateSettings", "Params", "ProjectSettings", "load", "write"]
 
@@ -116,30 +118,47 @@ def quoted(text: str) -> str:
     return QuotedString(text, Quote.double).with_quotes()
 
 
-def _override(text: str) -> str:
-    """An override as Hydra can read it: a URI or a sentence behind `=` needs no quotes of its own."""
+def check_choices(choices: Sequence[str], example: str) -> None:
+    """MixsteError unless each choice of a command line is KEY=VALUE."""
+    if strange := [text for text in choices if not _CHOICE.fullmatch(text)]:
+        expected = f"KEY=VALUE without spaces around =, as {example}"
+        raise MixsteError("these choices cannot be read", found=" ".join(strange), expected=expected)
+
+
+def _override(text: str, conf: Path) -> str:
+    """An override as Hydra can read it: a URI or a sentence behind `=` needs no quotes of its own.
+
+    A key that does not exist is set all the same: `build` knows the keys and refuses it with a suggestion.
+    """
     key, equals, value = text.partition("=")
-    return text if _HYDRAS.fullmatch(value) else f"{key}{equals}{quoted(value)}"
+    chosen = (conf / key.partition("@")[0]).is_dir() and not value.startswith("{")  # a file of a group
+    forced = "" if chosen or key[0] in "+~" else "++"
+    return f"{forced}{key}{equals}{value if _HYDRAS.fullmatch(value) else quoted(value)}"
 
 
 def compose(overrides: Sequence[str] = (), conf: Path = CONF) -> Any:
     """Compose `conf` as Hydra does, with overrides like `data=cmu` or `finetune.epochs=5`; MixsteError if it cannot."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
-    from hydra.errors import HydraException
+    from hydra.errors import HydraException, MissingConfigException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    check_choices(overrides, "data=sample")
+    what = f"cannot compose {conf} with {' '.join(overrides) or 'its defaults'}"
     try:
         with initialize_config_dir(str(conf.resolve()), version_base=None):
-            composed = hydra_compose("config", overrides=[*map(_override, overrides)])
+            composed = hydra_compose("config", overrides=[_override(text, conf) for text in overrides])
         OmegaConf.resolve(composed)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise MixsteError(
-            f"cannot compose {conf} with {' '.join(overrides) or 'its defaults'}",
-            found=str(error),
-            expected="GROUP=NAME of a file in conf/, or KEY=VALUE of a key there",
-        ) from error
+    except MissingConfigException as error:
+        file = conf / f"{error.missing_cfg_file}.yaml"
+        there = sorted(path.stem for path in file.parent.glob("*.yaml"))
+        expected = f"one of {', '.join(there)}{did_you_mean(file.stem, there)}" if there else f"that {file} exists"
+        raise MixsteError(what, found=f"no {file}", expected=expected) from error
+    except (HydraException, OmegaConfBaseException, TypeError, ValueError) as error:  # Hydra's are not all of its kind
+        found = (str(error.__cause__ or error).splitlines() or [""])[0]
+        expected = "GROUP=NAME of a file in conf/, or KEY=VALUE of a key there"
+        raise MixsteError(what, found=found, expected=expected) from error
     return composed
 
 
@@ -157,7 +176,14 @@ def write(overrides: Sequence[str] = (), conf: Path = CONF, path: Path = PARAMS)
 
 def main() -> None:
     """Write params.yaml with the overrides of the command line and say what was chosen."""
-    params = write(sys.argv[1:])
+    parser = argparse.ArgumentParser(
+        "python -m pipelines.params",
+        description=f"Write {PARAMS}: the choices of {CONF}/config.yaml, but for those that are named.",
+        epilog="docs/configuration.md explains every group; for example: data=cmu model=small finetune.epochs=5",
+    )
+    told = f"a file {CONF}/KEY/VALUE.yaml, or the value of a single key"
+    parser.add_argument("choices", nargs="*", metavar="KEY=VALUE", help=told)
+    params = write(parser.parse_args().choices)
     model = params.model
     sys.stderr.write(
         f"{PARAMS}: data {params.data.name}; {model.architecture} of {model.frames} frames, "

@@ -19,7 +19,7 @@ from mixste.lifting.source import model_folder
 from mixste.models.checkpoint import load_model
 from mixste.typed import build
 from pipelines import cluster
-from pipelines.params import PARAMS, Params, read
+from pipelines.params import PARAMS, Params, check_choices, read
 from pipelines.ports import refuse_taken
 from pipelines.serving.http import INVOCATIONS
 from pipelines.serving.replica import Replica
@@ -35,8 +35,7 @@ def chosen(overrides: Sequence[str], path: Path = PARAMS) -> Params:
     from omegaconf import OmegaConf
 
     tree: Any = read(path)
-    if strange := [text for text in overrides if "=" not in text]:
-        raise MixsteError("these choices cannot be read", found=" ".join(strange), expected="KEY=VALUE, as port=8001")
+    check_choices(overrides, "port=8001")
     if isinstance(tree, dict) and isinstance(tree.get("serve"), dict):
         tree["serve"] |= OmegaConf.to_container(OmegaConf.from_dotlist(list(overrides)), resolve=True)
     return build(Params, tree, " with serve.".join([str(path), *overrides]))

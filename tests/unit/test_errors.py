@@ -1,6 +1,6 @@
 import pickle
 
-from mixste.errors import MixsteError, shown
+from mixste.errors import MixsteError, did_you_mean, shown
 from mixste.settings import Problem, SettingsError
 
 
@@ -27,3 +27,8 @@ def test_no_part_of_a_message_has_a_password():
     assert error.parts["found"] == "http://host:80/x failed"
     for text in ("models:/mixste@champion", "sqlite:////a@b/mlflow.db", "http://host/?mail=a@b"):
         assert shown(text) == text
+
+
+def test_the_known_name_that_is_most_like_an_unknown_one_is_suggested():
+    assert did_you_mean("modle", ["data", "model"]) == " (did you mean model?)"
+    assert did_you_mean("x", ["data", "model"]) == ""

@@ -10,7 +10,7 @@ import yaml
 
 from mixste.errors import MixsteError
 from mixste.typed import build, flatten
-from pipelines.params import Params, compose, load, write
+from pipelines.params import Params, compose, load, main, write
 from pipelines.settings import BESIDE_SCORES
 
 GROUPS = [
@@ -321,10 +321,48 @@ def test_refused_composition_leaves_params_alone(workplace: Path):
     assert Path("params.yaml").read_bytes() == before
 
 
-@pytest.mark.parametrize("override", ["data=nowhere", "model.nonsense=1", "=", "data=[broken"])
+IMPOSSIBLE = ["data=[broken", "data.sources.x.fps=3", "data.sources.9.fps=3", "study=null", "data.fps=${nowhere}"]
+
+
+@pytest.mark.parametrize("override", IMPOSSIBLE)
 def test_an_impossible_override_is_one_clear_error(workplace: Path, override: str):
-    with pytest.raises(MixsteError, match="cannot compose"):
+    with pytest.raises(MixsteError, match="cannot compose") as caught:
         compose([override])
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("modle=tiny", r"\n  modle: found 'tiny', expected no such key \(did you mean model\?\)$"),
+        ("pretrain.epoch=1", r"\n  pretrain\.epoch: found 1, expected no such key \(did you mean epochs\?\)$"),
+        ("model={widht: 3}", r"\n  model\.widht: found 3, expected no such key \(did you mean width\?\)$"),
+        ("data.sources.0.fp=60", r"\n  data\.sources\.0\.fp: found 60, expected no such key \(did you mean fps\?\)$"),
+    ],
+)
+def test_an_unknown_key_of_the_command_line_is_refused_with_a_suggestion(workplace: Path, override: str, expected: str):
+    with pytest.raises(MixsteError, match=expected):
+        write(["data=sample", override])
+
+
+def test_a_choice_that_is_no_file_is_refused_with_those_there_are(workplace: Path):
+    Path("conf/data/mine.yaml").write_text(Path("conf/data/sample.yaml").read_text())
+    expected = r"found: no conf/data/min\.yaml; expected: one of amass, .*, sample \(did you mean mine\?\)$"
+    with pytest.raises(MixsteError, match=expected):
+        write(["data=min"])
+
+
+@pytest.mark.parametrize("choices", [["pretrain.epochs"], ["data", "=", "mine"], ["="], ["data =mine"], ["-x=1"]])
+def test_what_is_no_key_and_value_is_refused(workplace: Path, choices: list[str]):
+    with pytest.raises(MixsteError, match=f"cannot be read; found: {' '.join(choices)}; expected: KEY=VALUE"):
+        write(choices)
+
+
+def test_params_says_what_it_takes(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("sys.argv", ["params", "--help"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "[KEY=VALUE ...]" in capsys.readouterr().out
 
 
 def test_missing_and_broken_files_are_clear_errors(workplace: Path):
