@@ -61,7 +61,7 @@ def serving(
     On a cluster that is `shared`, which goes on afterwards, Ray Serve is ended, too, unless others use it by then. One
     that `grows` starts machines for replicas that it has no room for.
     """
-    refuse_taken(settings.host, settings.port, "python -m pipelines.serve port=")
+    refuse_taken(settings.host, settings.port, "make serve port=")
     try:
         from ray import serve
     except ImportError as error:

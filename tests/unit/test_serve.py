@@ -46,7 +46,9 @@ def test_a_port_that_is_taken_is_said_with_another(workplace):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         settings = chosen([f"port={port}"]).serve
-        refused = pytest.raises(MixsteError, match=f"cannot serve at 127.0.0.1:{port}; found: Address.*port={port + 1}")
+        refused = pytest.raises(
+            MixsteError, match=f"cannot serve at 127.0.0.1:{port}; found: Address.*make serve port={port + 1}"
+        )
         with refused, serve.serving(settings, "model", None):
             pytest.fail("it was served")
 
