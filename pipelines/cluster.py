@@ -236,5 +236,6 @@ def _cannot_join(address: str, error: Exception) -> MixsteError:
     if address == LOCAL:
         mend = "see that memory and disk are free, and run the same command again when the machine is less busy"
         return MixsteError("cannot start Ray on this machine", found=found, mend=mend)
-    mend = "start it with `ray start --head`, or unset RAY_ADDRESS and cluster.address; docs/cluster.md has more"
+    otherwise = "unset RAY_ADDRESS" if os.environ.get("RAY_ADDRESS") else "stay here: `make params ... cluster=local`"
+    mend = f"start it with `ray start --head`, or {otherwise}; docs/cluster.md has more"
     return MixsteError(f"cannot join the Ray cluster at {address}", found=found, mend=mend)

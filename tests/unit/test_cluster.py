@@ -88,6 +88,15 @@ def test_an_address_of_something_else_than_the_head_is_refused_by_what_it_should
         cluster.connect()
 
 
+@pytest.mark.parametrize(("named", "mend"), [(True, "unset RAY_ADDRESS;"), (False, "`make params ... cluster=local`;")])
+def test_a_cluster_that_is_away_is_left_where_it_was_named(joined, monkeypatch, named, mend):
+    if named:
+        monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(MixsteError, match=f"cannot join the Ray cluster at 127.0.0.1:1; .*, or .*{mend}") as caught:
+        cluster.connect("127.0.0.1:1")
+    assert ("RAY_ADDRESS" in str(caught.value)) is named
+
+
 def test_a_ray_of_our_own_has_the_cpus_that_this_process_may_use(joined, monkeypatch):
     monkeypatch.setattr(cluster, "usable_cpus", lambda: 3)
     cluster.connect()
