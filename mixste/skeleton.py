@@ -91,14 +91,19 @@ def is_own(name: str | Path) -> bool:
 
 def known_skeletons() -> list[str]:
     """Return the names of all skeletons, layouts of keypoints among them."""
-    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+    return known_data(FOLDER)
+
+
+def known_data(folder: Path) -> list[str]:
+    """Return the names that `read_data` knows in a folder."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
 
 
 def read_data(name: str, folder: Path) -> dict[str, Any]:
     """Return what `folder/NAME.yaml` holds; MixsteError if there is none."""
     path = folder / f"{name}.yaml"
     if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
+        known = ", ".join(known_data(folder))
         raise MixsteError(
             f"there is no {name} in {folder}", found=name, expected=f"one of {known}, or a path to a .yaml file"
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mixste.cameras import FOLDER as CAMERAS
 from mixste.errors import MixsteError, did_you_mean
 from mixste.files import whole_file
 from mixste.recipe import FinetuneSettings, ModelSettings, PretrainSettings
@@ -59,8 +60,7 @@ class Params(Settings):
         if overlap >= frames:
             yield Problem("evaluate.overlap", overlap, f"less than model.frames, which is {frames}")
         yield from self._unscored()
-        if self.data.misses(cameras := self.project.rig.cameras):
-            yield Problem("project.rig.cameras", cameras, f"a known rig's name, or a file below {self.data.folder}")
+        yield from self.data.unusable("project.rig.cameras", self.project.rig.cameras, CAMERAS)
         for stage in ("pretrain", "finetune") if self.data.split.validation.seen else ():
             if (keep := getattr(self, stage).keep) != "last":
                 yield Problem(

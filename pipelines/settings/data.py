@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Annotated
 
 from mixste.datasets import FORMATS
+from mixste.errors import did_you_mean
+from mixste.joint_maps import MAPS
 from mixste.settings import (
     NO_REPEATS,
     NOT_EMPTY,
@@ -19,6 +21,8 @@ from mixste.settings import (
     at_least,
     one_of,
 )
+from mixste.skeleton import FOLDER as SKELETONS
+from mixste.skeleton import is_own, known_data
 
 NAME = Rule("letters, digits and underscores", lambda value: value.replace("_", "").isalnum())
 FILE_NAME = Rule("letters, digits, or any of _ . + -", lambda value: re.fullmatch(r"[\w.+-]+", value) is not None)
@@ -165,24 +169,24 @@ class DataSettings(Settings):
             yield Problem("sources", [], "one at least, or labelled")
         if not NO_REPEATS.holds(names):
             yield Problem("sources", names, "every name once, that of labelled too")
-        yield from self._maps_out_of_sight()
-        yield from self._misfits()
+        for number, source in enumerate(self.sources):
+            yield from self.unusable(f"sources.{number}.joint_map", source.joint_map, MAPS)
+        yield from self._misfits() if self.labelled else self.unusable("skeleton", self.skeleton, SKELETONS)
         for group in ("labels", "validation", "test"):
             strange = [name for name in getattr(self.split, group).sources if name not in names]
             if strange:
                 yield Problem(f"split.{group}.sources", strange, "names from " + ", ".join(names))
 
-    def misses(self, name: str) -> bool:
-        """Say whether this is no known map's or rig's name but a file that lies elsewhere than below the folder."""
-        own = name.endswith((".yaml", ".yml"))
-        return own and not Path(os.path.normpath(name)).is_relative_to(os.path.normpath(self.folder))
+    def unusable(self, key: str, name: str, library: Path) -> Iterator[Problem]:
+        """What is described by `library/NAME.yaml` has a name there, or is a file below the folder, where DVC sees it.
 
-    def _maps_out_of_sight(self) -> Iterator[Problem]:
-        """DVC sees a joint map of one's own only below the folder."""
-        for number, source in enumerate(self.sources):
-            if self.misses(source.joint_map):
-                key, expected = f"sources.{number}.joint_map", f"a known map's name, or a file below {self.folder}"
-                yield Problem(key, source.joint_map, expected)
+        Such a file may be written later.
+        """
+        known = known_data(library)
+        below = Path(os.path.normpath(name)).is_relative_to(os.path.normpath(self.folder))
+        if not (below if is_own(name) else name in known):
+            expected = f"one of {', '.join(known)}, or a .yaml file below {self.folder}{did_you_mean(name, known)}"
+            yield Problem(key, name, expected)
 
     def _misfits(self) -> Iterator[Problem]:
         """A labelled data set has its own rate and skeletons, and its subjects become names of files."""

@@ -226,12 +226,28 @@ def test_a_subject_is_one_person_whatever_the_source(workplace: Path):
         write(["data=cmu", one, other, "data.split.validation.subjects=['07']"])
 
 
-@pytest.mark.parametrize("key", ["data.sources.0.joint_map", "project.rig.cameras"])
+@pytest.mark.parametrize(
+    ("key", "value", "like"),
+    [
+        ("data.skeleton", "h36m18", "h36m17"),
+        ("data.sources.0.joint_map", "cmu_amd", "cmu_amc"),
+        ("project.rig.cameras", "h3.6m", "h36m"),
+    ],
+)
+def test_an_unknown_skeleton_map_or_rig_is_refused_with_a_suggestion(
+    tree: dict[str, Any], key: str, value: str, like: str
+):
+    message = refused(change(tree, key, value))
+    assert f"{key}: found '{value}', expected one of " in message
+    assert f", or a .yaml file below data/sample (did you mean {like}?)" in message
+
+
+@pytest.mark.parametrize("key", ["data.skeleton", "data.sources.0.joint_map", "project.rig.cameras"])
 def test_a_map_or_rig_of_ones_own_lies_where_dvc_sees_it(tree: dict[str, Any], key: str):
     for elsewhere in ("/elsewhere/mine.yaml", "data/sample/../mine.yaml"):
         message = refused(change(tree, key, elsewhere))
         assert f"{key}: found '{elsewhere}'" in message
-        assert "a file below data/sample" in message
+        assert "a .yaml file below data/sample" in message
     assert build(Params, change(tree, key, "data/sample/mine.yaml"), "params.yaml")
 
 
