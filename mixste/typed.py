@@ -55,7 +55,7 @@ def _scalar(hint: Any, value: Any, key: str, problems: list[Problem]) -> Any:
     if hint is float and type(value) is int:
         return float(value)
     if type(value) is not hint:
-        quote = f" (write it in quotes: '{value}')" if hint is str and value is not None else ""
+        quote = " (write it in quotes, like '07')" if hint is str and value is not None else ""
         problems.append(Problem(key, value, _WORDS[hint] + quote))
         return None
     return value

@@ -109,6 +109,31 @@ def test_make_hands_values_on_as_they_are(root: Path, tmp_path: Path, target: st
     assert sorted(done.stdout.splitlines()) == sorted(["-m", f"pipelines.{target}", *given])
 
 
+@pytest.mark.parametrize(
+    ("text", "in_a_file", "on_a_command_line"),
+    [
+        ("['07']", "07", "07"),
+        ("[07]", 7, "07"),
+        ("[09]", "09", "09"),
+        ("[7]", 7, 7),
+        ("[S9]", "S9", "S9"),
+    ],
+)
+def test_subjects_are_text_where_they_are_quoted_and_numbers_are_refused(
+    workplace: Path, text: str, in_a_file: object, on_a_command_line: object
+):
+    file = Path("conf/data/sample.yaml")
+    given = f"data.split.test.subjects={text}"
+    Path("conf/data/mine.yaml").write_text(file.read_text().replace("[S7, S8]", text))
+    for choices, read in ((["data=mine"], in_a_file), (["data=sample", given], on_a_command_line)):
+        if isinstance(read, str):
+            assert write(choices).data.split.test.subjects == (read,) == load().data.split.test.subjects
+        else:
+            expected = rf"subjects\.0: found {read}, expected text \(write it in quotes, like '07'\)"
+            with pytest.raises(MixsteError, match=expected):
+                write(choices)
+
+
 def test_a_data_set_needs_no_study(workplace: Path):
     Path("conf/data/mine.yaml").write_text(Path("conf/data/sample.yaml").read_text())
     assert write(["data=sample"]).study is not None
