@@ -47,8 +47,7 @@ def run(options: argparse.Namespace) -> None:
     found = _watched(options) if video else _read(options)
     if options.save_keypoints:
         _keep(found, options.save_keypoints)
-    fps = _known(found.fps, options.input, "frame rate", "--fps, as --fps 30")
-    image_size = _known(found.image_size, options.input, "image size", "--image-size, as --image-size 1920x1080")
+    fps, image_size = _known(found, options.input)
     check_cutoffs(options, fps)
     camera, of_camera = _camera(options, image_size)
     say(*of_camera, *found.report)
@@ -110,10 +109,14 @@ def _keep(found: "Detections", path: Path) -> None:
     say(f"keypoints -> {path}")
 
 
-def _known(value: Any, source: Path, what: str, mend: str) -> Any:
-    if value is None:
-        raise MixsteError(f"cannot lift {source}", found=f"no {what} in it", mend=f"give {mend}")
-    return value
+def _known(found: "Detections", source: Path) -> tuple[float, tuple[int, int]]:
+    """Return the frame rate and the image size; MixsteError names what is missing, both where neither is known."""
+    if found.fps is not None and found.image_size is not None:
+        return found.fps, found.image_size
+    missing = {"no frame rate": "--fps 30"} if found.fps is None else {}
+    missing |= {"no image size": "--image-size 1920x1080"} if found.image_size is None else {}
+    what, mend = f"{' and '.join(missing)} in it", f"give what is missing, as {' '.join(missing.values())}"
+    raise MixsteError(f"cannot lift {source}", found=what, mend=mend)
 
 
 def _camera(options: argparse.Namespace, image_size: tuple[int, int]) -> "tuple[Intrinsics | None, tuple[str, ...]]":
@@ -127,14 +130,17 @@ def _chosen(people: "list[Track]", fps: float, options: argparse.Namespace) -> "
     from mixste.detections import ghosts
 
     left_out = {} if options.all_people else ghosts(people, fps)
-    say(*(f"{why} (--all-people keeps them)" for why in left_out.values()))
     kept = [track for track in people if track.name not in left_out]
     named = [track for track in kept if options.person in ("all", _number(track))]
     if not named:
-        numbers = ", ".join(_number(track) for track in kept)
+        why = left_out.get(f"person {options.person}")
         raise MixsteError(
-            "there is no such person to lift", found=f"--person {options.person}", expected=f"{numbers} or all"
+            "there is no such person to lift",
+            found=f"--person {options.person}" + (f", but {why}" if why else ""),
+            expected=f"{', '.join(map(_number, kept))} or all",
+            mend="keep everyone: --all-people" if why else None,
         )
+    say(*(f"{why} (--all-people keeps them)" for why in left_out.values()))
     return named, list(left_out.values())
 
 

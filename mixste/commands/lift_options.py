@@ -94,7 +94,8 @@ def check(options: argparse.Namespace) -> None:
         check_place(options.save_keypoints)
     check_places(options, options.output)
     if options.person != "all" and not (options.person.isdecimal() and int(options.person)):
-        raise MixsteError("there is no such person to lift", found=f"--person {options.person}", expected="1, 2 or all")
+        expected = "a number, from 1 on, or all"
+        raise MixsteError("there is no such person to lift", found=f"--person {options.person}", expected=expected)
     if options.smooth_root and not options.camera:
         raise MixsteError("the root has no path", found="--smooth-root without --camera", mend="give --camera")
     if options.height:

@@ -144,10 +144,21 @@ def test_what_becomes_of_the_motion_happens_in_one_order(world, model, monkeypat
 @pytest.mark.parametrize(
     ("missing", "arguments", "message"),
     [
-        ("fps", [], "cannot lift in.json; found: no frame rate in it; to mend it: give --fps"),
-        ("image_size", [], "found: no image size in it; to mend it: give --image-size"),
+        (
+            ["fps"],
+            [],
+            "cannot lift in.json; found: no frame rate in it; to mend it: give what is missing, as --fps 30\n",
+        ),
+        (["image_size"], [], "found: no image size in it; to mend it: give what is missing, as --image-size 1920x1080"),
+        (
+            ["fps", "image_size"],
+            [],
+            "found: no frame rate and no image size in it; "
+            "to mend it: give what is missing, as --fps 30 --image-size 1920x1080",
+        ),
         (None, ["--person", "3"], "there is no such person to lift; found: --person 3; expected: 1, 2 or all"),
-        (None, ["--person", "first"], "found: --person first"),
+        (None, ["--person", "first"], "found: --person first; expected: a number, from 1 on, or all"),
+        (None, ["--person", "0"], "found: --person 0; expected: a number, from 1 on, or all"),
         (None, ["-o", "out.doc"], "cannot save a motion as out.doc"),
         (None, ["--model", "nowhere"], "no model in nowhere"),
         (None, ["--device", "gpu"], "unknown device"),
@@ -156,8 +167,8 @@ def test_what_becomes_of_the_motion_happens_in_one_order(world, model, monkeypat
 def test_what_cannot_be_done_is_one_message_before_anything_is_written(
     world, model, capsys, missing, arguments, message
 ):
-    if missing:
-        setattr(world.found, missing, None)
+    for name in missing or []:
+        setattr(world.found, name, None)
     with pytest.raises(SystemExit) as stopped:
         run("-o", "out.npz", "--model", model, *arguments)
     assert stopped.value.code == 1

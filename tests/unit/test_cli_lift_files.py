@@ -153,7 +153,10 @@ def test_who_is_no_person_is_left_out_and_said_unless_all_people_are_wanted(plac
     said = capsys.readouterr().out
     assert "person 2 (40 frames) is left out: it stands as still as a picture" in said
     assert "(--all-people keeps them)" in said
-    assert "expected: 1 or all" in refused(capsys, "two.npz", "--person", "2", *SIZE)
+    message = refused(capsys, "two.npz", "--person", "2", *SIZE)
+    assert "found: --person 2, but person 2 (40 frames) is left out: it stands as still as a picture" in message
+    assert "expected: 1 or all; to mend it: keep everyone: --all-people" in message
+    assert refused(capsys, "two.npz", "--person", "3", *SIZE).endswith("found: --person 3; expected: 1 or all\n")
     run("two.npz", "-o", "out.npz", "--person", "all", "--all-people", *SIZE)
     assert sorted(path.name for path in place.glob("out*")) == ["out-1.npz", "out-2.npz"]
 
