@@ -32,6 +32,13 @@ def _restored(kind: type[MixsteError], args: tuple[Any, ...], state: dict[str, A
     return error
 
 
+def counted(number: float, noun: str) -> str:
+    """Return a number with its noun in singular or plural: `1 person`, `2 people`."""
+    several = "people" if noun == "person" else f"{noun}s"
+    amount = f"{number:g}" if isinstance(number, float) else str(number)
+    return f"{amount} {noun if number == 1 else several}"
+
+
 def did_you_mean(name: str, known: Collection[str]) -> str:
     """Return ` (did you mean ...?)` with the known name that is most like this one, or nothing if none is."""
     return "".join(f" (did you mean {near}?)" for near in get_close_matches(name, known, n=1))

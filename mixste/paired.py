@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mixste.errors import MixsteError
+from mixste.errors import MixsteError, counted
 
 RESAMPLES = 10_000
 _BLOCK = 1 << 22  # numbers drawn at a time
@@ -31,7 +31,7 @@ class ClipErrors:
     def __post_init__(self) -> None:
         wrong = []
         if len(set(self.clips)) < len(self.clips) or not self.clips:
-            wrong.append(f"{len(self.clips)} clips of {len(set(self.clips))} names")
+            wrong.append(f"{counted(len(self.clips), 'clip')} of {counted(len(set(self.clips)), 'name')}")
         wrong += [
             f"{what} {name} of clip {clip}"
             for what, values, good in (

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mixste.errors import MixsteError
+from mixste.errors import MixsteError, counted
 
 FOLDER = Path(__file__).parent / "skeletons"
 
@@ -68,7 +68,7 @@ def load_skeleton(name: str) -> Skeleton:
         expected = "joints: {NAME: its parent or null, ...}, left: [NAME, ...], right: [NAME, ...]"
         raise MixsteError(f"{name} describes no skeleton", found=error, expected=expected) from error
     if parents.count(-1) != 1 or len(left) != len(right):
-        found = f"{parents.count(-1)} joints without a parent, {len(left)} left and {len(right)} right"
+        found = f"{counted(parents.count(-1), 'joint')} without a parent, {len(left)} left and {len(right)} right"
         raise MixsteError(f"{name} describes no skeleton", found=found, expected="one root, as many left as right")
     twice = [joint for joint in joints if (left + right).count(joints.index(joint)) > 1]
     loose = [joint for number, joint in enumerate(joints) if not _reaches_root(number, parents)]

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from mixste.cpus import usable_cpus
-from mixste.errors import MixsteError
+from mixste.errors import MixsteError, counted
 from pipelines.environment import set_environment
 from pipelines.params import ClusterSettings
 from pipelines.progress import progress
@@ -119,7 +119,7 @@ def resources_per_worker(settings: ClusterSettings, *, most: int | None = None) 
     mend = "lower cluster.workers, cluster.min_workers, cluster.cpus_per_worker or cluster.gpus_per_worker"
     cpus, gpus = settings.cpus_per_worker, settings.gpus_per_worker
     grows = settings.autoscaling
-    return shared_out(settings.workers, cpus, gpus, least=least, most=most, grows=grows, what="workers", mend=mend)
+    return shared_out(settings.workers, cpus, gpus, least=least, most=most, grows=grows, what="worker", mend=mend)
 
 
 def shared_out(
@@ -148,8 +148,8 @@ def shared_out(
     there = {name: sum(machine.get(name, 0) for machine in machines) for name in offers[-1]}
     raise MixsteError(
         "the cluster is too small",
-        found=", ".join(f"{amount:g} {name}s" for name, amount in there.items()) + f" on {machines_alive()}",
-        expected=f"{least} {what} x " + ", ".join(f"{amount:g} {name}s" for name, amount in offers[-1].items()),
+        found=f"{_in_words(there)} on {machines_alive()}",
+        expected=f"{counted(least, what)} x {_in_words(offers[-1])}",
         mend=mend,
     )
 
@@ -161,8 +161,11 @@ def room(resources: Mapping[str, float]) -> int:
 
 def machines_alive() -> str:
     """How many machines are alive, in words."""
-    count = len(_machines())
-    return f"{count} machine{'s'[: count != 1]}"
+    return counted(len(_machines()), "machine")
+
+
+def _in_words(resources: Mapping[str, float]) -> str:
+    return ", ".join(counted(float(amount), name) for name, amount in resources.items())
 
 
 def _machines() -> list[Mapping[str, float]]:

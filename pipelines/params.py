@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mixste.cameras import FOLDER as CAMERAS
-from mixste.errors import MixsteError, did_you_mean
+from mixste.errors import MixsteError, counted, did_you_mean
 from mixste.files import whole_file
 from mixste.recipe import FinetuneSettings, ModelSettings, PretrainSettings
 from mixste.settings import Problem, Settings
@@ -186,7 +186,7 @@ def main() -> None:
     params = write(parser.parse_args().choices)
     model = params.model
     sys.stderr.write(
-        f"{PARAMS}: data {params.data.name}; {model.architecture} of {model.frames} frames, "
+        f"{PARAMS}: data {params.data.name}; {model.architecture} of {counted(model.frames, 'frame')}, "
         f"width {model.width}, depth {model.depth}, heads {model.heads}\n"
     )
 

@@ -17,6 +17,7 @@ from mixste.captures.preparing import Source, prepare
 from mixste.captures.report import Row, account, summarise
 from mixste.captures.resampling import METHOD
 from mixste.captures.trials import Trial, find_trials, read_table
+from mixste.errors import counted
 from mixste.files import whole_file, whole_folder
 from mixste.hashing import data_hash
 from mixste.joint_maps import load_joint_map
@@ -152,15 +153,17 @@ def _unused(data: DataSettings, subjects: list[Subject]) -> list[str]:
 
 def _log(report: dict[str, Any]) -> None:
     log, total = logging.getLogger(__name__), report["total"]
-    log.info("%d recordings of %d files, %.1f minutes", total["recordings"], total["files"], total["minutes"])
+    recordings, files = counted(total["recordings"], "recording"), counted(total["files"], "file")
+    log.info("%s of %s, %.1f minutes", recordings, files, total["minutes"])
     for subject, count in report["labelled"].items():
-        log.info("%s of the labelled data set: %d recordings, %d frames", subject, count["recordings"], count["frames"])
+        recordings, frames = counted(count["recordings"], "recording"), counted(count["frames"], "frame")
+        log.info("%s of the labelled data set: %s, %s", subject, recordings, frames)
     for row in report["rejected"]:
         log.warning("rejected %s: %s", row["file"], row["reason"])
     if report["trimmed"]:
-        log.warning("%d ranges trimmed; %s lists them", len(report["trimmed"]), PREPARED)
+        log.warning("%s trimmed; see %s", counted(len(report["trimmed"]), "range"), PREPARED)
     if report["warnings"]:
-        log.warning("%d files are not as the table of trials says; %s lists them", len(report["warnings"]), PREPARED)
+        log.warning("not as the table of trials says: %s; see %s", counted(len(report["warnings"]), "file"), PREPARED)
 
 
 if __name__ == "__main__":

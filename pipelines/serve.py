@@ -92,7 +92,7 @@ def _resources(settings: ServeSettings, grows: bool) -> dict[str, float]:
     cpus = settings.cpus_per_replica or (1 if grows else None)
     wanted = cluster.shared_out(
         settings.replicas, cpus, settings.gpus_per_replica,
-        least=settings.replicas, grows=grows, what="replicas",
+        least=settings.replicas, grows=grows, what="replica",
         mend="lower serve.replicas, serve.cpus_per_replica or serve.gpus_per_replica",
     )  # fmt: skip
     return {"num_cpus": wanted["CPU"], "num_gpus": settings.gpus_per_replica}

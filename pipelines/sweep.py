@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from mixste.errors import MixsteError
+from mixste.errors import MixsteError, counted
 from pipelines import cluster, tracking
 from pipelines.locks import alone
 from pipelines.params import Params, load
@@ -80,7 +80,7 @@ class Sweep:
 
         resources = cluster.resources_per_worker(self.cluster)
         room = self.params.cluster.workers if self.cluster.autoscaling else cluster.room(resources)
-        log.info("%d of %d trials are done", len(self.trials.done), self.settings.trials)
+        log.info("done: %d of %s", len(self.trials.done), counted(self.settings.trials, "trial"))
         tuning.run_trials(
             self.trials,
             self.work,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixste.captures.resampling import resampled_length
+from mixste.errors import counted
 from mixste.skeleton import Skeleton
 
 
@@ -46,7 +47,7 @@ def clean(
         if not reason and length >= limits.min_frames:
             pieces.append(slice(start + first, start + last + 1))
         else:
-            short = f"too short: {length} frames at {limits.fps:g} fps, fewer than {limits.min_frames}"
+            short = f"too short: {counted(length, 'frame')} at {limits.fps:g} fps, fewer than {limits.min_frames}"
             defects.append(Defect(start + first, start + last, reason or short))
     if numbers is not None:
         defects += [_skipped(start, at, numbers) for at in skips]

@@ -10,7 +10,7 @@ from mixste.captures import Capture, Recording, SourceError, read_capture
 from mixste.captures.cleaning import Defect, Limits, clean
 from mixste.captures.resampling import resample
 from mixste.captures.trials import Trial
-from mixste.errors import MixsteError
+from mixste.errors import MixsteError, counted
 from mixste.joint_maps import JointMap
 from mixste.skeleton import Skeleton
 
@@ -104,7 +104,7 @@ def _resampled(joints: np.ndarray, fps: float, target: float) -> np.ndarray:
 
 def _why(defects: list[Defect], frames: int) -> str:
     reasons = "; ".join(dict.fromkeys(defect.reason for defect in defects))
-    return reasons or f"too short: {frames} frames, all dropped at the start"
+    return reasons or f"too short: {counted(frames, 'frame')}, all dropped at the start"
 
 
 def _frame_rate(found: float | None, source: Source, trial: Trial) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 
 from mixste.captures.cleaning import Defect
 from mixste.captures.preparing import Outcome, Source
-from mixste.errors import MixsteError
+from mixste.errors import MixsteError, counted
 
 MISCOUNTED = "another number of frames than the table of trials says"
 
@@ -91,7 +91,8 @@ def summarise(rows: Sequence[Row], sources: Sequence[Source], folder: Path, fps:
 def _about(source: Source, rows: Sequence[Row], fps: float) -> dict[str, Any]:
     if not any(row.kept for row in rows):
         first = next((row.rejected for row in rows), "no file at all")
-        found, mend = f"all {len(rows)} files rejected, the first because: {first}", "correct the source in conf/data"
+        found = f"{counted(len(rows), 'file')}, all rejected, the first because: {first}"
+        mend = "correct the source in conf/data"
         raise MixsteError(f"nothing of source {source.name} can be used", found=found, mend=mend)
     notes = dict(Counter(note for row in rows for note in row.notes))
     about = {"joint_map": source.joint_map.name, "joints": source.joint_map.report(), "notes": notes}

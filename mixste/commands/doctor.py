@@ -9,7 +9,7 @@ from typing import Any
 
 from mixste.commands.terminal import command, positive, say
 from mixste.cpus import usable_cpus
-from mixste.errors import MixsteError, shown
+from mixste.errors import MixsteError, counted, shown
 from mixste.registry import ANSWER, CHAMPION, find, reach, store_uri
 
 NEEDED = ("mixste", "torch", "numpy", "scipy", "pyarrow", "ray", "mlflow", "dvc")
@@ -83,7 +83,8 @@ def _device() -> Iterator[Finding]:
     able = " and ".join(precision for precision in ("bf16", "int8") if has_products(precision))
     products = f", multiplies {able} faster than fp32" if able else ""
     kernels = "" if native.library() else "; networks are slower than they could be: no gcc that compiles their kernels"
-    yield True, "cpu", f"{usable_cpus()} cores, {torch.get_num_threads()} threads{products}{kernels}"
+    cores, threads = counted(usable_cpus(), "core"), counted(torch.get_num_threads(), "thread")
+    yield True, "cpu", f"{cores}, {threads}{products}{kernels}"
     for number in range(torch.cuda.device_count()):
         free, total = torch.cuda.mem_get_info(number)
         name = torch.cuda.get_device_name(number)

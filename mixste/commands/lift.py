@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mixste.commands.lift_options import add_options, check, check_cutoffs, check_places, threshold
 from mixste.commands.terminal import command, progress, say
-from mixste.errors import MixsteError
+from mixste.errors import MixsteError, counted
 
 if TYPE_CHECKING:
     from mixste.detections import Detections, Track
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> None:
     say(*of_camera, *found.report)
     people = tracks(found, fps=fps)
     chosen, left_out = _chosen(people, fps, options)
-    say(f"{len(people)} people; lifting {', '.join(track.name for track in chosen)}")
+    say(f"{counted(len(people), 'person')}; lifting {', '.join(track.name for track in chosen)}")
     for track in chosen:
         check_places(options, _outputs(track, options))
     for track in chosen:
@@ -61,9 +61,8 @@ def run(options: argparse.Namespace) -> None:
         say(*(f"{track.name}: {sentence}" for sentence in motion.report))
         motion = _preceded(motion, *found.report, *left_out, *of_camera)
         for path in _outputs(track, options):
-            say(
-                f"{track.name}: {len(motion.joints)} frames from frame {track.first} on -> {_save(path, motion, track)}"
-            )
+            frames = counted(len(motion.joints), "frame")
+            say(f"{track.name}: {frames} from frame {track.first} on -> {_save(path, motion, track)}")
 
 
 def _lifter(options: argparse.Namespace) -> "Lifter":

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixste.commands.terminal import command, layouts, say, whole
-from mixste.errors import MixsteError
+from mixste.errors import MixsteError, counted
 from mixste.files import check_ending, check_place
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _track(options: argparse.Namespace, motion: "Motion") -> "Track":
         raise MixsteError("there is no such person", found=f"--person {options.person}", expected=expected)
     track = people[options.person - 1]
     if len(track.keypoints) != len(motion.joints):
-        found = f"{len(track.keypoints)} frames of {track.name}"
+        found = f"{counted(len(track.keypoints), 'frame')} of {track.name}"
         mend = "name another with --person"
         raise MixsteError(
             "these keypoints are of another motion", found=found, expected=f"{len(motion.joints)}", mend=mend

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mixste.errors import MixsteError
+from mixste.errors import MixsteError, counted
 from mixste.geometry import normalise_screen
 from mixste.joint_maps import JointMap, map_skeleton
 from mixste.restricted import read_npz
@@ -52,7 +52,10 @@ class Detections:
         """Say how many videos have more frames of 2D than of 3D, given the latter's {action: frames}."""
         more = [len(pixels) - frames[name] for name in frames for pixels in self.actions[name]]
         longer = [extra for extra in more if extra > 0]
-        return (f"{len(longer)} videos have up to {max(longer)} frames more of 2D than of 3D; cut",) if longer else ()
+        if not longer:
+            return ()
+        videos, most = counted(len(longer), "video"), counted(max(longer), "frame")
+        return (f"cut in {videos}: up to {most} more of 2D than of 3D",)
 
 
 def on_screen(pixels: np.ndarray, size: tuple[float, ...]) -> np.ndarray:

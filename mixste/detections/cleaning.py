@@ -3,7 +3,7 @@
 import numpy as np
 
 from mixste.detections.formats.found import Found
-from mixste.errors import MixsteError
+from mixste.errors import MixsteError, counted
 
 SURE = 10.0  # scores of some detectors go up to about here, 1 being sure already; beyond it, they are on another scale
 SPREAD = 100  # frames a detected one: more are no video's
@@ -17,7 +17,7 @@ def ordered(found: Found, source: str) -> tuple[np.ndarray, np.ndarray, int, lis
     first, last, count = int(found.frames.min()), int(found.frames.max()), len(np.unique(found.frames))
     total = last - first + 1
     if total > SPREAD * (count + 10):
-        span = f"{count} frames, numbered {first} to {last}"
+        span = f"{counted(count, 'frame')}, numbered {first} to {last}"
         raise MixsteError(f"{source} is no video", found=span, expected="consecutive numbers", mend="number the frames")
     said = []
     if (np.diff(found.frames) < 0).any():
@@ -59,4 +59,4 @@ def cleaned(people: np.ndarray, source: str) -> tuple[np.ndarray, list[str]]:
 
 
 def _nobody(people: np.ndarray) -> str:
-    return f"{len(people)} people without a joint" if len(people) else "frames without people"
+    return f"{counted(len(people), 'person')} without a joint" if len(people) else "frames without people"

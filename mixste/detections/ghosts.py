@@ -9,6 +9,7 @@ import numpy as np
 
 from mixste.detections.following import sizes_of
 from mixste.detections.people import Track
+from mixste.errors import counted
 
 SAME = 0.1  # mean distance of joints, in sizes: nearer people are one, were they to stay so in most of their frames
 MOST = 0.5
@@ -29,7 +30,7 @@ def ghosts(tracks: Sequence[Track], fps: float) -> dict[str, str]:
         people = [other for other in tracks[:index] if other.name not in found]
         why = _double(track, people) or _flicker(track, tracks[0]) or _still(track, tracks[0], fps)
         if why:
-            found[track.name] = f"{track.name} ({int(_seen(track).sum())} frames) is left out: {why}"
+            found[track.name] = f"{track.name} ({counted(int(_seen(track).sum()), 'frame')}) is left out: {why}"
     return found
 
 

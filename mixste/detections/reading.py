@@ -10,7 +10,7 @@ from mixste.detections.formats.arrays import metadata
 from mixste.detections.formats.found import Found
 from mixste.detections.layouts import layout_of, likelier
 from mixste.detections.people import Detections
-from mixste.errors import MixsteError
+from mixste.errors import MixsteError, counted
 from mixste.skeleton import load_skeleton
 
 SOME = 256  # people who tell the layout
@@ -45,7 +45,8 @@ def checked(
     """Return what was found, in order and cleaned, in a layout; what is given goes before what the file says."""
     source = f"{path} ({found.format})"
     if not len(found.frames) or not len(found.people):
-        raise MixsteError(f"nobody was detected in {source}", found=f"{len(found.frames)} frames without people")
+        nobody = f"{counted(len(found.frames), 'frame')} without people"
+        raise MixsteError(f"nobody was detected in {source}", found=nobody)
     layout, on_layout = layout_of(found.people.shape[1], skeleton or found.skeleton, source)
     people, numbers, total, on_order = ordered(found, source)
     people, repairs = cleaned(people[:, : len(load_skeleton(layout).joints)], source)
@@ -53,7 +54,8 @@ def checked(
     people, numbers = people[present], numbers[present]
     if skeleton is None and found.skeleton is None and (other := likelier(people[:: -(-len(people) // SOME)], layout)):
         layout, on_layout = other, f"read as {other} and not as {layout}, whose bones would be far longer"
-    said = (f"{found.format}: {total} frames, {_each(numbers, total)}", on_layout, *found.report, *on_order, *repairs)
+    amount = f"{found.format}: {counted(total, 'frame')}, {_each(numbers, total)}"
+    said = (amount, on_layout, *found.report, *on_order, *repairs)
     frames = tuple(np.split(people, np.searchsorted(numbers, np.arange(1, total))))
     return Detections(frames, layout, found.format, image_size or found.image_size, fps or found.fps, said)
 
@@ -61,6 +63,4 @@ def checked(
 def _each(numbers: np.ndarray, total: int) -> str:
     counts = np.bincount(numbers, minlength=total)
     least, most = int(counts.min()), int(counts.max())
-    return (
-        f"{least} to {most} people in each" if least < most else f"{most} {'person' if most == 1 else 'people'} in each"
-    )
+    return f"{least} to {most} people in each" if least < most else f"{counted(most, 'person')} in each"

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from mixste.errors import counted
 from mixste.exporting.parity import Distance
 
 _KEPT = {"sequence": "every frame", "centre": "the centre frame"}
@@ -36,7 +37,8 @@ class Report:
         unit = "mm" if self.facts["unit"] == "m" else f"thousandths of {self.facts['unit']} units"
         yield "parity", f"{_text(self.parity, unit)}, over all batches and lengths tried; allowed: {self.allowed}"
         yield "error", f"{_text(self.error, unit)}, on {self.windows}; allowed: {self.allowed}"
-        yield "speed", f"{self._speed()}; {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+        threads = counted(torch.get_num_threads(), "thread")
+        yield "speed", f"{self._speed()}; {threads}, {torch.backends.cpu.get_cpu_capability()}"
         own, plain = self.speeds[self.facts["precision"]], self.speeds["fp32"]
         if own < plain:
             yield "", f"{self.facts['precision']} is slower than fp32 here: {own / plain:.2f} times its speed"

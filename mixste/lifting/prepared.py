@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from mixste.detections.layouts import likelier
+from mixste.errors import counted
 from mixste.geometry import normalise_screen
 from mixste.joint_maps import map_skeleton
 from mixste.lifting.pixels import BLOCK, Pixels, cleaned, within
@@ -124,7 +125,7 @@ class Prepared:
         if self.survey.empty:
             seconds = self.survey.longest / self.pixels.fps
             row = f"at most {self.survey.longest} in a row ({seconds:.2f} s)"
-            yield f"{self.survey.empty} frames have no person, {row}: what stands there is a guess."
+            yield f"No person is in {counted(self.survey.empty, 'frame')}, {row}: what stands there is a guess."
 
 
 def _last_known(edges: np.ndarray) -> np.ndarray:
@@ -147,7 +148,7 @@ def _lies(values: np.ndarray, skeleton: Skeleton) -> np.ndarray:
 def _changes(report: dict[str, str]) -> Iterator[str]:
     """Yield in words how the joints that are not simply taken over are made, and first how many are."""
     same = sum(text == f"exact: {joint}" for joint, text in report.items())
-    yield f"{same} joints as they are"
+    yield f"{counted(same, 'joint')} as they are"
     yield from (f"{joint} {text}" for joint, text in report.items() if text not in (f"exact: {joint}", "missing"))
     missing = [joint for joint, text in report.items() if text == "missing"]
     if missing:

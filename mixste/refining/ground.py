@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mixste.errors import MixsteError
+from mixste.errors import MixsteError, counted
 from mixste.refining.legs import reach
 from mixste.refining.way import LOWEST, way
 from mixste.skeleton import Skeleton, load_skeleton
@@ -56,7 +56,7 @@ def ground(motion: "Motion") -> tuple[np.ndarray, tuple[str, ...]]:
     share = 100 * standing.any(axis=1).mean()
     said.append(f"The floor was put at Z = 0; a foot stands in {share:.0f} % of the frames and was held in its place.")
     if short:
-        said.append(f"In {short} frames a leg was too short for its foot's place and the foot slides.")
+        said.append(f"In {counted(short, 'frame')} a leg was too short for its foot's place and the foot slides.")
     return held, tuple(said)
 
 

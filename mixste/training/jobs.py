@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import torch
 
-from mixste.errors import MixsteError
+from mixste.errors import MixsteError, counted
 from mixste.files import whole_file, whole_folder
 from mixste.hardware import cores_worth, enough_memory
 from mixste.hashing import data_hash
@@ -74,7 +74,7 @@ class TrainingJob:
         lengths, model = self._data().offsets.diff(), self.model
         frames, span, drawn = int(lengths.sum()), model.span, self.training.windows_per_epoch
         short = int((lengths < span).sum()) if model.output == "sequence" else 0
-        told = f"{len(lengths)} sequences, {frames / self.fps / 60:.1f} minutes with all views"
+        told = f"{counted(len(lengths), 'sequence')}, {frames / self.fps / 60:.1f} minutes with all views"
         told += f", {short} of them shorter than the model's {span} frames" if short else ""
         seen = (drawn or 0) * (model.frames if model.output == "sequence" else 1) / max(frames, 1)
         return told + (f"; an epoch sees each frame {seen:.1f} times on average" if drawn else "")

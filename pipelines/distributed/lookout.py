@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from mixste.errors import counted
 from pipelines.cluster import machines_alive, room
 from pipelines.params import ClusterSettings
 
@@ -59,11 +60,12 @@ class _Lookout:
         import ray
 
         free = ray.available_resources()
-        wanted = (f"{amount:g} {name}s ({free.get(name, 0):g} free)" for name, amount in self._resources.items())
+        takes = {name: counted(float(amount), name) for name, amount in self._resources.items()}
+        wanted = (f"{amount} ({free.get(name, 0):g} free)" for name, amount in takes.items())
         what = "machines" if self._settings.autoscaling else "others to end"
         log.warning("no worker has begun: each takes %s; waiting for %s", ", ".join(wanted), what)
 
     def _say_room(self, goes_on: str) -> None:
         most, least = self._settings.workers, self._settings.min_workers or self._settings.workers
         what = "waits for machines" if self._room < least else goes_on
-        log.warning("%s: room for %d of %d workers; training %s", machines_alive(), self._room, most, what)
+        log.warning("%s: room for %d of %s; training %s", machines_alive(), self._room, counted(most, "worker"), what)

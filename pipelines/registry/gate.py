@@ -7,7 +7,7 @@ before they were kept, is compared by its mean, and the sentence says so.
 import math
 from collections.abc import Callable
 
-from mixste.errors import MixsteError
+from mixste.errors import MixsteError, counted
 from mixste.paired import ClipErrors, Comparison, compare
 from pipelines.registry.succession import HEADLINE, SURE, TEST_DATA, Verdict, Version
 
@@ -55,7 +55,7 @@ def _by_clips(alias: str, found: str, place: str, comparison: Comparison, sure: 
     if comparison.interval_mm == (0.0, 0.0) and lower == 0:
         return Verdict(False, f"not {alias}: {found}, clip by clip as {place}", comparison)
     low, high = comparison.interval_mm if lower >= 0 else (-comparison.interval_mm[1], -comparison.interval_mm[0])
-    clips = f"{comparison.resamples} resamples of {comparison.clips} clips"
+    clips = f"{comparison.resamples} resamples of {counted(comparison.clips, 'clip')}"
     said = f"95 % interval {low:.1f} to {high:.1f}, better in {100 * comparison.better_in:.1f} % of {clips}"
     if lower > 0 and not wins:
         most = comparison.provable

@@ -2,6 +2,7 @@
 
 import logging
 
+from mixste.errors import counted
 from mixste.training.objectives import Metric
 from pipelines.sweeping.trials import FAILED, LIVE, Trial, Trials
 from pipelines.tracking import Tracked
@@ -29,7 +30,8 @@ class Followed:
             log.info("trial %d  epoch %d  %s %.1f %s", trial.number, epoch, self.metric.label, error, self.metric.unit)
         self._logged[trial.number] = len(history)
         if trial.status != LIVE:
-            log.info("trial %d  %s after %d epochs  %s", trial.number, trial.status, len(history), trial.why)
+            why = f": {trial.why}" if trial.why else ""
+            log.info("trial %d  %s after %s%s", trial.number, trial.status, counted(len(history), "epoch"), why)
             own.set_tags({"outcome": trial.status, "why": trial.why})
             own.end("FAILED" if trial.status == FAILED else "FINISHED")
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from mixste.errors import counted
 from pipelines.params import Params
 from pipelines.places import SWEEP
 from pipelines.provenance import commit_in_words, git_state
@@ -22,7 +23,7 @@ _TRAINED = {
     "finetune": "pre-trained, then fine-tuned on the labels",
 }
 _HEAD = """\
-# Sweep of {architecture} on {data}: {trials} trials
+# Sweep of {architecture} on {data}: {trials}
 
 Each was {trained}; {note}; {commit}.
 Errors are validation MPJPE in {unit} of the epoch that is kept, of subjects {subjects}; no test subject was read.
@@ -33,7 +34,7 @@ _IMPORTANCE = """\
 
 `share` is that of the error's variance which lies between a setting's values (eta squared; a range by thirds), at
 epoch {epoch}, the last that every trial with a result reached. `by chance` is what a setting without any effect gets on
-average in {trials} trials: a share near it says nothing, and few trials say little.
+average in {trials}: a share near it says nothing, and few trials say little.
 
 | setting | share | by chance | mean error by value |
 |---|---|---|---|
@@ -58,14 +59,14 @@ def page(best: Params, rows: Sequence[Row], found: tuple[int, Sequence[Importanc
     head = _HEAD.format(
         architecture=best.model.architecture,
         data=best.data.name,
-        trials=len(rows),
+        trials=counted(len(rows), "trial"),
         trained=_TRAINED[best.sweep.train],
         note=note,
         commit=commit_in_words(*git_state()),
         unit=unit,
         subjects=", ".join(best.data.split.validation.subjects),
     )
-    trials = sum(row["validation_mpjpe"] is not None for row in rows)
+    trials = counted(sum(row["validation_mpjpe"] is not None for row in rows), "trial")
     mattered = _IMPORTANCE.format(epoch=epoch, trials=trials) + "".join(map(_mattered, importances))
     chosen = _BEST.format(
         trial=rows[0]["trial"], error=rows[0]["validation_mpjpe"], unit=unit, commands="\n".join(commands(best))

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("local_ray")
 def test_a_worker_takes_the_cores_there_are_as_far_as_it_is_worth_them_or_what_it_is_told(cpus, most, expected):
     import ray
 
-    found = cluster.shared_out(1, cpus, 0, least=1, most=most, what="workers", mend="")
+    found = cluster.shared_out(1, cpus, 0, least=1, most=most, what="worker", mend="")
     assert found == {"CPU": expected or ray.cluster_resources()["CPU"]}
 
 

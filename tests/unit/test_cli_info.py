@@ -86,7 +86,7 @@ def test_doctor_finds_nothing_amiss_where_all_is_there(capsys, monkeypatch, tmp_
     [
         (["avx512_bf16", "avx512_vnni"], ", multiplies bf16 and int8 faster than fp32"),
         (["avx512_vnni"], ", multiplies int8 faster than fp32"),
-        ([], " threads"),
+        ([], ", 1 thread"),
     ],
 )
 def test_doctor_says_which_precisions_the_cpu_is_made_for(capsys, monkeypatch, tmp_path, able, products):

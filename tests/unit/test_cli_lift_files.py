@@ -224,5 +224,5 @@ def test_a_file_of_another_kind_is_one_message(place, capsys):
         json.dumps([{"image_id": f"{n}.jpg", "keypoints": [1.0] * 3 * count} for n, count in enumerate((17, 26))])
     )
     assert "there are no keypoints in notes.txt that can be read" in refused(capsys, "notes.txt")
-    assert "1 people with 17 and 1 people with 26 joints" in refused(capsys, "mixed.json")
+    assert "1 person with 17 and 1 person with 26 joints" in refused(capsys, "mixed.json")
     assert "cannot read absent.npz; found: No such file" in refused(capsys, "absent.npz")

@@ -26,7 +26,7 @@ def machines(monkeypatch):
 
 
 def share(count, cpus=None, gpus=0, least=None, most=None):
-    return cluster.shared_out(count, cpus, gpus, least=least or count, most=most, what="workers", mend="")
+    return cluster.shared_out(count, cpus, gpus, least=least or count, most=most, what="worker", mend="")
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_without_a_number_of_cpus_a_process_takes_as_many_as_leave_room_for_all(
 @pytest.mark.parametrize("asked", [{"count": 5}, {"count": 2, "cpus": 3}, {"count": 1, "gpus": 1}])
 def test_what_the_machines_cannot_hold_however_little_it_takes_is_refused(machines, asked):
     machines((2, 0), (2, 0))
-    with pytest.raises(MixsteError, match=r"too small; found: 4 CPUs.* on 2 machines; expected: . workers x . CPUs"):
+    with pytest.raises(MixsteError, match=r"too small; found: 4 CPUs.* on 2 machines; expected: . workers? x . CPUs?"):
         share(**asked)
 
 

@@ -1,6 +1,6 @@
 import pickle
 
-from mixste.errors import MixsteError, did_you_mean, shown
+from mixste.errors import MixsteError, counted, did_you_mean, shown
 from mixste.settings import Problem, SettingsError
 
 
@@ -32,3 +32,9 @@ def test_no_part_of_a_message_has_a_password():
 def test_the_known_name_that_is_most_like_an_unknown_one_is_suggested():
     assert did_you_mean("modle", ["data", "model"]) == " (did you mean model?)"
     assert did_you_mean("x", ["data", "model"]) == ""
+
+
+def test_a_number_has_its_noun_in_singular_or_plural():
+    assert [counted(number, "epoch") for number in (0, 1, 2)] == ["0 epochs", "1 epoch", "2 epochs"]
+    assert [counted(1, "person"), counted(3, "person")] == ["1 person", "3 people"]
+    assert [counted(1.0, "GPU"), counted(0.5, "GPU")] == ["1 GPU", "0.5 GPUs"]

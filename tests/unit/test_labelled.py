@@ -96,7 +96,7 @@ def test_the_report_says_whose_2d_it_is_and_what_is_uncommon(run, workplace):
     assert report["rig"]["joints"]["hip"] == "exact: hip"
     about = report["rig"]["subjects"]["S9"]
     assert (about["clips"], about["frames"]) == (12, 252)
-    assert any("12 videos have up to 2 frames more" in note for note in about["notes"])
+    assert any("cut in 12 videos: up to 2 frames more" in note for note in about["notes"])
     assert any("WalkDog (1)" in note for note in about["notes"])
     prepared = json.loads(prepare.PREPARED.read_text())["labelled"]
     assert prepared == {subject: {"recordings": 3, "frames": 63} for subject in ("S1", "S8", "S9")}

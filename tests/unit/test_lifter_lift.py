@@ -90,7 +90,7 @@ def test_a_gap_over_many_blocks_is_filled_from_both_its_ends():
 def test_frames_without_a_person_are_said_with_the_longest_row():
     x = person()
     x[3:6], x[10:20] = 0, 0
-    assert "13 frames have no person, at most 10 in a row (0.20 s)" in " ".join(lift(lifter(), x).report)
+    assert "No person is in 13 frames, at most 10 in a row (0.20 s)" in " ".join(lift(lifter(), x).report)
 
 
 def test_confidence_fades_into_a_gap_when_the_rate_changes():

@@ -63,7 +63,7 @@ def test_without_a_map_joints_are_taken_by_their_names(tmp_path):
     [
         ({"joints": {"a": None, "b": "c"}}, "describes no skeleton; found: 'c' is not in list|tuple.index"),
         ({"left": None}, "describes no skeleton; found: 'left'; expected: joints: "),
-        ({"right": []}, r"found: 1 joints without a parent, \d left and 0 right"),
+        ({"right": []}, r"found: 1 joint without a parent, \d left and 0 right"),
         ({"joints": ["a", "b"]}, "describes no skeleton"),
     ],
 )

@@ -109,7 +109,7 @@ def test_other_clips_are_refused_by_name(other, message):
         ([1, np.nan], None, None, "error nan of clip walk: S/1"),
         ([1, np.inf], None, None, "error inf of clip walk: S/1"),
         ([1, 2], [1, 0], None, "weight 0 of clip walk: S/1"),
-        ([1, 2], None, ["a", "a"], "2 clips of 1 names"),
+        ([1, 2], None, ["a", "a"], "2 clips of 1 name"),
         ([], None, None, "0 clips"),
     ],
 )

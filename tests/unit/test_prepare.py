@@ -227,7 +227,7 @@ def test_a_file_with_another_number_of_frames_than_the_table_says_is_used_and_re
     assert (warning["file"], warning["found"], warning["expected"]) == ("S1/walking_01.bvh", 120, 121)
     assert "number of frames" in warning["warning"]
     assert report["total"]["recordings"] == 3
-    assert "1 files are not as the table of trials says" in caplog.text
+    assert "not as the table of trials says: 1 file; see" in caplog.text
 
 
 def test_without_counts_in_the_table_there_are_no_warnings(place):

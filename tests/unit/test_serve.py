@@ -71,7 +71,7 @@ def test_a_cluster_without_room_for_all_replicas_is_said_and_not_waited_for(work
     monkeypatch.setattr(ray, "nodes", lambda: [{"Resources": {"CPU": 2.0}, "Alive": True}])
     settings = chosen([f"port={free_port()}", "gpus_per_replica=1", "replicas=2"]).serve
     refused = pytest.raises(
-        MixsteError, match="too small; found: 2 CPUs, 0 GPUs on 1 machine; expected: 2 replicas x 1 CPUs, 1 GPUs"
+        MixsteError, match="too small; found: 2 CPUs, 0 GPUs on 1 machine; expected: 2 replicas x 1 CPU, 1 GPU"
     )
     with refused, serve.serving(settings, "model", None):
         pytest.fail("it was served")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mixste.errors import MixsteError
+from mixste.errors import MixsteError, counted
 
 RECOPY = "the file may be cut short or damaged: copy or export it again"
 
@@ -33,7 +33,8 @@ def gather(
     """Put people (frame number, (j 3)) together; MixsteError if they are not all of as many joints."""
     counts = sorted({len(joints) for _, joints in people})
     if len(counts) > 1:
-        found = " and ".join(f"{sum(len(joints) == n for _, joints in people)} people with {n}" for n in counts)
+        having = {count: sum(len(joints) == count for _, joints in people) for count in counts}
+        found = " and ".join(f"{counted(number, 'person')} with {count}" for count, number in having.items())
         raise MixsteError(f"cannot read {path} as {kind}", found=f"{found} joints", expected="one layout in a file")
     stacked = np.stack([joints for _, joints in people]) if people else np.empty((0, 0, 3))
     numbers = np.array([number for number, _ in people], dtype=np.int64)

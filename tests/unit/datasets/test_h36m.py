@@ -114,7 +114,7 @@ def test_a_third_channel_is_the_confidence(tmp_path):
 def test_longer_2d_is_cut_and_said(tmp_path):
     reading = read_subject(data(tmp_path, extra=3), "S1")
     assert {len(clip.keypoints) for clip in reading.clips} == {20, 21, 22}
-    assert "12 videos have up to 3 frames more of 2D than of 3D; cut" in reading.notes
+    assert "cut in 12 videos: up to 3 frames more of 2D than of 3D" in reading.notes
 
 
 @pytest.mark.parametrize("extra", [-1, 51])

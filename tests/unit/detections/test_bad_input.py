@@ -199,7 +199,7 @@ def test_a_truncated_npz_or_parquet_is_named(tmp_path):
 
 def test_people_of_different_layouts_in_one_file_are_refused(tmp_path):
     path = results(tmp_path, [("0.jpg", PERSON[0]), ("1.jpg", np.ones((26, 3)))])
-    with pytest.raises(MixsteError, match="found: 1 people with 17 and 1 people with 26 joints"):
+    with pytest.raises(MixsteError, match="found: 1 person with 17 and 1 person with 26 joints"):
         read_detections(path)
 
 

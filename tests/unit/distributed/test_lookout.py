@@ -51,6 +51,6 @@ def test_what_a_training_waits_for_is_said_ever_more_rarely(told, monkeypatch, a
         clock[0] = float(seconds)
         if messages := told(watch, 1, begun=False):
             said.append(seconds)
-            expected = f"no worker has begun: each takes 4 CPUs (2 free), 1 GPUs (0 free); waiting for {what}"
+            expected = f"no worker has begun: each takes 4 CPUs (2 free), 1 GPU (0 free); waiting for {what}"
             assert messages == [expected]
     assert said == [70, 200]
