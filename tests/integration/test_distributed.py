@@ -90,7 +90,7 @@ def test_a_training_that_waits_for_what_others_use_says_so_until_it_begins(monke
         caplog.clear()
         with lookout.told_of_machines(cluster_settings(), {"CPU": 1}, mailbox, resumes=False):
             time.sleep(seconds)
-        return "no worker has begun: each takes 1 CPUs (" in caplog.text
+        return "no worker has begun: each takes 1 CPU (" in caplog.text
 
     assert told(2.0)
     assert ray.get(mailbox.begin.remote()) is None
