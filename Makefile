@@ -45,10 +45,10 @@ job: data ## run the pipeline as a job on a running Ray cluster (docs/cluster.md
 	@python -m pipelines.job $(TARGET)
 	$(if $(TARGET),,@python -m pipelines.show)
 
-study: data ## error against amount of labels, with and without pre-training (about an hour on CMU, minutes on the sample); resumes
+study: data ## error against amount of labels, with and without pre-training (about an hour on CMU, minutes on the sample), into reports/study; resumes
 	@dvc repro studies/dvc.yaml
 
-sweep: data ## accuracy against cost: many settings side by side (conf/sweep); minutes on the sample; resumes
+sweep: data ## accuracy against cost: many settings side by side (conf/sweep); minutes on the sample; into reports/sweep; resumes
 	@dvc repro sweeps/dvc.yaml
 
 params: $(INSTALLED) ## compose params.yaml from conf/: make params model=small finetune.epochs=5

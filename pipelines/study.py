@@ -5,6 +5,7 @@ pre-training and fine-tuning together, and pre-trained. Each arm takes the bette
 validation MPJPE with the first seed. Trainings run side by side, one CPU each; a study that is started again goes on.
 """
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,8 +24,9 @@ from pipelines.places import PROJECTIONS, STUDY
 from pipelines.recipes import data_seen, finetuning_job, pretraining_job
 from pipelines.settings import NamedLabels, StudySettings
 from pipelines.stage import run
-from pipelines.study_report import Row, origin, scored, write_report
+from pipelines.study_report import Row, origin, scored, told, write_report
 
+log = logging.getLogger(__name__)
 ARMS = ("scratch", LONGER := "scratch, longer", PRETRAINED := "pre-trained")
 
 
@@ -163,9 +165,11 @@ def main() -> None:
     study, about = Study(params), origin(params)
     tracked = tracking.run("study", params, data_hash=about["test_data"], parent=PROJECTIONS, output=STUDY)
     with alone(study.folder), tracked as run:
-        write_report(STUDY, study.run(), about)
+        rows = study.run()
+        write_report(STUDY, rows, about)
         for path in sorted(STUDY.iterdir()):
             run.log_figure(path)
+    log.info("%s", told(STUDY, rows, about))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The label-efficiency study's report: every trial scored, as CSV and JSON, the table for a README, the figure."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import mean
@@ -86,14 +86,30 @@ def table(rows: Sequence[Row], groups_of: str = "actions") -> str:
     groups = [key for key in rows[0] if key.startswith(("subjects.", "actions.", "apart."))]
     head = _HEAD.format(groups_of) + "".join(f" {key.split('.', 1)[1]} |" for key in groups)
     lines = [head, "|" + "---|" * (head.count("|") - 1)]
-    for labels, arm in dict.fromkeys((row["labels"], row["arm"]) for row in rows):
-        own = [row for row in rows if (row["labels"], row["arm"]) == (labels, arm)]
+    for labels, arm, own in _by_arm(rows):
         seeds = ", ".join(f"{row['mpjpe']:.1f}" for row in own)
         keys = ["mpjpe", "mpjpe_group_mean", "p_mpjpe", *groups]
         means = [f"{mean(row[key] for row in own):.1f}" for key in keys]
-        cells = [labels or "none", f"{arm} (lr {own[0]['lr']:g})", seeds, *means]
+        cells = [labels, f"{arm} (lr {own[0]['lr']:g})", seeds, *means]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def told(folder: Path, rows: Sequence[Row], about: Mapping[str, Any]) -> str:
+    """Return what the study came to, a line for each set of labels and arm, and where the report lies."""
+    kind = data_in_words(about["data"], about["synthetic"], about["detections"])
+    lines = [f"test MPJPE in mm, mean over seeds; {kind}"]
+    found = [(f"{labels}: {arm}", mean(row["mpjpe"] for row in own)) for labels, arm, own in _by_arm(rows)]
+    width = max(len(name) for name, _ in found)
+    lines += [f"  {name:<{width}}  {error:.1f}" for name, error in found]
+    return "\n".join([*lines, f"next: {folder}/ (table.md, label_efficiency.png, trials.csv), `make ui`"])
+
+
+def _by_arm(rows: Sequence[Row]) -> Iterator[tuple[str, str, list[Row]]]:
+    """Yield each set of labels and arm with its rows, one a seed."""
+    for labels, arm in dict.fromkeys((row["labels"], row["arm"]) for row in rows):
+        own = [row for row in rows if (row["labels"], row["arm"]) == (labels, arm)]
+        yield labels or "none", arm, own
 
 
 def _source(about: Mapping[str, Any]) -> str:

@@ -110,9 +110,10 @@ def main() -> None:
     tracked = tracking.run("sweep", params, data_hash=data_hash, parent=PROJECTIONS, output=SWEEP, folder=sweep.folder)
     with alone(sweep.folder), tracked as run:
         follow = Followed(sweep.trials, run, sweep.base.tuning.metric)
-        write_report(SWEEP, sweep.run(follow))
+        result = write_report(SWEEP, sweep.run(follow))
         for path in sorted(SWEEP.iterdir()):
             run.log_figure(path)
+    log.info("%s", result)
 
 
 if __name__ == "__main__":

@@ -75,6 +75,18 @@ def page(best: Params, rows: Sequence[Row], found: tuple[int, Sequence[Importanc
     return "\n".join([head, table, "", "![error against cost](pareto.png)", "", mattered, chosen])
 
 
+def told(best: Params, rows: Sequence[Row], *, unit: str) -> str:
+    """Return which of the trials' rows, the best first, is the best, where the report lies, and how to use it."""
+    first = rows[0]
+    values = ", ".join(f"{swept.key} {first[swept.key]}" for swept in best.sweep.space)
+    lines = [
+        f"best of {counted(len(rows), 'trial')}: trial {first['trial']}, {values}",
+        f"validation MPJPE {first['validation_mpjpe']:.1f} {unit}; no test subject was read",
+        f"next: {SWEEP}/ (sweep.md, pareto.png, sweep.csv), `make ui`; to train the best in full and register it:",
+    ]
+    return "\n".join([*lines, *(f"  {command}" for command in commands(best))])
+
+
 def commands(best: Params) -> list[str]:
     """How the best setting is trained by the stages."""
     return [

@@ -87,8 +87,11 @@ def front(points: Sequence[tuple[float, float]]) -> list[bool]:
     return [not any(c <= cost and e <= error and (c, e) != (cost, error) for c, e in points) for cost, error in points]
 
 
-def write_report(folder: Path, results: Results) -> None:
-    """Write sweep.csv, sweep.md, pareto.png and best_model.yaml into `folder`, whole or not at all."""
+def write_report(folder: Path, results: Results) -> str:
+    """Write sweep.csv, sweep.md, pareto.png and best_model.yaml into `folder`, whole or not at all.
+
+    Returns what the sweep came to, in words.
+    """
     rows, unit = results.rows(), results.unit
     scored = [row for row in rows if row["validation_mpjpe"] is not None]
     failed = [row for row in rows if row["validation_mpjpe"] is None]
@@ -103,3 +106,4 @@ def write_report(folder: Path, results: Results) -> None:
         (partial / "sweep.md").write_text(page, encoding="utf-8")
         (partial / text.FILE).write_text(text.model_file(best, ranked[0], unit=unit), encoding="utf-8")
         drawing.pareto(scored, partial / "pareto.png", costs=COSTS, unit=unit, note=results.note)
+    return text.told(best, ranked, unit=unit)

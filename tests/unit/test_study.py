@@ -186,6 +186,16 @@ def one_of_each(params, monkeypatch):
     return SimpleNamespace(params=params, trained=trained, logged=logged)
 
 
+def test_a_study_ends_with_its_result_and_where_it_lies(one_of_each, caplog):
+    caplog.set_level("INFO")
+    study.main()
+    head, *lines, last = caplog.messages[-1].splitlines()
+    assert head == "test MPJPE in mm, mean over seeds; synthetic motion, simulated detections"
+    names = [line.rsplit(maxsplit=1)[0].strip() for line in lines]
+    assert names == ["none: pre-training", "one: scratch", "one: scratch, longer", "one: pre-trained"]
+    assert last == "next: reports/study/ (table.md, label_efficiency.png, trials.csv), `make ui`"
+
+
 def test_a_study_started_again_trains_nothing_twice_and_reports_the_same(one_of_each):
     study.main()
     assert len(one_of_each.trained) == 4
@@ -243,6 +253,15 @@ ROWS = [
         ("one", "pre-trained", 1, 0.0005, 60.5),
     )
 ]
+
+
+def test_what_is_told_by_hand():
+    about = {"data": "sample", "synthetic": True, "detections": "simulated"}
+    assert study_report.told(Path("here"), ROWS, about).splitlines()[1:4] == [
+        "  none: pre-training  90.0",
+        "  one: scratch        80.5",
+        "  one: pre-trained    60.2",
+    ]
 
 
 def test_the_table_by_hand():

@@ -170,6 +170,19 @@ def test_the_best_setting_is_a_model_that_the_named_command_uses(params, monkeyp
     assert f"make params {command}" in (sweep.SWEEP / "sweep.md").read_text()
 
 
+def test_a_sweep_ends_with_the_best_trial_where_the_rest_lies_and_how_to_use_it(params, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    rows = run(params, monkeypatch)
+    best = min(rows, key=lambda row: float(row["validation_mpjpe"]))
+    chosen = ", ".join(f"{key} {best[key]}" for key in ("model.depth", "model.heads"))
+    first, error, following, *commands = caplog.messages[-1].splitlines()
+    assert first == f"best of 4 trials: trial {best['trial']}, {chosen}"
+    assert error == f"validation MPJPE {float(best['validation_mpjpe']):.1f} mm; no test subject was read"
+    assert following.startswith("next: reports/sweep/ (sweep.md, pareto.png, sweep.csv)")
+    page = (sweep.SWEEP / "sweep.md").read_text()
+    assert [*map(str.strip, commands)] == page.split("```")[1].splitlines()[1:]
+
+
 def test_the_page_names_its_data_and_ranks_the_trials(params, monkeypatch):
     rows = run(params, monkeypatch)
     page = (sweep.SWEEP / "sweep.md").read_text()
