@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mixste.errors import MixsteError
-from mixste.inference import lift_sequences
+from mixste.inference import fitting_batch, lift_sequences
 from mixste.lifting.pixels import pixels
 from mixste.lifting.prepared import Prepared
 from mixste.lifting.source import model_folder
@@ -25,7 +25,6 @@ from mixste.sequences import Sequences
 from mixste.skeleton import load_skeleton
 
 THRESHOLD = 0.05  # confidence below which a keypoint is missing
-_ACTIVATIONS = {"cpu": 2**21, "cuda": 2**25}  # numbers that one layer may give for a batch: a CPU's cache bounds them
 PRECISIONS = ("fp32", "bf16", "int8")
 
 Tell = Callable[[int, int], None]
@@ -228,15 +227,9 @@ def _device(given: str | torch.device) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise MixsteError("unknown device", found=name, expected="cpu, cuda or auto") from None
-    if device.type not in _ACTIVATIONS:
+    if device.type not in ("cpu", "cuda"):
         raise MixsteError("cannot lift on this device", found=name, expected="cpu, cuda or auto")
     if device.index:  # kernels run on the process's own GPU
         mend = f"set CUDA_VISIBLE_DEVICES={device.index} and use cuda"
         raise MixsteError("cannot choose a GPU by its number", found=name, expected="cpu, cuda or auto", mend=mend)
     return device
-
-
-def fitting_batch(model: PoseModel, device: torch.device) -> int:
-    """Return how many windows a model of this size is best given at once on its device."""
-    settings, most = model.settings, _ACTIVATIONS[device.type]
-    return max(1, min(64, most // (settings.frames * model.joints * settings.width)))
