@@ -97,6 +97,7 @@ def ray_serve(monkeypatch):
         monkeypatch.setattr(ray_serve, name, lambda *_, did=name, **__: fake.done.append(did))
     monkeypatch.setattr(ray_serve, "status", lambda: fake)
     monkeypatch.setattr(serve, "_resources", lambda *_: {})
+    monkeypatch.setattr(serve.cluster, "answers", lambda: True)
     return fake
 
 
@@ -126,6 +127,13 @@ def test_on_a_cluster_that_goes_on_ray_serve_is_ended_unless_others_use_it_by_th
     with serve.serving(chosen([f"port={free_port()}"]).serve, "model", None, shared=shared):
         ray_serve.applications = others
     assert ray_serve.done == ["start", "run", "delete", *ended]
+
+
+def test_a_ray_that_was_ended_by_the_same_signal_is_asked_nothing_more(workplace, ray_serve, monkeypatch):
+    monkeypatch.setattr(serve.cluster, "answers", lambda: False)
+    with serve.serving(chosen([f"port={free_port()}"]).serve, "model", None):
+        pass
+    assert ray_serve.done == ["start", "run"]
 
 
 def free_port() -> int:
