@@ -142,7 +142,7 @@ class Lifter:
             precision=self.precision,
             tell=tell,
         )
-        arrays = (block.numpy() for block in blocks)
+        arrays = (_finite(block.numpy()) for block in blocks)
         if fps == own:
             return arrays
         return resampled(arrays, frames, step=own / fps, end=last_frame * own / fps, wanted=len(prepared))
@@ -233,3 +233,13 @@ def _device(given: str | torch.device) -> torch.device:
         mend = f"set CUDA_VISIBLE_DEVICES={device.index} and use cuda"
         raise MixsteError("cannot choose a GPU by its number", found=name, expected="cpu, cuda or auto", mend=mend)
     return device
+
+
+def _finite(joints: np.ndarray) -> np.ndarray:
+    if not np.isfinite(joints).all():
+        raise MixsteError(
+            "this model lifts nothing",
+            found=f"{int((~np.isfinite(joints)).sum())} of the {joints.size} values that it gave are NaN or infinite",
+            mend="its weights are damaged, or were made by a training that diverged: take other ones",
+        )
+    return joints
