@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mixste.errors import MixsteError
+from mixste.tracking_uri import FORMS, VARIABLE, usable
 
 CHAMPION = "models:/mixste@champion"
 URI = re.compile(r"models:/([^/@]+)(?:@([^/@]+)|/([0-9]+))")
@@ -36,8 +37,9 @@ def is_registered(model: object) -> bool:
 
 
 def default_store() -> str:
-    """Return MLFLOW_TRACKING_URI, or else `own_store`."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or own_store()
+    """Return MLFLOW_TRACKING_URI, or else `own_store`; MixsteError if MLflow never has a store at such a URI."""
+    named = os.environ.get(VARIABLE)
+    return usable(named) if named else own_store()
 
 
 def own_store() -> str:
@@ -52,12 +54,12 @@ def own_store() -> str:
 
 def store_uri(tracking_uri: str | None = None) -> str:
     """Return where to ask: this, MLFLOW_TRACKING_URI, or mlflow.db in the current folder; MixsteError if it is gone."""
-    uri = tracking_uri or default_store()
+    uri = usable(tracking_uri, "tracking_uri") if tracking_uri else default_store()
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
         raise MixsteError(
             "there is no model registry",
-            found=f"no file {uri.removeprefix('sqlite:///')}",
-            mend="run this where `dvc repro` was run, or name the server or file in MLFLOW_TRACKING_URI",
+            found=f"no file {Path(uri.removeprefix('sqlite:///')).absolute()}",
+            mend=f"run this where `dvc repro` was run, or name the registry in {VARIABLE}: {FORMS}",
         )
     return uri
 
@@ -104,7 +106,11 @@ def _client(uri: str) -> Any:
     reach(uri)
     from mlflow import MlflowClient
 
-    return MlflowClient(uri, uri)
+    try:
+        return MlflowClient(uri, uri)
+    except Exception as error:  # of MLflow, of SQLAlchemy, or of a database's driver that is not installed
+        found = (str(error).splitlines() or [type(error).__name__])[0]
+        raise MixsteError(f"{uri} is no model registry that can be used from here", found=found) from error
 
 
 def reach(uri: str, seconds: float = ANSWER) -> None:
@@ -112,7 +118,7 @@ def reach(uri: str, seconds: float = ANSWER) -> None:
     try:
         knock(uri, seconds)
     except ConnectionError as error:
-        mend = "start it, or name another in MLFLOW_TRACKING_URI"
+        mend = f"start it, or name another in {VARIABLE}"
         raise MixsteError(f"the model registry {uri} does not answer", found=str(error), mend=mend) from error
 
 
@@ -129,7 +135,7 @@ def knock(uri: str, seconds: float) -> None:
 
 def is_server(uri: str) -> bool:
     """Say whether a store is a server, which can be away, and not a file."""
-    return uri.startswith(("http://", "https://"))
+    return uri.lower().startswith(("http://", "https://"))
 
 
 def _explained(uri: str, name: str, store: str, client: Any, error: Exception) -> MixsteError:

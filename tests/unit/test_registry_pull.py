@@ -87,9 +87,28 @@ def test_files_that_are_gone_are_one_clear_error(store, tmp_path):
 def test_without_a_store_nothing_is_made_and_the_message_says_how_to_name_one(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # which tests of this process may have left
-    with pytest.raises(MixsteError, match=r"there is no model registry; found: no file .*MLFLOW_TRACKING_URI"):
+    with pytest.raises(
+        MixsteError, match=r"there is no model registry; found: no file .*MLFLOW_TRACKING_URI: sqlite:////abs"
+    ):
         Lifter.from_registry(NAME)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_uri_that_is_none_of_mlflows_is_refused_wherever_it_is_read(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "localhost:5000")
+    for use in (registry.default_store, lambda: Lifter.from_registry(NAME)):
+        with pytest.raises(MixsteError, match="MLFLOW_TRACKING_URI=http://localhost:5000"):
+            use()
+    with pytest.raises(MixsteError, match="tracking_uri=http://localhost:6000"):
+        Lifter.from_registry(NAME, "localhost:6000")
+
+
+def test_a_store_that_mlflow_cannot_open_is_one_clear_error(tmp_path):
+    (tmp_path / "mlflow.db").write_text("no database, but as long as one's first page is expected to be" * 20)
+    with pytest.raises(
+        MixsteError, match=r"mlflow.db is no model registry that can be used from here; found: .*not a "
+    ):
+        registry.find(NAME, f"sqlite:///{tmp_path}/mlflow.db")
 
 
 def test_a_server_that_is_away_is_given_up_on_within_seconds():
