@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from mixste.errors import MixsteError
 from mixste.tracking_uri import FORMS, VARIABLE, usable
 
-CHAMPION = "models:/mixste@champion"
+ALIAS = "champion"
+CHAMPION = f"models:/mixste@{ALIAS}"
 URI = re.compile(r"models:/([^/@]+)(?:@([^/@]+)|/([0-9]+))")
 ANSWER = 5.0  # seconds that a server has to answer
 ENVIRONMENT = {  # what MLflow reads when imported, unless the user has set it: quiet, no telemetry, no long waits
@@ -78,7 +79,18 @@ def find(uri: str, tracking_uri: str | None = None) -> Registered:
         found = client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, version)
     except MlflowException as error:
         raise _explained(uri, name, store, client, error) from error
-    return Registered(name, str(found.version), tuple(found.aliases), dict(found.tags), store)
+    return _registered(found, store)
+
+
+def champions(tracking_uri: str | None = None) -> list[Registered]:
+    """Return the version of each registered model, of whatever name, that has the alias `champion`, without its files.
+
+    MixsteError if no registry answers.
+    """
+    store = store_uri(tracking_uri)
+    client = _client(store)
+    names = [model.name for model in _models(client) if ALIAS in model.aliases]
+    return [_registered(client.get_model_version_by_alias(name, ALIAS), store) for name in names]
 
 
 def pull(uri: str, place: Path, tracking_uri: str | None = None) -> Path:
@@ -90,6 +102,10 @@ def pull(uri: str, place: Path, tracking_uri: str | None = None) -> Path:
     location = _client(found.store).get_model_version_download_uri(found.name, found.version)
     inside = _model_folder(_fetch(f"{location}/MLmodel", place, found), uri)
     return _fetch(f"{location}/{inside}", place, found)
+
+
+def _registered(found: Any, store: str) -> Registered:
+    return Registered(found.name, str(found.version), tuple(found.aliases), dict(found.tags), store)
 
 
 def _parts(uri: str) -> tuple[str, str | None, str | None]:
@@ -138,11 +154,21 @@ def is_server(uri: str) -> bool:
     return uri.lower().startswith(("http://", "https://"))
 
 
+def _models(client: Any) -> list[Any]:
+    """All registered models, which MLflow gives by pages."""
+    page = client.search_registered_models()
+    models = [*page]
+    while page.token:
+        page = client.search_registered_models(page_token=page.token)
+        models += page
+    return models
+
+
 def _explained(uri: str, name: str, store: str, client: Any, error: Exception) -> MixsteError:
     """Return what to tell of a version that cannot be found: what there is instead."""
     what = f"there is no {uri} in {store}"
     try:
-        names = [model.name for model in client.search_registered_models()]
+        names = [model.name for model in _models(client)]
         if name not in names:
             return MixsteError(what, found=f"the models {', '.join(names)}" if names else "no registered model")
         aliases = client.get_registered_model(name).aliases

@@ -1,5 +1,6 @@
 """A registered model by its name: fetched, or refused with what there is instead."""
 
+import shutil
 import socket
 
 import numpy as np
@@ -22,8 +23,6 @@ def own():
 @pytest.fixture(scope="module")
 def store(own, empty_store, tmp_path_factory):
     """A registry as MLflow stores pyfunc models: version 1 is the champion, version 2 has no model folder."""
-    import shutil
-
     import yaml
     from mlflow import MlflowClient
 
@@ -56,6 +55,21 @@ def test_the_store_is_the_one_that_the_environment_names(store, monkeypatch, tmp
     assert (found.name, found.version, found.aliases, found.store) == ("mixste", "1", ("champion",), store)
     assert found.tags["test_mpjpe_mm"] == "43.21"
     assert Lifter.load(NAME).config.fps == 50
+
+
+def test_the_champions_are_found_whatever_their_models_are_called(store, tmp_path):
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{shutil.copy(store.removeprefix('sqlite:///'), tmp_path / 'mlflow.db')}"
+    client = MlflowClient(uri, uri)
+    client.delete_registered_model_alias("mixste", "champion")
+    assert registry.champions(uri) == []
+    for name in (*(f"a{number}" for number in range(100)), "mine"):  # a page has 100
+        client.create_registered_model(name)
+    for name in ("mixste", "mine"):
+        version = client.create_model_version(name, tmp_path.as_uri()).version
+        client.set_registered_model_alias(name, "champion", version)
+    assert [(one.name, one.version) for one in registry.champions(uri)] == [("mine", "1"), ("mixste", "3")]
 
 
 @pytest.mark.parametrize(
