@@ -9,7 +9,7 @@ import pytest
 from mixste.errors import MixsteError
 from mixste.models.checkpoint import save_model
 from pipelines import serve
-from pipelines.params import load
+from pipelines.params import load, write
 from pipelines.serve import chosen, resolved
 from tests.unit.lifters import lifter
 
@@ -25,6 +25,14 @@ def test_choices_on_the_command_line_are_checked_as_those_of_the_file(workplace)
         chosen(["port=99999"])
     with pytest.raises(MixsteError, match="found: 8001; expected: KEY=VALUE"):
         chosen(["8001"])
+
+
+def test_what_is_served_is_the_champion_of_what_is_registered(workplace):
+    assert load().serve.model == "models:/mixste@champion"
+    write(["register.name=mine", "register.alias=best"])
+    assert chosen([]).serve.model == "models:/mine@best"
+    write(["register.name=mine", "serve.model=models/finetuned"])
+    assert chosen([]).serve.model == "models/finetuned"
 
 
 def test_a_folder_is_served_by_the_name_that_every_process_knows(tmp_path, monkeypatch):
