@@ -2,12 +2,15 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mixste.captures.cleaning import Defect
-from mixste.captures.preparing import Outcome, Source
+from mixste.captures.doubts import described, doubts
+from mixste.captures.people import Figure
+from mixste.captures.preparing import Outcome
+from mixste.captures.source import Source
 from mixste.errors import MixsteError
 
 MISCOUNTED = "another number of frames than the table of trials says"
@@ -32,6 +35,7 @@ class Row:
     dropped: int = 0
     expected: int | None = None
     notes: tuple[str, ...] = ()
+    figure: Figure = field(default_factory=Figure)
 
     @property
     def miscounted(self) -> bool:
@@ -60,19 +64,25 @@ def account(source: Source, outcome: Outcome) -> Row:
         dropped=outcome.dropped,
         expected=trial.frames,
         notes=outcome.notes,
+        figure=outcome.figure,
     )
 
 
 def summarise(rows: Sequence[Row], sources: Sequence[Source], folder: Path, fps: float) -> dict[str, Any]:
     """Return the report as plain data, files below `folder`; MixsteError if nothing of a source is left."""
+    people = [
+        (source, subject, [row for row in rows if (row.source, row.subject) == (source.name, subject)])
+        for source in sources
+        for subject in dict.fromkeys(row.subject for row in rows if row.source == source.name)
+    ]
     return {
         "total": _count(rows, fps),
         "sources": {
             source.name: _about(source, [row for row in rows if row.source == source.name], fps) for source in sources
         },
         "subjects": {
-            f"{source}-{subject}": _count([row for row in rows if (row.source, row.subject) == (source, subject)], fps)
-            for source, subject in dict.fromkeys((row.source, row.subject) for row in rows)
+            f"{source.name}-{subject}": {**_count(own, fps), **described(_figures(own))}
+            for source, subject, own in people
         },
         "rejected": [
             {"file": _below(row.path, folder), "frames": row.frames, "reason": row.rejected.replace(f"{folder}/", "")}
@@ -81,11 +91,22 @@ def summarise(rows: Sequence[Row], sources: Sequence[Source], folder: Path, fps:
         ],
         "trimmed": [{"file": _below(row.path, folder), **asdict(defect)} for row in rows for defect in row.trimmed],
         "warnings": [
-            {"file": _below(row.path, folder), "warning": MISCOUNTED, "found": row.frames, "expected": row.expected}
-            for row in rows
-            if row.miscounted
+            *(
+                {"file": _below(row.path, folder), "warning": MISCOUNTED, "found": row.frames, "expected": row.expected}
+                for row in rows
+                if row.miscounted
+            ),
+            *(
+                {"subject": f"{source.name}-{subject}", "warning": str(doubt)}
+                for source, subject, own in people
+                for doubt in doubts(source, subject, _figures(own))
+            ),
         ],
     }
+
+
+def _figures(rows: Sequence[Row]) -> list[Figure]:
+    return [row.figure for row in rows]
 
 
 def _about(source: Source, rows: Sequence[Row], fps: float) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from mixste.typed import build
 from pipelines import prepare
 from pipelines.params import compose
 from pipelines.settings.data import DataSettings
+from tests.unit.dataset_files import FIGURE
 from tests.unit.memory import peak
 
 SKELETON = load_skeleton("h36m17")
@@ -27,9 +28,10 @@ ROOT = Path(__file__).parents[2]
 
 
 def write_trial(path, frames, seed=0, jump=None):
-    """A drifting random figure in centimetres, Y up, at 60 fps."""
+    """Someone, tall or short, who stands and drifts, in centimetres, Y up, at 60 fps."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure = np.random.default_rng(seed).normal(0, 10, (17, 3))
+    figure = 100 * FIGURE[:, [0, 2, 1]] * (1, 1, -1) * np.random.default_rng(seed).uniform(0.9, 1.1)
+    figure[1:] -= figure[0]
     values = np.repeat(figure[None], frames, axis=0)
     values[:, 0] += np.arange(frames)[:, None]
     if jump:
@@ -233,6 +235,18 @@ def test_a_file_with_another_number_of_frames_than_the_table_says_is_used_and_re
 def test_without_counts_in_the_table_there_are_no_warnings(place):
     prepare.main()
     assert json.loads(prepare.PREPARED.read_text())["warnings"] == []
+
+
+def test_what_is_odd_of_people_is_in_the_report_and_said(place, monkeypatch, data, caplog):
+    [source] = data.sources
+    set_data(monkeypatch, data, sources=(replace(source, metres_per_unit=0.006),))
+    with caplog.at_level(logging.WARNING):
+        prepare.main()
+    report = json.loads(prepare.PREPARED.read_text())
+    assert [row["subject"] for row in report["warnings"]] == ["sample-S1", "sample-S2"]
+    assert all(row["warning"] in caplog.text for row in report["warnings"])
+    assert 0.4 < report["subjects"]["sample-S1"]["legs"] < 0.6
+    assert "table of trials" not in caplog.text
 
 
 def test_a_smaller_skeleton_is_made_with_the_same_map(place, monkeypatch, data):

@@ -5,8 +5,9 @@ import pytest
 
 from mixste.captures.bvh import Bvh, write_bvh
 from mixste.captures.cleaning import Limits
-from mixste.captures.preparing import Source, prepare
+from mixste.captures.preparing import prepare
 from mixste.captures.report import account, summarise
+from mixste.captures.source import Source
 from mixste.captures.trials import Trial
 from mixste.errors import MixsteError
 from mixste.joint_maps import load_joint_map
@@ -128,10 +129,15 @@ def test_another_frame_rate_than_the_files_is_refused(tmp_path):
     assert prepare(trial, source(fps=60.0), LIMITS).recordings
 
 
-@pytest.mark.parametrize("factor", [1.0, 0.1, 0.001, 0.0254])
+@pytest.mark.parametrize("factor", [1.0, 0.1, 0.001, 0.0254, 0.004])
 def test_a_wrong_unit_is_refused(tmp_path, factor):
     with pytest.raises(MixsteError, match=r"unit of source own is wrong.*metres_per_unit"):
         prepare(write(tmp_path, walk(60)), source(metres_per_unit=factor), LIMITS)
+
+
+def test_a_file_is_measured(tmp_path):
+    figure = prepare(write(tmp_path, walk(60)), source(), LIMITS).figure
+    assert figure.legs == pytest.approx(0.89, abs=1e-3)
 
 
 @pytest.mark.parametrize("changed", [{"metres_per_unit": 0.0}, {"metres_per_unit": float("nan")}, {"up": "x"}])
