@@ -96,7 +96,7 @@ def _source(settings: SourceSettings, data: DataSettings) -> Source:
     joint_map = load_joint_map(settings.joint_map).onto(load_skeleton(data.skeleton))
     more = {"bodies": _bodies(settings.body, Path(data.folder).resolve())} if settings.body else {}
     unit, up, fps = settings.metres_per_unit, settings.up, settings.fps
-    return Source(settings.name, settings.format, joint_map, unit, up, fps, more)
+    return Source(settings.name, settings.format, joint_map, unit, up, fps, upright=settings.upright, more=more)
 
 
 def _bodies(settings: BodySettings, folder: Path) -> Bodies:

@@ -47,7 +47,7 @@ def prepare(trial: Trial, source: Source, limits: Limits, *, read: Callable[...,
     fps = _frame_rate(capture.fps, source, trial)
     joints = _mapped(capture, source, trial)
     skeleton = source.joint_map.skeleton
-    figure = measure(joints[limits.drop_frames :], skeleton)
+    figure = measure(joints[limits.drop_frames :], skeleton, UPRIGHT[source.up])
     check_unit(source, figure, trial.path)
     pieces, defects = clean(joints, fps, skeleton, limits, capture.numbers)
     recordings = [

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mixste.captures.cleaning import Defect
-from mixste.captures.doubts import described, doubts
+from mixste.captures.doubts import check_axis, described, doubts
 from mixste.captures.people import Figure
 from mixste.captures.preparing import Outcome
 from mixste.captures.source import Source
@@ -69,7 +69,10 @@ def account(source: Source, outcome: Outcome) -> Row:
 
 
 def summarise(rows: Sequence[Row], sources: Sequence[Source], folder: Path, fps: float) -> dict[str, Any]:
-    """Return the report as plain data, files below `folder`; MixsteError if nothing of a source is left."""
+    """Return the report as plain data, files below `folder`.
+
+    MixsteError if nothing of a source is left, or if its vertical axis cannot be right.
+    """
     people = [
         (source, subject, [row for row in rows if (row.source, row.subject) == (source.name, subject)])
         for source in sources
@@ -81,7 +84,7 @@ def summarise(rows: Sequence[Row], sources: Sequence[Source], folder: Path, fps:
             source.name: _about(source, [row for row in rows if row.source == source.name], fps) for source in sources
         },
         "subjects": {
-            f"{source.name}-{subject}": {**_count(own, fps), **described(_figures(own))}
+            f"{source.name}-{subject}": {**_count(own, fps), **described(source, _figures(own))}
             for source, subject, own in people
         },
         "rejected": [
@@ -114,6 +117,7 @@ def _about(source: Source, rows: Sequence[Row], fps: float) -> dict[str, Any]:
         first = next((row.rejected for row in rows), "no file at all")
         found, mend = f"all {len(rows)} files rejected, the first because: {first}", "correct the source in conf/data"
         raise MixsteError(f"nothing of source {source.name} can be used", found=found, mend=mend)
+    check_axis(source, _figures(rows))
     notes = dict(Counter(note for row in rows for note in row.notes))
     about = {"joint_map": source.joint_map.name, "joints": source.joint_map.report(), "notes": notes}
     return {**_count(rows, fps), **about}

@@ -16,7 +16,8 @@ UPRIGHT = {"y": np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]), "z": np.eye(3)}
 class Source:
     """One kind of capture file: how it is read and becomes metres with Z up; `fps` None: the file's own.
 
-    `more` is what its format needs besides the file.
+    `upright`: its people stand, walk or sit in most frames, which shows whether `up` is right. `more` is what its
+    format needs besides the file.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Source:
     metres_per_unit: float
     up: str
     fps: float | None = None
+    upright: bool = True
     more: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -183,6 +183,7 @@ def test_a_wrong_setting_stops_and_keeps_the_former_output(place, monkeypatch, d
     [source] = data.sources
     for changed, message in (
         ({"sources": (replace(source, metres_per_unit=1.0),)}, "unit of source sample is wrong"),
+        ({"sources": (replace(source, up="z"),)}, "vertical axis of source sample is wrong.*set up: y"),
         ({"sources": (replace(source, joint_map="cmu_amc"),)}, "joint map cmu_amc does not fit"),
         ({"sources": (replace(source, files="*.fbx"),)}, "no file matches"),
         ({"sources": (replace(source, fps=100.0),)}, "another frame rate"),
@@ -245,8 +246,17 @@ def test_what_is_odd_of_people_is_in_the_report_and_said(place, monkeypatch, dat
     report = json.loads(prepare.PREPARED.read_text())
     assert [row["subject"] for row in report["warnings"]] == ["sample-S1", "sample-S2"]
     assert all(row["warning"] in caplog.text for row in report["warnings"])
-    assert 0.4 < report["subjects"]["sample-S1"]["legs"] < 0.6
+    assert report["subjects"]["sample-S1"]["upright"] == 1
     assert "table of trials" not in caplog.text
+
+
+def test_people_who_lie_are_prepared_if_the_source_says_so(place, monkeypatch, data):
+    [source] = data.sources
+    set_data(monkeypatch, data, sources=(replace(source, up="z", upright=False),))
+    prepare.main()
+    report = json.loads(prepare.PREPARED.read_text())
+    assert report["warnings"] == []
+    assert report["subjects"]["sample-S1"]["upright"] == 0
 
 
 def test_a_smaller_skeleton_is_made_with_the_same_map(place, monkeypatch, data):

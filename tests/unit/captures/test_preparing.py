@@ -135,8 +135,9 @@ def test_a_wrong_unit_is_refused(tmp_path, factor):
         prepare(write(tmp_path, walk(60)), source(metres_per_unit=factor), LIMITS)
 
 
-def test_a_file_is_measured(tmp_path):
-    figure = prepare(write(tmp_path, walk(60)), source(), LIMITS).figure
+def test_a_file_is_measured_in_its_own_axes(tmp_path):
+    figure = prepare(write(tmp_path, walk(60)), source(up="z"), LIMITS).figure
+    assert figure.trunk == (0, 55, 0, 0, 0, 0)
     assert figure.legs == pytest.approx(0.89, abs=1e-3)
 
 
