@@ -11,6 +11,7 @@ from mixste.errors import MixsteError
 
 SELDOM = 0.5  # a subject whose trunk points up in fewer frames is warned of; CMU's acrobats are at 0.87 and more
 MOSTLY = 0.75  # a source whose trunks point along another axis in more frames is refused
+FAST = 0.1  # a source in which joints are too fast in more of its files, and in three or more, is warned of; CMU: 0.04
 
 
 def described(source: Source, figures: Sequence[Figure]) -> dict[str, float | None]:
@@ -54,6 +55,24 @@ def doubts(source: Source, subject: str, figures: Sequence[Figure]) -> Iterator[
             expected=_range(ADULT_LEGS),
             mend=f"if this is an adult, {_fitting(source, legs)}",
         )
+
+
+def doubt_rate(source: Source, fast: int, files: int) -> Iterator[MixsteError]:
+    """Yield that the frame rate may be too high if in `fast` of a source's files a joint is too fast."""
+    if fast > max(2, FAST * files):
+        yield MixsteError(
+            f"joints of source {source.name} are often too fast",
+            found=f"{fast} of {files} files with one faster than max_speed",
+            expected=f"two, or {FAST:.0%} of files, at most",
+            mend=f"correct the frame rate, {rate_of(source)}, if it is too high",
+        )
+
+
+def rate_of(source: Source, fps: float | None = None) -> str:
+    """Say which frame rate a source's files are read at, and who says so; `fps` is one file's."""
+    if source.fps:
+        return f"fps of source {source.name}, now {source.fps:g}"
+    return f"{fps:g} fps in the file" if fps else "that in the files"
 
 
 def check_unit(source: Source, figure: Figure, path: object) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from mixste.captures import Capture, Recording, SourceError, read_capture
 from mixste.captures.cleaning import Defect, Limits, clean
-from mixste.captures.doubts import check_unit
+from mixste.captures.doubts import check_unit, rate_of
 from mixste.captures.people import Figure, measure
 from mixste.captures.resampling import resample
 from mixste.captures.source import UPRIGHT, Source
@@ -56,7 +56,7 @@ def prepare(trial: Trial, source: Source, limits: Limits, *, read: Callable[...,
         )
         for name, piece in zip(_names(trial.name, len(pieces)), pieces, strict=True)
     ]
-    why = "" if pieces else _why(defects, len(joints))
+    why = "" if pieces else _why(defects, len(joints), rate_of(source, fps))
     dropped = min(limits.drop_frames, len(joints))
     return Outcome(trial, tuple(recordings), len(joints), tuple(defects), why, dropped, capture.notes, figure)
 
@@ -78,9 +78,11 @@ def _resampled(joints: np.ndarray, fps: float, target: float) -> np.ndarray:
     return resample(joints, fps, target).astype(np.float32)
 
 
-def _why(defects: list[Defect], frames: int) -> str:
-    reasons = "; ".join(dict.fromkeys(defect.reason for defect in defects))
-    return reasons or f"too short: {frames} frames, all dropped at the start"
+def _why(defects: list[Defect], frames: int, rate: str) -> str:
+    reasons = list(dict.fromkeys(defect.reason for defect in defects))
+    if any(defect.too_fast for defect in defects):
+        reasons.append(f"to mend it: correct the frame rate, {rate}, if it is too high")
+    return "; ".join(reasons) or f"too short: {frames} frames, all dropped at the start"
 
 
 def _frame_rate(found: float | None, source: Source, trial: Trial) -> float:

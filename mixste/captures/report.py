@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mixste.captures.cleaning import Defect
-from mixste.captures.doubts import check_axis, described, doubts
+from mixste.captures.doubts import check_axis, described, doubt_rate, doubts
 from mixste.captures.people import Figure
 from mixste.captures.preparing import Outcome
 from mixste.captures.source import Source
@@ -46,6 +46,11 @@ class Row:
     def trimmed(self) -> tuple[Defect, ...]:
         """The ranges taken out of a file of which something stays."""
         return () if self.rejected else self.defects
+
+    @property
+    def too_fast(self) -> bool:
+        """Whether anything was taken out because a joint is too fast."""
+        return any(defect.too_fast for defect in self.defects)
 
 
 def account(source: Source, outcome: Outcome) -> Row:
@@ -104,12 +109,21 @@ def summarise(rows: Sequence[Row], sources: Sequence[Source], folder: Path, fps:
                 for source, subject, own in people
                 for doubt in doubts(source, subject, _figures(own))
             ),
+            *(
+                {"source": source.name, "warning": str(doubt)}
+                for source in sources
+                for doubt in doubt_rate(source, *_too_fast([row for row in rows if row.source == source.name]))
+            ),
         ],
     }
 
 
 def _figures(rows: Sequence[Row]) -> list[Figure]:
     return [row.figure for row in rows]
+
+
+def _too_fast(rows: Sequence[Row]) -> tuple[int, int]:
+    return sum(row.too_fast for row in rows), len(rows)
 
 
 def _about(source: Source, rows: Sequence[Row], fps: float) -> dict[str, Any]:

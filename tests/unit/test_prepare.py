@@ -238,14 +238,20 @@ def test_without_counts_in_the_table_there_are_no_warnings(place):
     assert json.loads(prepare.PREPARED.read_text())["warnings"] == []
 
 
-def test_what_is_odd_of_people_is_in_the_report_and_said(place, monkeypatch, data, caplog):
+def test_what_is_odd_of_people_and_rates_is_in_the_report_and_said(place, monkeypatch, data, caplog):
+    for number in range(3):
+        write_trial(Path(f"data/sample/S3/walk_{number}.bvh"), 100, seed=number, jump=50)
     [source] = data.sources
     set_data(monkeypatch, data, sources=(replace(source, metres_per_unit=0.006),))
     with caplog.at_level(logging.WARNING):
         prepare.main()
     report = json.loads(prepare.PREPARED.read_text())
-    assert [row["subject"] for row in report["warnings"]] == ["sample-S1", "sample-S2"]
+    assert [row.get("subject", row.get("source")) for row in report["warnings"]] == [
+        *("sample-S1", "sample-S2", "sample-S3"),
+        "sample",
+    ]
     assert all(row["warning"] in caplog.text for row in report["warnings"])
+    assert "4 of 6 files with one faster than max_speed" in report["warnings"][-1]["warning"]
     assert report["subjects"]["sample-S1"]["upright"] == 1
     assert "table of trials" not in caplog.text
 

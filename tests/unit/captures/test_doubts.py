@@ -1,6 +1,6 @@
 import pytest
 
-from mixste.captures.doubts import check_axis, check_unit, described, doubts
+from mixste.captures.doubts import check_axis, check_unit, described, doubt_rate, doubts
 from mixste.captures.people import AXES, Figure
 from mixste.captures.source import Source
 from mixste.errors import MixsteError
@@ -77,6 +77,13 @@ def test_a_subject_that_is_seldom_upright_is_doubted(frames):
     assert "if z is not vertical in these files, set up: y" in str(doubt)
     assert not [*doubts(source(upright=False), "S1", floor)]
     assert not [*doubts(source(), "S1", [lying(z=60, y=40)])]
+
+
+@pytest.mark.parametrize(("fast", "files", "odd"), [(11, 256, False), (84, 256, True), (2, 2, False), (3, 3, True)])
+def test_a_frame_rate_is_doubted_if_many_files_are_too_fast(fast, files, odd):
+    found = [str(doubt) for doubt in doubt_rate(source(fps=120.0), fast, files)]
+    assert [f"found: {fast} of {files} files" in text for text in found] == [True] * odd
+    assert all("correct the frame rate, fps of source own, now 120" in text for text in found)
 
 
 def test_what_the_report_says_of_a_subject():

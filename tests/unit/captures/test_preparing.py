@@ -141,6 +141,18 @@ def test_a_file_is_measured_in_its_own_axes(tmp_path):
     assert figure.legs == pytest.approx(0.89, abs=1e-3)
 
 
+def test_a_trial_rejected_for_its_speed_names_the_frame_rate(tmp_path):
+    positions = walk(60)
+    positions[::2] += 20
+    trial = write(tmp_path, positions)
+    rejected = prepare(trial, source(), LIMITS).rejected
+    assert rejected.endswith(
+        "faster than 15 m/s; to mend it: correct the frame rate, 60 fps in the file, if it is too high"
+    )
+    assert "fps of source own, now 60" in prepare(trial, source(fps=60.0), LIMITS).rejected
+    assert "frame rate" not in prepare(write(tmp_path, walk(20)), source(), LIMITS).rejected
+
+
 @pytest.mark.parametrize("changed", [{"metres_per_unit": 0.0}, {"metres_per_unit": float("nan")}, {"up": "x"}])
 def test_an_unknown_unit_or_axis_is_refused(changed):
     with pytest.raises(MixsteError, match=r"unknown .* of source own"):
