@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import torch
+
 from benchmarks.load import PARAMS, clip
-from mixste.lifter import fitting_batch
+from mixste.inference import fitting_batch
 from mixste.models.checkpoint import load_model
 from mixste.payload import Answering
 from pipelines.serving.batching import Together
@@ -24,7 +26,7 @@ THREADS, TURNS = 16, 3
 def answering(folder: Path, device: str, *, together: bool) -> Answering:
     """A model that lifts for each caller by itself, or for all together as a replica does."""
     model, config = load_model(folder)
-    most = fitting_batch(model)
+    most = fitting_batch(model, torch.device(device))
     shared = Together(model, most=most, precision="fp32") if together else model
     return Answering(shared, config, device=device, batch_size=most)
 

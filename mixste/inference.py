@@ -12,6 +12,8 @@ from mixste.recipe import ModelSettings
 from mixste.sequences import Sequences
 from mixste.windows import Windows, centre, cut, gather, stitch
 
+_ACTIVATIONS = {"cpu": 2**21, "cuda": 2**25}  # numbers that one layer may give for a batch: a CPU's cache bounds them
+
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
     """Run matrix products in `bf16`, or everything in `fp32`."""
@@ -53,6 +55,12 @@ def cut_for(settings: ModelSettings, offsets: Tensor, *, stride: int, place: str
     if settings.output == "centre" and place != "before":
         place = "around"
     return cut(offsets, settings.frames, stride, step=settings.step, place=place)
+
+
+def fitting_batch(model: PoseModel, device: torch.device) -> int:
+    """Return how many windows a model of this size is best given at once on its device."""
+    settings, most = model.settings, _ACTIVATIONS[device.type]
+    return max(1, min(64, most // (settings.frames * model.joints * settings.width)))
 
 
 def lift_windows(

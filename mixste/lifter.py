@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mixste.errors import MixsteError
-from mixste.inference import lift_sequences
+from mixste.inference import fitting_batch, lift_sequences
 from mixste.lifting.pixels import pixels
 from mixste.lifting.prepared import Prepared
 from mixste.lifting.source import model_folder
@@ -25,7 +25,6 @@ from mixste.sequences import Sequences
 from mixste.skeleton import load_skeleton
 
 THRESHOLD = 0.05  # confidence below which a keypoint is missing
-_ACTIVATIONS = {"cpu": 2**21, "cuda": 2**25}  # numbers that one layer may give for a batch: a CPU's cache bounds them
 PRECISIONS = ("fp32", "bf16", "int8")
 
 Tell = Callable[[int, int], None]
@@ -143,7 +142,7 @@ class Lifter:
             precision=self.precision,
             tell=tell,
         )
-        arrays = (block.numpy() for block in blocks)
+        arrays = (_finite(block.numpy()) for block in blocks)
         if fps == own:
             return arrays
         return resampled(arrays, frames, step=own / fps, end=last_frame * own / fps, wanted=len(prepared))
@@ -228,7 +227,7 @@ def _device(given: str | torch.device) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise MixsteError("unknown device", found=name, expected="cpu, cuda or auto") from None
-    if device.type not in _ACTIVATIONS:
+    if device.type not in ("cpu", "cuda"):
         raise MixsteError("cannot lift on this device", found=name, expected="cpu, cuda or auto")
     if device.index:  # kernels run on the process's own GPU
         mend = f"set CUDA_VISIBLE_DEVICES={device.index} and use cuda"
@@ -236,7 +235,11 @@ def _device(given: str | torch.device) -> torch.device:
     return device
 
 
-def fitting_batch(model: PoseModel, device: torch.device) -> int:
-    """Return how many windows a model of this size is best given at once on its device."""
-    settings, most = model.settings, _ACTIVATIONS[device.type]
-    return max(1, min(64, most // (settings.frames * model.joints * settings.width)))
+def _finite(joints: np.ndarray) -> np.ndarray:
+    if not np.isfinite(joints).all():
+        raise MixsteError(
+            "this model lifts nothing",
+            found=f"{int((~np.isfinite(joints)).sum())} of the {joints.size} values that it gave are NaN or infinite",
+            mend="its weights are damaged, or were made by a training that diverged: take other ones",
+        )
+    return joints

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mixste.errors import MixsteError
+from mixste.tracking_uri import FORMS, VARIABLE, usable
 
-CHAMPION = "models:/mixste@champion"
+ALIAS = "champion"
+CHAMPION = f"models:/mixste@{ALIAS}"
 URI = re.compile(r"models:/([^/@]+)(?:@([^/@]+)|/([0-9]+))")
 ANSWER = 5.0  # seconds that a server has to answer
 ENVIRONMENT = {  # what MLflow reads when imported, unless the user has set it: quiet, no telemetry, no long waits
@@ -36,8 +38,9 @@ def is_registered(model: object) -> bool:
 
 
 def default_store() -> str:
-    """Return MLFLOW_TRACKING_URI, or else `own_store`."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or own_store()
+    """Return MLFLOW_TRACKING_URI, or else `own_store`; MixsteError if MLflow never has a store at such a URI."""
+    named = os.environ.get(VARIABLE)
+    return usable(named) if named else own_store()
 
 
 def own_store() -> str:
@@ -52,12 +55,12 @@ def own_store() -> str:
 
 def store_uri(tracking_uri: str | None = None) -> str:
     """Return where to ask: this, MLFLOW_TRACKING_URI, or mlflow.db in the current folder; MixsteError if it is gone."""
-    uri = tracking_uri or default_store()
+    uri = usable(tracking_uri, "tracking_uri") if tracking_uri else default_store()
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
         raise MixsteError(
             "there is no model registry",
-            found=f"no file {uri.removeprefix('sqlite:///')}",
-            mend="run this where `dvc repro` was run, or name the server or file in MLFLOW_TRACKING_URI",
+            found=f"no file {Path(uri.removeprefix('sqlite:///')).absolute()}",
+            mend=f"run this where `dvc repro` was run, or name the registry in {VARIABLE}: {FORMS}",
         )
     return uri
 
@@ -76,7 +79,18 @@ def find(uri: str, tracking_uri: str | None = None) -> Registered:
         found = client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, version)
     except MlflowException as error:
         raise _explained(uri, name, store, client, error) from error
-    return Registered(name, str(found.version), tuple(found.aliases), dict(found.tags), store)
+    return _registered(found, store)
+
+
+def champions(tracking_uri: str | None = None) -> list[Registered]:
+    """Return the version of each registered model, of whatever name, that has the alias `champion`, without its files.
+
+    MixsteError if no registry answers.
+    """
+    store = store_uri(tracking_uri)
+    client = _client(store)
+    names = [model.name for model in _models(client) if ALIAS in model.aliases]
+    return [_registered(client.get_model_version_by_alias(name, ALIAS), store) for name in names]
 
 
 def pull(uri: str, place: Path, tracking_uri: str | None = None) -> Path:
@@ -88,6 +102,10 @@ def pull(uri: str, place: Path, tracking_uri: str | None = None) -> Path:
     location = _client(found.store).get_model_version_download_uri(found.name, found.version)
     inside = _model_folder(_fetch(f"{location}/MLmodel", place, found), uri)
     return _fetch(f"{location}/{inside}", place, found)
+
+
+def _registered(found: Any, store: str) -> Registered:
+    return Registered(found.name, str(found.version), tuple(found.aliases), dict(found.tags), store)
 
 
 def _parts(uri: str) -> tuple[str, str | None, str | None]:
@@ -104,7 +122,11 @@ def _client(uri: str) -> Any:
     reach(uri)
     from mlflow import MlflowClient
 
-    return MlflowClient(uri, uri)
+    try:
+        return MlflowClient(uri, uri)
+    except Exception as error:  # of MLflow, of SQLAlchemy, or of a database's driver that is not installed
+        found = (str(error).splitlines() or [type(error).__name__])[0]
+        raise MixsteError(f"{uri} is no model registry that can be used from here", found=found) from error
 
 
 def reach(uri: str, seconds: float = ANSWER) -> None:
@@ -112,7 +134,7 @@ def reach(uri: str, seconds: float = ANSWER) -> None:
     try:
         knock(uri, seconds)
     except ConnectionError as error:
-        mend = "start it, or name another in MLFLOW_TRACKING_URI"
+        mend = f"start it, or name another in {VARIABLE}"
         raise MixsteError(f"the model registry {uri} does not answer", found=str(error), mend=mend) from error
 
 
@@ -129,14 +151,24 @@ def knock(uri: str, seconds: float) -> None:
 
 def is_server(uri: str) -> bool:
     """Say whether a store is a server, which can be away, and not a file."""
-    return uri.startswith(("http://", "https://"))
+    return uri.lower().startswith(("http://", "https://"))
+
+
+def _models(client: Any) -> list[Any]:
+    """All registered models, which MLflow gives by pages."""
+    page = client.search_registered_models()
+    models = [*page]
+    while page.token:
+        page = client.search_registered_models(page_token=page.token)
+        models += page
+    return models
 
 
 def _explained(uri: str, name: str, store: str, client: Any, error: Exception) -> MixsteError:
     """Return what to tell of a version that cannot be found: what there is instead."""
     what = f"there is no {uri} in {store}"
     try:
-        names = [model.name for model in client.search_registered_models()]
+        names = [model.name for model in _models(client)]
         if name not in names:
             return MixsteError(what, found=f"the models {', '.join(names)}" if names else "no registered model")
         aliases = client.get_registered_model(name).aliases

@@ -47,7 +47,9 @@ def locate(
     if smooth_hz is not None:
         path = low_pass(path, motion.fps, smooth_hz)
     absolute = joints + path[:, None]
-    return absolute, _said(reprojection(absolute, pixels, focal, centre), confidence * known[:, None], known, smooth_hz)
+    errors, weights = reprojection(absolute, pixels, focal, centre), confidence * known[:, None]
+    _refuse_another_camera(errors, weights, pixels)
+    return absolute, _said(errors, weights, known, smooth_hz)
 
 
 def solve(joints: np.ndarray, rays: np.ndarray, confidence: np.ndarray, focal: np.ndarray) -> np.ndarray:
@@ -129,6 +131,19 @@ def _camera(intrinsics: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
         expected = "fx, fy, cx, cy in pixels, fx and fy above 0"
         raise MixsteError("these intrinsics are no camera's", found=intrinsics, expected=expected)
     return values[:2], values[2:]
+
+
+def _refuse_another_camera(errors: np.ndarray, weights: np.ndarray, pixels: np.ndarray) -> None:
+    """Raise MixsteError where joints land farther from their pixels than half of what the person spans there."""
+    mean = float((errors * weights).sum() / weights.sum())
+    seen = np.where(weights[..., None] > 0, pixels, np.nan)[(weights > 0).sum(axis=1) >= SEEN]
+    span = float(np.median(np.linalg.norm(np.nanmax(seen, axis=1) - np.nanmin(seen, axis=1), axis=-1)))
+    if mean > span / 2:
+        raise MixsteError(
+            "cannot find where the person was",
+            found=f"joints {mean:.0f} pixels from their keypoints on average, of a person who spans {span:.0f} pixels",
+            mend="check fx, fy, cx and cy, in pixels of the image that the keypoints are of",
+        )
 
 
 def _filled(path: np.ndarray, known: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 import logging
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import islice
@@ -20,6 +21,7 @@ LOCAL = "local"  # a Ray of our own, also where someone else's runs on this mach
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # 0: on 127.0.0.1 alone
 PREEMPTION = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"  # 0: this machine is not taken away, and watching it takes seconds
 ANSWER_S = 5.0
+GOES_S = 0.5
 LOOK_S = 5.0  # between two looks at how many CPUs there are by now
 FEWEST_CPUS = 2  # of a local cluster, so that two workers run on one core, too
 log = logging.getLogger(__name__)
@@ -64,6 +66,19 @@ def connect(address: str | None = None, *, dashboard: bool = False) -> bool:
     if dashboard and context.dashboard_url:
         log.info("Ray's dashboard: http://%s", context.dashboard_url)
     return here
+
+
+def answers() -> bool:
+    """Whether the Ray that this process has joined is still there; one that goes is given a moment for it."""
+    import ray
+
+    address = ray.get_runtime_context().gcs_address
+    time.sleep(GOES_S)
+    try:
+        _knock(address)
+    except OSError:
+        return False
+    return True
 
 
 def way_to_join() -> dict[str, str]:

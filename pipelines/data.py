@@ -1,4 +1,7 @@
-"""Before the pipeline: make the sample if it is wanted and absent, and say whether data/ is what data.dvc names."""
+"""Before the pipeline: make the sample if it is wanted and absent, and say whether data/ is what data.dvc names.
+
+A MLFLOW_TRACKING_URI that can never work is refused here, before anything is computed.
+"""
 
 import logging
 import os
@@ -10,6 +13,7 @@ import yaml
 
 from mixste.errors import MixsteError
 from mixste.hashing import data_hash
+from pipelines import store
 from pipelines.params import load
 from pipelines.stage import run
 
@@ -100,6 +104,7 @@ def _absolute(folder: Path) -> Path:
 def main() -> None:
     """Run the check."""
     params = load()
+    store.default_store()
     refuse_outside(Path(params.data.folder))
     provide(Path(params.data.folder), synthetic=params.data.synthetic)
     refuse_links(Path(params.data.folder))

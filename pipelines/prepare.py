@@ -13,9 +13,10 @@ from typing import Any
 from mixste.captures import Recording, read_capture
 from mixste.captures.amass import Bodies
 from mixste.captures.cleaning import Limits
-from mixste.captures.preparing import Source, prepare
+from mixste.captures.preparing import prepare
 from mixste.captures.report import Row, account, summarise
 from mixste.captures.resampling import METHOD
+from mixste.captures.source import Source
 from mixste.captures.trials import Trial, find_trials, read_table
 from mixste.errors import counted
 from mixste.files import whole_file, whole_folder
@@ -96,7 +97,7 @@ def _source(settings: SourceSettings, data: DataSettings) -> Source:
     joint_map = load_joint_map(settings.joint_map).onto(load_skeleton(data.skeleton))
     more = {"bodies": _bodies(settings.body, Path(data.folder).resolve())} if settings.body else {}
     unit, up, fps = settings.metres_per_unit, settings.up, settings.fps
-    return Source(settings.name, settings.format, joint_map, unit, up, fps, more)
+    return Source(settings.name, settings.format, joint_map, unit, up, fps, upright=settings.upright, more=more)
 
 
 def _bodies(settings: BodySettings, folder: Path) -> Bodies:
@@ -162,8 +163,11 @@ def _log(report: dict[str, Any]) -> None:
         log.warning("rejected %s: %s", row["file"], row["reason"])
     if report["trimmed"]:
         log.warning("%s trimmed; see %s", counted(len(report["trimmed"]), "range"), PREPARED)
-    if report["warnings"]:
-        log.warning("not as the table of trials says: %s; see %s", counted(len(report["warnings"]), "file"), PREPARED)
+    if miscounted := sum("file" in row for row in report["warnings"]):
+        log.warning("not as the table of trials says: %s; see %s", counted(miscounted, "file"), PREPARED)
+    for row in report["warnings"]:
+        if "file" not in row:
+            log.warning("%s", row["warning"])
 
 
 if __name__ == "__main__":

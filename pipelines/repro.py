@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from pipelines import cluster
+from pipelines import cluster, store
 from pipelines.params import load
 from pipelines.stage import run
 
@@ -23,7 +23,11 @@ Steps = Sequence[Sequence[Sequence[str]]]
 
 
 def reproduce(arguments: Sequence[str]) -> int:
-    """Run `dvc repro` and return its exit status; its stages join the named cluster, or one started for them."""
+    """Run `dvc repro` and return its exit status; its stages join the named cluster, or one started for them.
+
+    MixsteError if MLFLOW_TRACKING_URI can never work, before anything starts.
+    """
+    store.default_store()
     settings, environment = load().cluster, dict(os.environ)
     steps: Steps = [[arguments]]
     own = not (settings.address or "RAY_ADDRESS" in environment)

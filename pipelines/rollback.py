@@ -124,8 +124,8 @@ def _fate(version: Version) -> str:
 
 @contextmanager
 def opened(params: Params) -> Iterator[registry.Shelf]:
-    """The registered model that conf names; MixsteError if its store does not answer."""
-    uri = store.default_store()
+    """The registered model that conf names; MixsteError if its store is not there or does not answer."""
+    uri = store.store_uri()
     try:
         store.wait_at_most(params.tracking.timeout)
         store.knock(uri, params.tracking.timeout)

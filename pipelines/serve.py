@@ -82,9 +82,10 @@ def serving(
         serve.run(deployment.bind(model, store, settings), name=NAME, route_prefix="/")
         yield f"http://{settings.host}:{settings.port}"
     finally:
-        serve.delete(NAME)
-        if shared and not serve.status().applications:
-            serve.shutdown()
+        if cluster.answers():
+            serve.delete(NAME)
+            if shared and not serve.status().applications:
+                serve.shutdown()
 
 
 def _resources(settings: ServeSettings, grows: bool) -> dict[str, float]:

@@ -15,7 +15,7 @@ from typing import Any
 import requests
 
 from mixste.errors import shown
-from mixste.registry import ANSWER, default_store, is_server, knock, own_store
+from mixste.registry import ANSWER, default_store, is_server, knock, own_store, store_uri
 from pipelines.environment import set_environment
 
 MARK = "outbox"  # the tag by which a run is found again
@@ -31,7 +31,7 @@ _SILENCE = (requests.ConnectionError, requests.Timeout, ConnectionError, Timeout
 _FINAL = {"BAD_REQUEST", "INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"}
 _FINAL_STATUS = {400, 404, 409, 411, 413, 414, 415, 422, 431}
 
-__all__ = ["MARK", "default_store", "is_server", "knock"]  # the library's, beside what is here
+__all__ = ["MARK", "default_store", "is_server", "knock", "store_uri"]  # the library's, beside what is here
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from mixste.errors import shown
 from pipelines import store, tracking
 from pipelines.params import load
 from pipelines.stage import run
-from pipelines.tracking.outbox import outboxes
+from pipelines.tracking.outbox import ROOT, outboxes
 from pipelines.tracking.sending import described, send_all
 
 log = logging.getLogger(__name__)
@@ -34,16 +34,23 @@ def main() -> None:
 
 def _report_left(uri: str, failed: dict[str, Exception]) -> bool:
     """Name what is left and why; say whether any of it is for the store at `uri`."""
-    ours = 0
+    ours = waiting = 0
     for outbox in outboxes():
         left = outbox.pending
         if left:
-            ours += outbox.is_for(uri)
+            waiting, ours = waiting + 1, ours + outbox.is_for(uri)
             place = shown(outbox.begin.get("uri"))
             why = store.reason(failed[outbox.name]) if outbox.name in failed else f"for {place}"
             log.warning("left: %s: %s (%s)", outbox.name, described(left), why)
         for operation in outbox.refused:
             log.warning("refused: %s: %s (%s)", outbox.name, described([operation]), operation["why"])
+    if waiting:
+        log.warning(
+            "what is left waits in %s for the store that it was logged for; `rm -r %s/NAME` drops a run's, and "
+            "docs/configuration.md (MLflow) says how to send it to another store",
+            ROOT,
+            ROOT,
+        )
     return ours > 0
 
 

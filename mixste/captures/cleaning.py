@@ -9,6 +9,8 @@ from mixste.captures.resampling import resampled_length
 from mixste.errors import counted
 from mixste.skeleton import Skeleton
 
+FASTER = "moves faster than"
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -28,6 +30,11 @@ class Defect:
     first: int
     last: int
     reason: str
+
+    @property
+    def too_fast(self) -> bool:
+        """Whether a joint's speed is among the reasons."""
+        return FASTER in self.reason
 
 
 def clean(
@@ -99,7 +106,7 @@ def _too_fast(joints: np.ndarray, fps: float, skeleton: Skeleton, limit: float) 
     speed = np.linalg.norm(np.diff(joints, axis=0), axis=2) * fps
     for step in np.flatnonzero((speed > limit).any(axis=1)):
         joint = int(np.nanargmax(speed[step]))
-        reason = f"{skeleton.joints[joint]} moves faster than {limit:g} m/s"
+        reason = f"{skeleton.joints[joint]} {FASTER} {limit:g} m/s"
         yield int(step), reason
         yield int(step) + 1, reason
 

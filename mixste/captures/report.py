@@ -2,12 +2,15 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mixste.captures.cleaning import Defect
-from mixste.captures.preparing import Outcome, Source
+from mixste.captures.doubts import check_axis, described, doubt_rate, doubts
+from mixste.captures.people import Figure
+from mixste.captures.preparing import Outcome
+from mixste.captures.source import Source
 from mixste.errors import MixsteError, counted
 
 MISCOUNTED = "another number of frames than the table of trials says"
@@ -32,6 +35,7 @@ class Row:
     dropped: int = 0
     expected: int | None = None
     notes: tuple[str, ...] = ()
+    figure: Figure = field(default_factory=Figure)
 
     @property
     def miscounted(self) -> bool:
@@ -42,6 +46,11 @@ class Row:
     def trimmed(self) -> tuple[Defect, ...]:
         """The ranges taken out of a file of which something stays."""
         return () if self.rejected else self.defects
+
+    @property
+    def too_fast(self) -> bool:
+        """Whether anything was taken out because a joint is too fast."""
+        return any(defect.too_fast for defect in self.defects)
 
 
 def account(source: Source, outcome: Outcome) -> Row:
@@ -60,19 +69,28 @@ def account(source: Source, outcome: Outcome) -> Row:
         dropped=outcome.dropped,
         expected=trial.frames,
         notes=outcome.notes,
+        figure=outcome.figure,
     )
 
 
 def summarise(rows: Sequence[Row], sources: Sequence[Source], folder: Path, fps: float) -> dict[str, Any]:
-    """Return the report as plain data, files below `folder`; MixsteError if nothing of a source is left."""
+    """Return the report as plain data, files below `folder`.
+
+    MixsteError if nothing of a source is left, or if its vertical axis cannot be right.
+    """
+    people = [
+        (source, subject, [row for row in rows if (row.source, row.subject) == (source.name, subject)])
+        for source in sources
+        for subject in dict.fromkeys(row.subject for row in rows if row.source == source.name)
+    ]
     return {
         "total": _count(rows, fps),
         "sources": {
             source.name: _about(source, [row for row in rows if row.source == source.name], fps) for source in sources
         },
         "subjects": {
-            f"{source}-{subject}": _count([row for row in rows if (row.source, row.subject) == (source, subject)], fps)
-            for source, subject in dict.fromkeys((row.source, row.subject) for row in rows)
+            f"{source.name}-{subject}": {**_count(own, fps), **described(source, _figures(own))}
+            for source, subject, own in people
         },
         "rejected": [
             {"file": _below(row.path, folder), "frames": row.frames, "reason": row.rejected.replace(f"{folder}/", "")}
@@ -81,11 +99,31 @@ def summarise(rows: Sequence[Row], sources: Sequence[Source], folder: Path, fps:
         ],
         "trimmed": [{"file": _below(row.path, folder), **asdict(defect)} for row in rows for defect in row.trimmed],
         "warnings": [
-            {"file": _below(row.path, folder), "warning": MISCOUNTED, "found": row.frames, "expected": row.expected}
-            for row in rows
-            if row.miscounted
+            *(
+                {"file": _below(row.path, folder), "warning": MISCOUNTED, "found": row.frames, "expected": row.expected}
+                for row in rows
+                if row.miscounted
+            ),
+            *(
+                {"subject": f"{source.name}-{subject}", "warning": str(doubt)}
+                for source, subject, own in people
+                for doubt in doubts(source, subject, _figures(own))
+            ),
+            *(
+                {"source": source.name, "warning": str(doubt)}
+                for source in sources
+                for doubt in doubt_rate(source, *_too_fast([row for row in rows if row.source == source.name]))
+            ),
         ],
     }
+
+
+def _figures(rows: Sequence[Row]) -> list[Figure]:
+    return [row.figure for row in rows]
+
+
+def _too_fast(rows: Sequence[Row]) -> tuple[int, int]:
+    return sum(row.too_fast for row in rows), len(rows)
 
 
 def _about(source: Source, rows: Sequence[Row], fps: float) -> dict[str, Any]:
@@ -94,6 +132,7 @@ def _about(source: Source, rows: Sequence[Row], fps: float) -> dict[str, Any]:
         found = f"{counted(len(rows), 'file')}, all rejected, the first because: {first}"
         mend = "correct the source in conf/data"
         raise MixsteError(f"nothing of source {source.name} can be used", found=found, mend=mend)
+    check_axis(source, _figures(rows))
     notes = dict(Counter(note for row in rows for note in row.notes))
     about = {"joint_map": source.joint_map.name, "joints": source.joint_map.report(), "notes": notes}
     return {**_count(rows, fps), **about}

@@ -1,6 +1,7 @@
 """`mixste doctor`: what is installed here, which device there is, and who answers."""
 
 import argparse
+import os
 import platform
 import shutil
 from collections.abc import Iterator
@@ -10,7 +11,8 @@ from typing import Any
 from mixste.commands.terminal import command, positive, say
 from mixste.cpus import usable_cpus
 from mixste.errors import MixsteError, counted, shown
-from mixste.registry import ANSWER, CHAMPION, find, reach, store_uri
+from mixste.registry import ANSWER, Registered, champions, reach, store_uri
+from mixste.tracking_uri import VARIABLE
 
 NEEDED = ("mixste", "torch", "numpy", "scipy", "pyarrow", "ray", "mlflow", "dvc")
 EXTRAS = {
@@ -94,24 +96,32 @@ def _device() -> Iterator[Finding]:
 
 
 def _registry(seconds: float) -> Iterator[Finding]:
+    named = os.environ.get(VARIABLE)
     try:
         store = store_uri()
     except MixsteError as error:
-        yield True, "registry", f"none yet: {error}"
+        yield not named, "registry", str(error) if named else f"none yet: {error}"
         return
     try:
         reach(store, seconds)
         yield True, "registry", shown(store)
-        champion = find(CHAMPION)
+        found = champions()
     except MixsteError as error:
         yield False, "champion", str(error)
         return
     except Exception as error:
         yield False, "champion", f"{shown(store)} is no MLflow registry: {(str(error).splitlines() or [''])[0]}"
         return
+    for champion in found:
+        yield True, "champion", _described(champion)
+    if not found:
+        yield True, "champion", "none yet: `make repro` makes one"
+
+
+def _described(champion: Registered) -> str:
     mpjpe = champion.tags.get("test_mpjpe_mm")
     errors = f", test MPJPE {float(mpjpe):.1f} mm" if mpjpe else ""
-    yield True, "champion", f"{champion.name}, version {champion.version}{errors}"
+    return f"{champion.name}, version {champion.version}{errors}"
 
 
 def _disk() -> Iterator[Finding]:

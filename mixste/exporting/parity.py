@@ -60,6 +60,10 @@ def read_windows(config: ModelConfig, data: Path) -> Tensor:
     MixsteError if there is none, or one of another skeleton or fps than the model's.
     """
     paths = sorted(data.glob("*.parquet")) if data.is_dir() else [data]
+    if not paths:
+        raise MixsteError(
+            f"no projections in {data}", found="no .parquet there", expected="a folder as datasets/projections/rig"
+        )
     tables = open_sequences(paths, skeleton=config.skeleton, fps=config.fps)
     some = torch.linspace(0, len(tables) - 1, min(len(tables), WINDOWS), dtype=torch.float64).long().tolist()
     sequences = tables.select(some)

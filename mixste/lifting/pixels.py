@@ -11,7 +11,7 @@ from mixste.skeleton import Skeleton, is_own, known_skeletons, load_skeleton
 
 BLOCK = 1024  # frames at a time
 SOME = 256
-SLOWEST = 1.0  # frames a second that still are a motion
+SLOWEST, FASTEST = 1.0, 1000.0  # frames a second that still are a motion, and that cameras take of people
 
 
 @dataclass(frozen=True)
@@ -129,11 +129,11 @@ def frame_rate(fps: Any) -> float:
         rate = float(fps)
     except (TypeError, ValueError):
         rate = math.nan
-    if not SLOWEST <= rate < math.inf:
+    if not SLOWEST <= rate <= FASTEST:
         raise MixsteError(
             "cannot lift at this frame rate",
             found=f"fps {fps}",
-            expected=f"{SLOWEST:g} frame per second or more",
+            expected=f"{SLOWEST:g} to {FASTEST:g} frames per second",
             mend=f"{1 / rate:g}, if these are the seconds of a frame" if 0 < rate < SLOWEST else None,
         )
     return rate

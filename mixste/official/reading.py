@@ -24,6 +24,12 @@ _RANDOM_STATE = (
 )
 
 
+_OTHERS = {
+    **dict.fromkeys((".onnx", ".pt2"), "a network that was exported for other programs"),
+    **dict.fromkeys((".npz", ".npy", ".csv", ".parquet", ".bvh", ".json"), "as motion and keypoints are"),
+}
+
+
 class _Inert:
     """Stands in for whatever a RandomState is pickled with: takes anything, keeps nothing, runs nothing."""
 
@@ -40,6 +46,12 @@ def read_weights(path: Path, *, trust: bool = False) -> dict[str, Tensor]:
     Reads a bare state dict or one under `model_pos`, as MixSTE wraps it. Raises MixsteError for any other file and,
     unless `trust`, for one that would run code on loading; numpy's RandomState is passed over.
     """
+    if path.suffix.lower() in _OTHERS:
+        raise MixsteError(
+            f"{path} holds no weights that can be trained or lifted with",
+            found=f"a {path.suffix} file, {_OTHERS[path.suffix.lower()]}",
+            expected="a model folder, models:/NAME@ALIAS or an official checkpoint, a file of torch.save",
+        )
     _refuse_damaged(path)
     content = _unpickled(path) if trust else _weights_only(path)
     state = content.get("model_pos", content) if isinstance(content, dict) else content

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mixste.errors import MixsteError
 from mixste.hardware import enough_memory, threads_worth
-from mixste.inference import lift_windows
+from mixste.inference import fitting_batch, lift_windows
 from mixste.models import PoseModel, count_parameters
 from mixste.models.checkpoint import ModelConfig, load_model
 from mixste.protocols import (
@@ -161,9 +161,12 @@ def _lift(
 ) -> tuple[Tensor, Tensor, Watch]:
     """Every frame once, the windows one after the other, both on the CPU, and what that took; a batch is a step."""
     flip = torch.tensor(load_skeleton(sequences.skeleton).flip, device=device) if params.evaluate.flip else None
-    model, sequences, batch_size = model.to(device), sequences.to(device), params.evaluate.batch_size
+    model, sequences = model.to(device), sequences.to(device)
+    batch_size = params.evaluate.batch_size or fitting_batch(model, device)
     macs = model.linear_macs(model.settings.frames) * batch_size
-    enough = enough_memory(f"batches of {batch_size} windows", "lower evaluate.batch_size, which changes no score")
+    enough = enough_memory(
+        f"batches of {batch_size} windows", f"evaluate.batch_size={max(1, batch_size // 2)} changes no score"
+    )
     with watching.watch() as watch, progress(f"evaluate {title}") as tell, threads_worth(macs), enough:
 
         def told(done: int, total: int) -> None:

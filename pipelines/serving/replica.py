@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from mixste.lifter import fitting_batch
+from mixste.inference import fitting_batch
 from mixste.lifting.source import model_folder
 from mixste.models.checkpoint import load_model
 from mixste.payload import Answering, Deadline, read_request

@@ -60,7 +60,7 @@ class ModelFolder(Settings):
 class EvaluateSettings(Settings):
     """How a model is scored and shown; `models` are scored beside the pipeline's own, `as_published` once more."""
 
-    batch_size: Count
+    batch_size: Count | None
     flip: bool
     overlap: Annotated[int, at_least(0)]
     clip_seconds: Positive

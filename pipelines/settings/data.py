@@ -45,7 +45,10 @@ class BodySettings(Settings):
 
 @dataclass(frozen=True)
 class SourceSettings(Settings):
-    """One kind of capture file below `data.folder`, and how it becomes metres, Z up, in our joints."""
+    """One kind of capture file below `data.folder`, and how it becomes metres, Z up, in our joints.
+
+    `upright: false` says that its people lie or crawl in most frames, so that nothing shows whether `up` is right.
+    """
 
     name: Annotated[str, NAME]
     format: Annotated[str, one_of("bvh", "asfamc", "amass")]
@@ -54,6 +57,7 @@ class SourceSettings(Settings):
     metres_per_unit: Positive
     up: Annotated[str, one_of("y", "z")]
     fps: Positive | None
+    upright: bool = True
     body: BodySettings | None = None
 
     def problems(self) -> Iterator[Problem]:

@@ -1,10 +1,10 @@
 """One MLflow run a stage, which is written to an outbox on disk and sent from there beside the stage's work.
 
 The store is `sqlite:///ABSOLUTE/mlflow.db` with artifacts in `mlartifacts/` beside it, or MLFLOW_TRACKING_URI's server.
-Nothing here raises into a stage, or waits for a store that is away but for a file that is on its way: what cannot be
-sent stays in `runs/tracking`, is named in one warning, and is sent by the next stage or `make sync`. Given its folder
-again, a stage goes on with the run that it began there. Runs are linked by content: a run's parent is the one that
-made what it reads.
+A URI that can never work is refused before a stage begins. After that nothing here raises into it, or waits for a
+store that is away but for a file that is on its way: what cannot be sent stays in `runs/tracking`, is named in one
+warning, and is sent by the next stage or `make sync`. Given its folder again, a stage goes on with the run that it
+began there. Runs are linked by content: a run's parent is the one that made what it reads.
 
 `outbox` is what is to be sent, `sending` sends it in order, `sender` is the thread that does so beside a stage, `store`
 holds MLflow's client calls, and `machine` what the machine does meanwhile.
@@ -135,6 +135,7 @@ def run(
     """Track one stage, which reads `parent` and writes `output`; both link it to other runs by their content.
 
     With a `folder`, the run that was begun there is gone on with. `data_hash` becomes a tag and the run's input.
+    MixsteError if MLFLOW_TRACKING_URI can never work, before the stage begins.
     """
     settings = params.tracking
     tags = _origin(stage) | ({} if data_hash is None else {"data_hash": data_hash})

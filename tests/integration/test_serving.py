@@ -31,7 +31,7 @@ BAD = {
         "params cannot be used; found: skeleton: 'squid'; expected: skeleton: one of ",
     ),
     "no frame rate": (None, {"fps": None}, "fps: a value: the key is missing"),
-    "a frame rate of 0": (None, {"fps": 0}, "found: fps 0.0; expected: 1 frame per second or more"),
+    "a frame rate of 0": (None, {"fps": 0}, "found: fps 0.0; expected: 1 to 1000 frames per second"),
     "no image size": (None, {"image_size": None}, "image_size: a value: the key is missing"),
     "ragged": (
         json.dumps({"inputs": [[[1, 2], [3]]], "params": PARAMS}).encode(),

@@ -109,12 +109,37 @@ def test_doctor_says_whether_ffmpeg_is_there(capsys, monkeypatch, tmp_path, ther
     assert said == (f"{tmp_path}/ffmpeg" if there else "not installed; it writes motions as .mp4")
 
 
-def test_doctor_names_the_champion(capsys, monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    ("found", "lines"),
+    [
+        (
+            [registry.Registered("mine", "7", (), TAGS, ""), registry.Registered("mixste", "1", (), {}, "")],
+            ["mine, version 7, test MPJPE 70.2 mm", "mixste, version 1"],
+        ),
+        ([], ["none yet: `make repro` makes one"]),
+    ],
+)
+def test_doctor_names_the_champions(capsys, monkeypatch, tmp_path, found, lines):
     (tmp_path / "mlflow.db").touch()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    monkeypatch.setattr(doctor, "find", lambda uri: registry.Registered("mixste", "7", (), TAGS, ""))
+    monkeypatch.setattr(doctor, "champions", lambda: found)
     main(["doctor"])
-    assert dict(facts(capsys))["champion"] == "mixste, version 7, test MPJPE 70.2 mm"
+    assert [text for name, text in facts(capsys) if name == "champion"] == lines
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ("sqlite:///mlfow.db", "there is no model registry; found: no file {here}/mlfow.db; to mend it: "),
+        ("mlflow.db", "MLFLOW_TRACKING_URI names no store of MLflow's; found: mlflow.db; "),
+    ],
+)
+def test_doctor_marks_a_registry_that_is_named_and_not_there(capsys, monkeypatch, tmp_path, named, said):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", named)
+    with pytest.raises(SystemExit):
+        main(["doctor"])
+    assert dict(facts(capsys))["! registry"].startswith(said.format(here=tmp_path))
 
 
 @pytest.mark.parametrize(

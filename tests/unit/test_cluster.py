@@ -62,6 +62,16 @@ def test_a_cluster_that_starts_machines_is_asked_for_what_it_has_not(machines):
         cluster.resources_per_worker(replace(settings, autoscaling=False))
 
 
+def test_a_ray_that_is_gone_does_not_answer(monkeypatch):
+    import ray
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(gcs_address=address))
+        assert cluster.answers()
+    assert not cluster.answers()
+
+
 @pytest.fixture
 def joined(monkeypatch):
     """What `ray.init` is given."""

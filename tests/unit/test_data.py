@@ -28,6 +28,15 @@ def test_changed_data_is_said_plainly(workplace: Path, caplog: pytest.LogCapture
     assert Path("data/sample/one.bvh").exists()
 
 
+def test_a_uri_that_mlflow_can_never_use_is_refused_before_anything_is_made(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "localhost:5000")
+    with pytest.raises(MixsteError, match="MLFLOW_TRACKING_URI=http://localhost:5000"):
+        data.main()
+    assert not Path("data").exists()
+
+
 def test_data_that_dvc_knows_are_not_read_again(workplace: Path, monkeypatch: pytest.MonkeyPatch):
     Path("data").mkdir()
     Path("data/one.bvh").write_text("HIERARCHY")

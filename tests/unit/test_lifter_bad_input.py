@@ -23,7 +23,8 @@ def lift(own, keypoints, **changes):
     [
         ({"skeleton": "coco"}, r"unknown layout of keypoints; found: 'coco'; expected: one of .*body25, .*coco17"),
         ({"skeleton": "body25"}, r"shape \(40, 17, 3\).*25 joints of body25.*17 joints is coco17 or .*h36m17"),
-        ({"fps": 0}, r"found: fps 0; expected: 1 frame per second or more$"),
+        ({"fps": 6000}, "found: fps 6000; expected: 1 to 1000 frames per second"),
+        ({"fps": 0}, r"found: fps 0; expected: 1 to 1000 frames per second$"),
         ({"fps": 1 / 30}, r"found: fps 0\.03.*to mend it: 30, if these are the seconds of a frame"),
         ({"fps": float("nan")}, "found: fps nan"),
         ({"fps": -25}, "found: fps -25"),
@@ -187,3 +188,11 @@ def test_what_torch_and_masked_arrays_hold_is_lifted(own):
     masked[7, 16] = np.ma.masked
     clip[7, 16] = np.nan
     np.testing.assert_array_equal(lift(own, masked).joints, lift(own, clip).joints)
+
+
+@pytest.mark.parametrize("fps", [50, 60])
+def test_a_model_that_gives_no_numbers_is_refused_at_any_frame_rate(fps):
+    own = lifter()
+    torch.nn.init.constant_(own.model.head.weight, torch.nan)
+    with pytest.raises(MixsteError, match=r"this model lifts nothing; found: .* are NaN or infinite"):
+        own.lift(person(30), skeleton="h36m17", fps=fps, image_size=SIZE)

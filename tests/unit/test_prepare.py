@@ -19,6 +19,7 @@ from mixste.typed import build
 from pipelines import prepare
 from pipelines.params import compose
 from pipelines.settings.data import DataSettings
+from tests.unit.dataset_files import FIGURE
 from tests.unit.memory import peak
 
 SKELETON = load_skeleton("h36m17")
@@ -27,9 +28,10 @@ ROOT = Path(__file__).parents[2]
 
 
 def write_trial(path, frames, seed=0, jump=None):
-    """A drifting random figure in centimetres, Y up, at 60 fps."""
+    """Someone, tall or short, who stands and drifts, in centimetres, Y up, at 60 fps."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure = np.random.default_rng(seed).normal(0, 10, (17, 3))
+    figure = 100 * FIGURE[:, [0, 2, 1]] * (1, 1, -1) * np.random.default_rng(seed).uniform(0.9, 1.1)
+    figure[1:] -= figure[0]
     values = np.repeat(figure[None], frames, axis=0)
     values[:, 0] += np.arange(frames)[:, None]
     if jump:
@@ -181,6 +183,7 @@ def test_a_wrong_setting_stops_and_keeps_the_former_output(place, monkeypatch, d
     [source] = data.sources
     for changed, message in (
         ({"sources": (replace(source, metres_per_unit=1.0),)}, "unit of source sample is wrong"),
+        ({"sources": (replace(source, up="z"),)}, "vertical axis of source sample is wrong.*set up: y"),
         ({"sources": (replace(source, joint_map="cmu_amc"),)}, "joint map cmu_amc does not fit"),
         ({"sources": (replace(source, files="*.fbx"),)}, "no file matches"),
         ({"sources": (replace(source, fps=100.0),)}, "another frame rate"),
@@ -233,6 +236,33 @@ def test_a_file_with_another_number_of_frames_than_the_table_says_is_used_and_re
 def test_without_counts_in_the_table_there_are_no_warnings(place):
     prepare.main()
     assert json.loads(prepare.PREPARED.read_text())["warnings"] == []
+
+
+def test_what_is_odd_of_people_and_rates_is_in_the_report_and_said(place, monkeypatch, data, caplog):
+    for number in range(3):
+        write_trial(Path(f"data/sample/S3/walk_{number}.bvh"), 100, seed=number, jump=50)
+    [source] = data.sources
+    set_data(monkeypatch, data, sources=(replace(source, metres_per_unit=0.006),))
+    with caplog.at_level(logging.WARNING):
+        prepare.main()
+    report = json.loads(prepare.PREPARED.read_text())
+    assert [row.get("subject", row.get("source")) for row in report["warnings"]] == [
+        *("sample-S1", "sample-S2", "sample-S3"),
+        "sample",
+    ]
+    assert all(row["warning"] in caplog.text for row in report["warnings"])
+    assert "4 of 6 files with one faster than max_speed" in report["warnings"][-1]["warning"]
+    assert report["subjects"]["sample-S1"]["upright"] == 1
+    assert "table of trials" not in caplog.text
+
+
+def test_people_who_lie_are_prepared_if_the_source_says_so(place, monkeypatch, data):
+    [source] = data.sources
+    set_data(monkeypatch, data, sources=(replace(source, up="z", upright=False),))
+    prepare.main()
+    report = json.loads(prepare.PREPARED.read_text())
+    assert report["warnings"] == []
+    assert report["subjects"]["sample-S1"]["upright"] == 0
 
 
 def test_a_smaller_skeleton_is_made_with_the_same_map(place, monkeypatch, data):

@@ -1,5 +1,6 @@
 """A registered model by its name: fetched, or refused with what there is instead."""
 
+import shutil
 import socket
 
 import numpy as np
@@ -22,8 +23,6 @@ def own():
 @pytest.fixture(scope="module")
 def store(own, empty_store, tmp_path_factory):
     """A registry as MLflow stores pyfunc models: version 1 is the champion, version 2 has no model folder."""
-    import shutil
-
     import yaml
     from mlflow import MlflowClient
 
@@ -58,6 +57,21 @@ def test_the_store_is_the_one_that_the_environment_names(store, monkeypatch, tmp
     assert Lifter.load(NAME).config.fps == 50
 
 
+def test_the_champions_are_found_whatever_their_models_are_called(store, tmp_path):
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{shutil.copy(store.removeprefix('sqlite:///'), tmp_path / 'mlflow.db')}"
+    client = MlflowClient(uri, uri)
+    client.delete_registered_model_alias("mixste", "champion")
+    assert registry.champions(uri) == []
+    for name in (*(f"a{number}" for number in range(100)), "mine"):  # a page has 100
+        client.create_registered_model(name)
+    for name in ("mixste", "mine"):
+        version = client.create_model_version(name, tmp_path.as_uri()).version
+        client.set_registered_model_alias(name, "champion", version)
+    assert [(one.name, one.version) for one in registry.champions(uri)] == [("mine", "1"), ("mixste", "3")]
+
+
 @pytest.mark.parametrize(
     ("uri", "message"),
     [
@@ -87,9 +101,28 @@ def test_files_that_are_gone_are_one_clear_error(store, tmp_path):
 def test_without_a_store_nothing_is_made_and_the_message_says_how_to_name_one(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # which tests of this process may have left
-    with pytest.raises(MixsteError, match=r"there is no model registry; found: no file .*MLFLOW_TRACKING_URI"):
+    with pytest.raises(
+        MixsteError, match=r"there is no model registry; found: no file .*MLFLOW_TRACKING_URI: sqlite:////abs"
+    ):
         Lifter.from_registry(NAME)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_uri_that_is_none_of_mlflows_is_refused_wherever_it_is_read(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "localhost:5000")
+    for use in (registry.default_store, lambda: Lifter.from_registry(NAME)):
+        with pytest.raises(MixsteError, match="MLFLOW_TRACKING_URI=http://localhost:5000"):
+            use()
+    with pytest.raises(MixsteError, match="tracking_uri=http://localhost:6000"):
+        Lifter.from_registry(NAME, "localhost:6000")
+
+
+def test_a_store_that_mlflow_cannot_open_is_one_clear_error(tmp_path):
+    (tmp_path / "mlflow.db").write_text("no database, but as long as one's first page is expected to be" * 20)
+    with pytest.raises(
+        MixsteError, match=r"mlflow.db is no model registry that can be used from here; found: .*not a "
+    ):
+        registry.find(NAME, f"sqlite:///{tmp_path}/mlflow.db")
 
 
 def test_a_server_that_is_away_is_given_up_on_within_seconds():

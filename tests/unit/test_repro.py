@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mixste.errors import MixsteError
 from pipelines import cluster, repro
 
 pytestmark = pytest.mark.usefixtures("workplace")
@@ -49,6 +50,13 @@ def test_where_nothing_is_to_do_no_ray_is_started(calls):
     changed()
     assert repro.reproduce([]) == 0
     assert calls() == ["status --json dvc.yaml alone", "repro alone"]
+
+
+def test_a_uri_that_mlflow_can_never_use_is_refused_before_anything_starts(calls, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "mlflow.db")
+    with pytest.raises(MixsteError, match=f"MLFLOW_TRACKING_URI=sqlite:///{Path.cwd()}/mlflow.db"):
+        repro.reproduce([])
+    assert not Path("calls").exists()
 
 
 def test_what_is_forced_runs_on_one_ray(calls):

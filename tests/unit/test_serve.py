@@ -9,7 +9,7 @@ import pytest
 from mixste.errors import MixsteError
 from mixste.models.checkpoint import save_model
 from pipelines import serve
-from pipelines.params import load
+from pipelines.params import load, write
 from pipelines.serve import chosen, resolved
 from tests.unit.lifters import lifter
 
@@ -25,6 +25,14 @@ def test_choices_on_the_command_line_are_checked_as_those_of_the_file(workplace)
         chosen(["port=99999"])
     with pytest.raises(MixsteError, match="found: 8001; expected: KEY=VALUE"):
         chosen(["8001"])
+
+
+def test_what_is_served_is_the_champion_of_what_is_registered(workplace):
+    assert load().serve.model == "models:/mixste@champion"
+    write(["register.name=mine", "register.alias=best"])
+    assert chosen([]).serve.model == "models:/mine@best"
+    write(["register.name=mine", "serve.model=models/finetuned"])
+    assert chosen([]).serve.model == "models/finetuned"
 
 
 def test_a_folder_is_served_by_the_name_that_every_process_knows(tmp_path, monkeypatch):
@@ -99,6 +107,7 @@ def ray_serve(monkeypatch):
         monkeypatch.setattr(ray_serve, name, lambda *_, did=name, **__: fake.done.append(did))
     monkeypatch.setattr(ray_serve, "status", lambda: fake)
     monkeypatch.setattr(serve, "_resources", lambda *_: {})
+    monkeypatch.setattr(serve.cluster, "answers", lambda: True)
     return fake
 
 
@@ -128,6 +137,13 @@ def test_on_a_cluster_that_goes_on_ray_serve_is_ended_unless_others_use_it_by_th
     with serve.serving(chosen([f"port={free_port()}"]).serve, "model", None, shared=shared):
         ray_serve.applications = others
     assert ray_serve.done == ["start", "run", "delete", *ended]
+
+
+def test_a_ray_that_was_ended_by_the_same_signal_is_asked_nothing_more(workplace, ray_serve, monkeypatch):
+    monkeypatch.setattr(serve.cluster, "answers", lambda: False)
+    with serve.serving(chosen([f"port={free_port()}"]).serve, "model", None):
+        pass
+    assert ray_serve.done == ["start", "run"]
 
 
 def free_port() -> int:

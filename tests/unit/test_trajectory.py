@@ -114,6 +114,7 @@ def test_a_pinhole_sees_its_angle():
         ({"keypoints": np.zeros((3, 17, 3))}, "no frame of 3 with 2 joints"),
         ({"intrinsics": (0, 1000, 5, 5)}, "no camera's.*above 0"),
         ({"intrinsics": (1000, 1000)}, "no camera's"),
+        ({"intrinsics": (1000, 1000, 9000, 500)}, r"joints \d+ pixels from their keypoints on average.*check fx"),
         ({"motion": camera(frames=slice(0, 3)).z_up()}, "'frame': 'world'"),
         ({"motion": camera(frames=slice(0, 3), unit="screen")}, "'unit': 'screen'.*motion.scaled"),
     ],

@@ -5,8 +5,9 @@ import pytest
 
 from mixste.captures.bvh import Bvh, write_bvh
 from mixste.captures.cleaning import Limits
-from mixste.captures.preparing import Source, prepare
+from mixste.captures.preparing import prepare
 from mixste.captures.report import account, summarise
+from mixste.captures.source import Source
 from mixste.captures.trials import Trial
 from mixste.errors import MixsteError
 from mixste.joint_maps import load_joint_map
@@ -128,10 +129,28 @@ def test_another_frame_rate_than_the_files_is_refused(tmp_path):
     assert prepare(trial, source(fps=60.0), LIMITS).recordings
 
 
-@pytest.mark.parametrize("factor", [1.0, 0.1, 0.001, 0.0254])
+@pytest.mark.parametrize("factor", [1.0, 0.1, 0.001, 0.0254, 0.004])
 def test_a_wrong_unit_is_refused(tmp_path, factor):
     with pytest.raises(MixsteError, match=r"unit of source own is wrong.*metres_per_unit"):
         prepare(write(tmp_path, walk(60)), source(metres_per_unit=factor), LIMITS)
+
+
+def test_a_file_is_measured_in_its_own_axes(tmp_path):
+    figure = prepare(write(tmp_path, walk(60)), source(up="z"), LIMITS).figure
+    assert figure.trunk == (0, 55, 0, 0, 0, 0)
+    assert figure.legs == pytest.approx(0.89, abs=1e-3)
+
+
+def test_a_trial_rejected_for_its_speed_names_the_frame_rate(tmp_path):
+    positions = walk(60)
+    positions[::2] += 20
+    trial = write(tmp_path, positions)
+    rejected = prepare(trial, source(), LIMITS).rejected
+    assert rejected.endswith(
+        "faster than 15 m/s; to mend it: correct the frame rate, 60 fps in the file, if it is too high"
+    )
+    assert "fps of source own, now 60" in prepare(trial, source(fps=60.0), LIMITS).rejected
+    assert "frame rate" not in prepare(write(tmp_path, walk(20)), source(), LIMITS).rejected
 
 
 @pytest.mark.parametrize("changed", [{"metres_per_unit": 0.0}, {"metres_per_unit": float("nan")}, {"up": "x"}])

@@ -115,7 +115,7 @@ def test_models_are_scored_on_a_gpu_where_training_has_one_and_in_tasks_on_the_c
 def test_batches_that_memory_is_too_small_for_are_said(plain, tmp_path, monkeypatch):
     folder = model_folder(tmp_path / "m", model())
     monkeypatch.setattr(scoring, "lift_windows", lambda *_, **__: [torch.empty(2**60)])
-    with pytest.raises(MixsteError, match=r"too small for batches of 64 windows; .*lower evaluate\.batch_size"):
+    with pytest.raises(MixsteError, match=r"too small for batches of 64 windows; .*evaluate\.batch_size=32"):
         evaluate(folder, sequences(), plain)
 
 

@@ -72,6 +72,6 @@ def test_data_of_another_kind_are_refused(tmp_path, change):
         read_windows(CONFIG, path)
 
 
-def test_a_folder_without_data_is_refused(tmp_path):
-    with pytest.raises(MixsteError, match="nothing to read"):
+def test_a_folder_without_projections_is_named(tmp_path):
+    with pytest.raises(MixsteError, match=f"no projections in {tmp_path}; .*as datasets/projections/rig"):
         read_windows(CONFIG, tmp_path)

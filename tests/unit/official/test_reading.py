@@ -177,3 +177,12 @@ def test_no_file_and_a_folder_are_refused(tmp_path):
 def test_the_hash_is_that_of_the_bytes(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert sha256(tmp_path / "a").startswith("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
+
+
+@pytest.mark.parametrize(
+    ("name", "found"), [("a.onnx", "exported for other programs"), ("b.NPZ", "as motion and keypoints are")]
+)
+def test_a_file_of_another_kind_is_named_as_that(tmp_path, name, found):
+    (tmp_path / name).write_bytes(b"something")
+    with pytest.raises(MixsteError, match=f"holds no weights.*{found}; expected: a model folder"):
+        read_weights(tmp_path / name)

@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -14,12 +15,13 @@ from pathlib import Path
 
 import pytest
 
+from mixste.errors import MixsteError
 from mixste.hashing import data_hash
 from pipelines import store, sync, tracking
 from pipelines.environment import set_environment
 from pipelines.params import Params, load
 from pipelines.provenance import git_state
-from pipelines.tracking.outbox import outboxes
+from pipelines.tracking.outbox import Progress, outboxes
 
 DEAD = "http://127.0.0.1:1"
 
@@ -185,6 +187,16 @@ def test_a_dead_server_costs_seconds_and_one_warning_and_gets_all_of_it_later(
     assert not Path("mlflow.db-journal").exists()
 
 
+def test_a_uri_that_mlflow_can_never_use_ends_a_stage_before_it_begins(
+    params: Params, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", str(tmp_path / "mlflow.db"))
+    refused = pytest.raises(MixsteError, match=f"MLFLOW_TRACKING_URI=sqlite:///{tmp_path}/mlflow.db")
+    with refused, tracking.run("pretrain", params):
+        pytest.fail("begun")
+    assert not Path("runs").exists()
+
+
 def test_what_waits_is_sent_by_the_next_stage(params: Params, monkeypatch: pytest.MonkeyPatch):
     with monkeypatch.context() as patch:
         patch.setattr(store, "knock", away)
@@ -217,6 +229,7 @@ def test_sync_sends_what_waits_and_says_what_is_left(
             sync.main()
     assert "does not answer (refused)" in caplog.text
     assert "left: " in caplog.text
+    assert "`rm -r runs/tracking/NAME` drops a run's" in caplog.text
     caplog.clear()
     sync.main()
     assert history(last("prepare"), "frames") == [(3, 5.0)]
@@ -226,6 +239,24 @@ def test_sync_sends_what_waits_and_says_what_is_left(
     caplog.clear()
     sync.main()
     assert caplog.messages == ["nothing waits to be sent"]
+
+
+def test_what_waits_for_a_store_that_is_gone_is_sent_to_another_as_the_docs_say(
+    params: Params, monkeypatch: pytest.MonkeyPatch, root: Path, tmp_path: Path
+):
+    with monkeypatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", DEAD)
+        with tracking.run("sweep", params) as run:
+            run.log_figure(Path("params.yaml"))
+            run.child("trial 0", {"stage": "trial"}, tmp_path).log_metrics({"loss": 1.0}, step=1)
+    outboxes()[0].note(Progress("a run of the store that is gone", 1))
+    (code,) = re.findall(r"```bash\nold=.*?\n(.*?)```", (root / "docs/configuration.md").read_text(), re.DOTALL)
+    uri = store.default_store()
+    subprocess.run(["bash", "-c", f"old={DEAD} new={uri}\n{code}"], check=True)
+    sync.main()
+    assert store.tags_of(uri, last("trial").info.run_id)[store.PARENT] == last("sweep").info.run_id
+    assert [file.path for file in store.client(uri).list_artifacts(last("sweep").info.run_id)] == ["params.yaml"]
+    assert history(last("trial"), "loss") == [(1, 1.0)]
 
 
 def test_a_full_disk_costs_the_record_and_not_the_stage(
