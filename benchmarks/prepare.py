@@ -14,8 +14,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from mixste.captures.asfamc import bone_ends, find_asf, read_amc, read_asf
-from mixste.captures.bvh import joint_positions, read_bvh
+from mixste.captures.formats.asfamc import bone_ends, find_asf, read_amc, read_asf
+from mixste.captures.formats.bvh import joint_positions, read_bvh
 from mixste.errors import MixsteError
 from mixste.table import read_table
 from mixste.table_writer import write_table

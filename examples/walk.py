@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mixste.captures.bvh import joint_positions
+from mixste.captures.formats.bvh import joint_positions
 from mixste.sample import make_trial
 from mixste.skeleton import load_skeleton
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from mixste.captures import Recording, read_capture
-from mixste.captures.amass import Bodies
 from mixste.captures.cleaning import Limits
+from mixste.captures.formats.amass import Bodies
 from mixste.captures.preparing import prepare
 from mixste.captures.report import Row, account, summarise
 from mixste.captures.resampling import METHOD

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mixste.armature.fitting import Fit, fit
-from mixste.captures.bvh import Bvh, write_bvh
+from mixste.captures.formats.bvh import Bvh, write_bvh
 from mixste.errors import MixsteError
 
 if TYPE_CHECKING:

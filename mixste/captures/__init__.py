@@ -1,4 +1,4 @@
-"""Capture files of any format: `read_capture(path, format)`; a format is one module here with a `read(path)`.
+"""Capture files of any format: `read_capture(path, format)`; a format is one module in `formats` with a `read(path)`.
 
 A format that needs more than the file says so in `read`'s keywords, which `read_capture` hands on.
 """
@@ -12,7 +12,7 @@ from mixste.errors import MixsteError
 
 __all__ = ["FORMATS", "Capture", "Recording", "SourceError", "read_capture"]
 
-FORMATS = {"bvh": "mixste.captures.bvh", "asfamc": "mixste.captures.asfamc", "amass": "mixste.captures.amass"}
+FORMATS = {name: f"mixste.captures.formats.{name}" for name in ("bvh", "asfamc", "amass")}
 
 
 def read_capture(path: str | Path, format: str, **more: Any) -> Capture:  # noqa: A002  (the settings' own word)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixste.captures.bvh import Bvh
+from mixste.captures.formats.bvh import Bvh
 from mixste.sample.chance import Chance
 
 FPS = 60.0

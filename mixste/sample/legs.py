@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixste.captures.chains import carry, turn, upright
+from mixste.captures.formats.chains import carry, turn, upright
 from mixste.sample.body import NAMES, Angles, Body
 
 _STRAIGHT = 0.9996

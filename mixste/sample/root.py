@@ -7,7 +7,7 @@ legs are solved again to reach them. Centimetres, Y up, floor at Y = 0; feet are
 
 import numpy as np
 
-from mixste.captures.bvh import Bvh, joint_positions
+from mixste.captures.formats.bvh import Bvh, joint_positions
 from mixste.sample.body import FPS, NAMES, Angles, Body, pose
 from mixste.sample.legs import reach
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mixste.captures.bvh import Bvh, write_bvh
+from mixste.captures.formats.bvh import Bvh, write_bvh
 from mixste.errors import MixsteError
 from mixste.files import whole_folder
 from mixste.sample.actions import ACTIONS

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from mixste.captures.bvh import joint_positions
+from mixste.captures.formats.bvh import joint_positions
 from mixste.motion import Motion
 from mixste.sample import make_trial
 from mixste.skeleton import load_skeleton

@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 
-from mixste.captures.bvh import Bvh, write_bvh
+from mixste.captures.formats.bvh import Bvh, write_bvh
 from mixste.datasets.h36m import subject_cameras
 from mixste.errors import MixsteError
 from mixste.geometry import project as see

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mixste import table
-from mixste.captures.bvh import Bvh, write_bvh
+from mixste.captures.formats.bvh import Bvh, write_bvh
 from mixste.errors import MixsteError
 from mixste.skeleton import load_skeleton
 from mixste.table import read_table

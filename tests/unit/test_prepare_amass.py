@@ -20,7 +20,7 @@ from mixste.typed import build
 from pipelines import prepare
 from pipelines.params import compose
 from pipelines.settings.data import DataSettings
-from tests.unit.captures.body_files import write_bodies, write_clip
+from tests.unit.captures.formats.body_files import write_bodies, write_clip
 
 ROOT = Path(__file__).parents[2]
 LOCAL = SimpleNamespace(address=None)

@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from mixste.captures.bvh import Bvh, joint_positions, read_bvh
+from mixste.captures.formats.bvh import Bvh, joint_positions, read_bvh
 from mixste.errors import MixsteError
 from mixste.sample import ACTIONS, SUBJECTS, make_trial, write_sample
 

@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 from mixste.armature import fit, to_bvh, write_armature
 from mixste.armature.bvh import euler
 from mixste.armature.rest import load_rest
-from mixste.captures.bvh import joint_positions, read_bvh
+from mixste.captures.formats.bvh import joint_positions, read_bvh
 from mixste.errors import MixsteError
 from mixste.motion import Motion
 from mixste.sample import ACTIONS

@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mixste.captures.bvh import Bvh, write_bvh
 from mixste.captures.cleaning import Limits
+from mixste.captures.formats.bvh import Bvh, write_bvh
 from mixste.captures.preparing import prepare
 from mixste.captures.report import account, summarise
 from mixste.captures.source import Source

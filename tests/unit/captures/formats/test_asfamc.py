@@ -3,7 +3,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from mixste.captures import read_capture
-from mixste.captures.asfamc import find_asf, read_amc, read_asf
+from mixste.captures.formats.asfamc import find_asf, read_amc, read_asf
 from mixste.errors import MixsteError
 
 # bone: parent, direction, length, axis degrees, axis order, degrees of freedom

@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from mixste.captures import read_capture
-from mixste.captures.bvh import joint_positions, read_bvh, write_bvh
+from mixste.captures.formats.bvh import joint_positions, read_bvh, write_bvh
 from mixste.errors import MixsteError
 
 TEXT = """HIERARCHY

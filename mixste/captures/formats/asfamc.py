@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from mixste.captures.capture import Capture
-from mixste.captures.chains import AXES, carry, turn, upright
-from mixste.captures.numbers import read_text
+from mixste.captures.formats.chains import AXES, carry, turn, upright
+from mixste.captures.formats.numbers import read_text
 from mixste.errors import MixsteError
 
 DEGREES = {"deg": 1.0, "degrees": 1.0, "rad": 180.0 / np.pi, "radians": 180.0 / np.pi}

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from mixste.captures.capture import Capture
-from mixste.captures.chains import AXES, carry, turn, upright
-from mixste.captures.numbers import parse_numbers, read_text
+from mixste.captures.formats.chains import AXES, carry, turn, upright
+from mixste.captures.formats.numbers import parse_numbers, read_text
 from mixste.errors import MixsteError
 from mixste.files import whole_file
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from mixste.captures import SourceError, read_capture
-from mixste.captures.amass import Bodies, read, read_clip
-from mixste.captures.body_model import BodyMotion, read_body_model
+from mixste.captures.formats.amass import Bodies, read, read_clip
+from mixste.captures.formats.body_model import BodyMotion, read_body_model
 from mixste.errors import MixsteError
-from tests.unit.captures.body_files import H36M, SMPLH, clip_parts, regressor, write_bodies, write_clip
+from tests.unit.captures.formats.body_files import H36M, SMPLH, clip_parts, regressor, write_bodies, write_clip
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from mixste.captures.body_model import (
+from mixste.captures.formats.body_model import (
     BLOCK,
     BodyMotion,
     forward_kinematics,
@@ -13,7 +13,7 @@ from mixste.captures.body_model import (
     rotation_matrices,
 )
 from mixste.errors import MixsteError
-from tests.unit.captures.body_files import (
+from tests.unit.captures.formats.body_files import (
     H36M,
     SMPLH,
     SOFT,
