@@ -10,7 +10,7 @@ import yaml
 
 from mixste.errors import MixsteError
 from mixste.typed import build, flatten
-from pipelines.params import CONF, Params, quoted, read
+from pipelines.params import CONF, Params, quoted
 
 _WORD = re.compile(r"(?!(true|false|null|inf|nan)$)[a-z_][\w/.-]*", re.ASCII | re.IGNORECASE)  # Hydra takes it for text
 
@@ -42,13 +42,22 @@ def _section(params: Params, group: str, default: str, folder: Path) -> Iterator
     candidates = {}
     for path in sorted(folder.glob("*.yaml")):
         try:
-            candidates[path.stem] = _differing(wanted, flatten(asdict(build(kind, read(path), str(path)))))
+            there = build(kind, _read(path, group, params), str(path))
+            candidates[path.stem] = _differing(wanted, flatten(asdict(there)))
         except MixsteError:  # a file that cannot be used was not chosen
             continue
     name = min(candidates, key=lambda name: (len(candidates[name]), name != default))
     if name != default:
         yield f"{group}={name}"
     yield from (f"{group}.{key}={_text(value)}" for key, value in candidates[name].items())
+
+
+def _read(path: Path, group: str, params: Params) -> object:
+    """A file of a group as it is beside the other sections, whose keys it may name as ${SECTION.KEY}."""
+    from omegaconf import OmegaConf
+
+    whole = OmegaConf.create({**asdict(params), group: OmegaConf.load(path)})
+    return OmegaConf.to_container(whole[group], resolve=True)
 
 
 def _differing(wanted: Mapping[str, object], there: Mapping[str, object]) -> dict[str, object]:
