@@ -146,20 +146,27 @@ def compose(overrides: Sequence[str] = (), conf: Path = CONF) -> Any:
 
     check_choices(overrides, "data=sample")
     what = f"cannot compose {conf} with {' '.join(overrides) or 'its defaults'}"
+    for group, _, name in (text.partition("=") for text in overrides):  # Hydra passes over one of an optional group
+        file = conf / group.lstrip("+") / f"{name}.yaml"
+        if re.fullmatch(r"\w+", name) and name != "null" and file.parent.is_dir() and not file.exists():
+            raise _absent(what, file)
     try:
         with initialize_config_dir(str(conf.resolve()), version_base=None):
             composed = hydra_compose("config", overrides=[_override(text, conf) for text in overrides])
         OmegaConf.resolve(composed)
     except MissingConfigException as error:
-        file = conf / f"{error.missing_cfg_file}.yaml"
-        there = sorted(path.stem for path in file.parent.glob("*.yaml"))
-        expected = f"one of {', '.join(there)}{did_you_mean(file.stem, there)}" if there else f"that {file} exists"
-        raise MixsteError(what, found=f"no {file}", expected=expected) from error
+        raise _absent(what, conf / f"{error.missing_cfg_file}.yaml") from error
     except (HydraException, OmegaConfBaseException, TypeError, ValueError) as error:  # Hydra's are not all of its kind
         found = (str(error.__cause__ or error).splitlines() or [""])[0]
         expected = "GROUP=NAME of a file in conf/, or KEY=VALUE of a key there"
         raise MixsteError(what, found=found, expected=expected) from error
     return composed
+
+
+def _absent(what: str, file: Path) -> MixsteError:
+    there = sorted(path.stem for path in file.parent.glob("*.yaml"))
+    expected = f"one of {', '.join(there)}{did_you_mean(file.stem, there)}" if there else f"that {file} exists"
+    return MixsteError(what, found=f"no {file}", expected=expected)
 
 
 def write(overrides: Sequence[str] = (), conf: Path = CONF, path: Path = PARAMS) -> Params:

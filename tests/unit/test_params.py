@@ -391,6 +391,8 @@ def test_a_choice_that_is_no_file_is_refused_with_those_there_are(workplace: Pat
     expected = r"found: no conf/data/min\.yaml; expected: one of amass, .*, sample \(did you mean mine\?\)$"
     with pytest.raises(MixsteError, match=expected):
         write(["data=min"])
+    with pytest.raises(MixsteError, match=r"found: no conf/study/sampl\.yaml; .*\(did you mean sample\?\)$"):
+        write(["study=sampl"])
 
 
 @pytest.mark.parametrize("choices", [["pretrain.epochs"], ["data", "=", "mine"], ["="], ["data =mine"], ["-x=1"]])
