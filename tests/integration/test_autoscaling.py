@@ -1,44 +1,50 @@
 """A cluster without a CPU whose autoscaler starts machines when it is asked for them (Ray's provider for tests)."""
 
+from pathlib import Path
+
 import pytest
 
-from benchmarks.drills.checkout import SHORT, environment, make_checkout, run
+from benchmarks.drills.checkout import environment, run
 from benchmarks.drills.machines import machines
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.slow]
-ONE_CPU = ("cluster.cpus_per_worker=1", "cluster.gpus_per_worker=0", "cluster.precision=fp32")
-TASKS = """
+ROOT = Path(__file__).parents[2]
+ASKS = """
 import logging
-from pipelines import cluster
+import sys
+from pathlib import Path
 
-logging.basicConfig(level=logging.INFO)
-found = cluster.fan_out(lambda number: number, range(1), "numbers")
+from mixste.training.jobs import TrainingJob
+from pipelines import cluster, distributed
+from pipelines.distributed.worker import train_loop
+from tests.unit.factories import (
+    FPS, SKELETON, cluster_settings, finetune_settings, model_settings, sequences, write_projections
+)
+
+logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
+folder = Path(sys.argv[1])
+there = lambda: ray.cluster_resources().get("CPU", 0)
+print(cluster.fan_out(lambda number: number + 7, range(1), "numbers"))
 import ray
-print(found, ray.cluster_resources()["CPU"])
+
+print("machines with a CPU after a task:", there())
+path = write_projections(folder / "sample-S1.parquet", sequences((12, 9)))
+training = finetune_settings(epochs=2, batch_size=4, validation_windows=2)
+job = TrainingJob(
+    model=model_settings(), training=training, train=(path,), validation=(path,), skeleton=SKELETON, fps=FPS, seed=0
+)
+settings = cluster_settings(autoscaling=True, workers=2, storage=str(folder))
+tell = lambda records, trained: print(*(f"epoch {record['epoch']:g}" for record in records))
+distributed.train(train_loop, {"job": job}, folder=folder / "run", settings=settings, on_records=tell)
+print("machines with a CPU after a training:", there())
 """
 
 
-@pytest.fixture(scope="module")
-def cluster():
-    with machines(cpus=0, grows_to=2) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory):
-    """Data is ready, by a Ray of this machine."""
-    made = make_checkout(
-        tmp_path_factory.mktemp("user") / "mixste", *SHORT, "cluster=autoscaling", "cluster.address=null", *ONE_CPU
-    )
-    run("dvc", "repro", "project", cwd=made, env=environment(PYTHONPATH=str(made)))
-    return made
-
-
-def test_tasks_and_trainings_wait_for_the_machines_that_they_ask_for(checkout, cluster):
-    shell = environment(RAY_ADDRESS=cluster.address, RAY_TMPDIR=str(cluster.folder), PYTHONPATH=str(checkout))
-    tasks, training = ("python", "-c", TASKS), ("python", "-m", "pipelines.finetune", "--from", "scratch")
-    printed = run(*tasks, cwd=checkout, env=shell)
-    assert "numbers  no machine of the cluster has a CPU; waiting for one that has" in printed
-    assert "[0] 1.0" in printed
-    assert "scratch  epoch 2/2" in run(*training, cwd=checkout, env=shell)
-    assert "[0] 2.0" in run(*tasks, cwd=checkout, env=shell)
+def test_tasks_and_trainings_wait_for_the_machines_that_they_ask_for(tmp_path):
+    with machines(cpus=0, grows_to=2) as growing:
+        where = {"RAY_ADDRESS": growing.address, "RAY_TMPDIR": str(growing.folder), "PYTHONPATH": str(ROOT)}
+        printed = run("python", "-c", ASKS, str(tmp_path), cwd=ROOT, env=environment(**where))
+    assert "numbers  no machine of the cluster has a CPU; waiting for one that has\n[7]\n" in printed
+    assert "machines with a CPU after a task: 1.0" in printed
+    assert "epoch 2" in printed
+    assert "machines with a CPU after a training: 2.0" in printed
