@@ -14,6 +14,7 @@ from typing import Any
 
 from mixste.errors import MixsteError
 from mixste.files import whole_folder
+from pipelines.beside import Ended, beside
 from pipelines.cluster import causes, connect, resources_per_worker, user_error
 from pipelines.distributed.claims import claimed
 from pipelines.distributed.lookout import told_of_machines
@@ -205,20 +206,12 @@ class _Mailbox:
 def _delivered(mailbox: Any, on_records: OnRecords) -> Iterator[None]:
     import ray
 
-    ended = threading.Event()
-
-    def deliver() -> None:
-        while True:
-            last = ended.wait(0.3)
+    def deliver(ended: Ended) -> None:
+        last = False
+        while not last:
+            last = ended(0.3)
             for records, trained in ray.get(mailbox.take.remote()):
                 on_records(records, trained)
-            if last:
-                return
 
-    thread = threading.Thread(target=deliver, daemon=True)
-    thread.start()
-    try:
+    with beside(deliver, patience=30):
         yield
-    finally:
-        ended.set()
-        thread.join(timeout=30)

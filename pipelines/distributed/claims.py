@@ -6,16 +6,17 @@ then the later one goes on alone, and the earlier fails when it writes its next 
 
 import json
 import logging
-import threading
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mixste.errors import MixsteError
 from mixste.files import whole_file
+from pipelines.beside import Ended, beside
 from pipelines.distributed.storage import Storage, within
 from pipelines.locks import this_process
 
@@ -38,15 +39,11 @@ def claimed(place: Storage, folder: Path) -> Iterator[None]:
     other = _read(place)
     if other.get("owner", mine) != mine:
         _listen(place, other)
-    ended = threading.Event()
     _write(place, mine, 0)
-    thread = threading.Thread(target=_renew, args=(place, mine, ended), daemon=True)
-    thread.start()
     try:
-        yield
+        with beside(partial(_renew, place, mine), patience=RENEW_S):
+            yield
     finally:
-        ended.set()
-        thread.join(timeout=RENEW_S)
         with suppress(OSError):
             within(LISTEN_S, lambda: _release(place, mine))
 
@@ -61,9 +58,9 @@ def _listen(place: Storage, other: dict[str, Any]) -> None:
             raise MixsteError(f"{place.uri} is in use", found=now["by"], mend="wait for it, or stop it")
 
 
-def _renew(place: Storage, mine: str, ended: threading.Event) -> None:
+def _renew(place: Storage, mine: str, ended: Ended) -> None:
     count = 0
-    while not ended.wait(RENEW_S):
+    while not ended(RENEW_S):
         count += 1
         with suppress(OSError):  # training itself says so when the storage refuses
             other = _read(place)

@@ -1,13 +1,13 @@
 """What the log says of machines: those that a training waits for, and those that come and go."""
 
 import logging
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from mixste.errors import counted
+from pipelines.beside import Ended, beside
 from pipelines.cluster import machines_alive, room
 from pipelines.params import ClusterSettings
 
@@ -26,19 +26,14 @@ def told_of_machines(
     """
     import ray
 
-    lookout, ended = _Lookout(settings, resources), threading.Event()
+    lookout = _Lookout(settings, resources)
 
-    def watch() -> None:
-        while not ended.wait(LOOK_S):
+    def watch(ended: Ended) -> None:
+        while not ended(LOOK_S):
             lookout.look(begun=ray.get(mailbox.has_begun.remote()), resumes=resumes)
 
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
+    with beside(watch, patience=LOOK_S):
         yield
-    finally:
-        ended.set()
-        thread.join(timeout=LOOK_S)
 
 
 class _Lookout:

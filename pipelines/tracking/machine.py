@@ -1,11 +1,13 @@
 """What the machine does while a stage runs: MLflow's system metrics of the CPUs, memory, disk, network and GPUs."""
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
+
+from pipelines.beside import Ended, beside
 
 Log = Callable[[Mapping[str, float], int], None]
 
@@ -16,20 +18,14 @@ def machine_metrics(log: Log, seconds: int | None, began: float) -> Iterator[Non
     if seconds is None:
         yield
         return
-    ended = threading.Event()
-    thread = threading.Thread(target=_watch, args=(log, seconds, began, ended), name="machine", daemon=True)
-    thread.start()
-    try:
+    with beside(partial(_watch, log, seconds, began), patience=1):
         yield
-    finally:
-        ended.set()
-        thread.join(timeout=1)
 
 
-def _watch(log: Log, seconds: int, began: float, ended: threading.Event) -> None:
+def _watch(log: Log, seconds: int, began: float, ended: Ended) -> None:
     monitors = _monitors()
     _values(monitors)  # psutil's first reading of the CPUs is no reading
-    while not ended.wait(seconds):
+    while not ended(seconds):
         log(_values(monitors), round(time.time() - began))
 
 

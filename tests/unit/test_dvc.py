@@ -22,10 +22,10 @@ STAGES: dict[str, Any] = {
 # what decides where and how a stage runs or what it logs, not what it writes
 PLUMBING = (
     *("mixste/errors", "mixste/files", "mixste/hardware", "mixste/hashing", "mixste/memory", "mixste/settings"),
-    *("mixste/typed", "pipelines/cluster", "pipelines/environment", "pipelines/locks", "pipelines/params"),
+    *("mixste/typed", "pipelines/beside", "pipelines/cluster", "pipelines/environment", "pipelines/locks"),
     *(f"pipelines/distributed/{name}" for name in ("claims", "lookout", "patience", "storage")),
-    *("pipelines/progress", "pipelines/provenance", "pipelines/settings", "pipelines/stage", "pipelines/store"),
-    *("pipelines/tracking", "pipelines/watching"),
+    *("pipelines/params", "pipelines/progress", "pipelines/provenance", "pipelines/settings", "pipelines/stage"),
+    *("pipelines/store", "pipelines/tracking", "pipelines/watching"),
 )
 # what the methods of a Motion do, of which no stage calls one
 UNCALLED = ("mixste/armature", "mixste/motion_files", "mixste/refining", "mixste/trajectory")
