@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mixste.errors import MixsteError
+from mixste.legs import leg_length
 from mixste.refining.smoothing import low_pass
 from mixste.skeleton import Skeleton
 
@@ -89,12 +90,11 @@ def stature(joints: np.ndarray, skeleton: Skeleton) -> float:
 
     People differ from that share by some 3 %. MixsteError for a skeleton without hips, knees and ankles, or no legs.
     """
-    chain = [[skeleton.index(f"{side}_{part}") for part in ("hip", "knee", "ankle")] for side in "lr"]
-    bones = np.linalg.norm(np.diff(np.asarray(joints, dtype=np.float64)[:, chain], axis=2), axis=-1)
-    height = float(np.median(bones, axis=0).sum(axis=-1).mean()) / LEGS
-    if not height > 0:
-        raise MixsteError("cannot tell how tall the person is", found="legs without length", expected="a person")
-    return height
+    legs = leg_length(joints, skeleton)
+    if not legs:
+        found = f"{skeleton.name}, without hips, knees or ankles" if legs is None else "legs without length"
+        raise MixsteError("cannot tell how tall the person is", found=found, expected="a person")
+    return legs / LEGS
 
 
 def pinhole(image_size: tuple[float, float], degrees: float) -> tuple[float, float, float, float]:

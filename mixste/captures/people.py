@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mixste.legs import leg_length
 from mixste.skeleton import Skeleton
 
 AXES = ("x", "y", "z", "-x", "-y", "-z")
@@ -28,7 +29,7 @@ def measure(joints: np.ndarray, skeleton: Skeleton, turn: np.ndarray) -> Figure:
 
     A skeleton without hips and knees, ankles or shoulders shows nothing.
     """
-    return Figure(_legs(joints, skeleton), _trunk(joints, skeleton, turn))
+    return Figure(leg_length(joints, skeleton), _trunk(joints, skeleton, turn))
 
 
 def legs_of(figures: Sequence[Figure]) -> float | None:
@@ -42,16 +43,6 @@ def trunk_of(figures: Sequence[Figure]) -> dict[str, float]:
     counts = np.sum([figure.trunk for figure in figures], axis=0)
     order = np.argsort(-counts, kind="stable")
     return {AXES[axis]: float(counts[axis] / counts.sum()) for axis in order} if counts.any() else {}
-
-
-def _legs(joints: np.ndarray, skeleton: Skeleton) -> float | None:
-    """Return the median over frames of the mean length of both legs."""
-    places = [_pair(joints, skeleton, name) for name in ("hip", "knee", "ankle")]
-    if not all(place.shape[1] for place in places):
-        return None
-    lengths = np.linalg.norm(np.diff(places, axis=0), axis=3).sum(axis=0).mean(axis=1)
-    known = lengths[np.isfinite(lengths)]
-    return float(np.median(known)) if len(known) else None
 
 
 def _trunk(joints: np.ndarray, skeleton: Skeleton, turn: np.ndarray) -> tuple[int, ...]:
