@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from mixste.memory import keep_freed
+from mixste.machine.memory import keep_freed
 from mixste.models.checkpoint import WEIGHTS
 from mixste.recipe import Execution
 from mixste.sequences import read_sequences

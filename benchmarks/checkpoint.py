@@ -17,10 +17,10 @@ import torch
 from omegaconf import OmegaConf
 
 from benchmarks.scale_stages import make_place
-from mixste.hashing import data_hash
+from mixste.files.hashing import data_hash
+from mixste.settings.typed import build
 from mixste.training.jobs import TrainingJob
 from mixste.training.state import FILE, restore_training, save_training
-from mixste.typed import build
 from pipelines.data import provide
 from pipelines.params import Params, compose
 

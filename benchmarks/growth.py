@@ -23,7 +23,7 @@ from omegaconf import OmegaConf
 
 from mixste.cameras import load_rig
 from mixste.recipe import ModelSettings
-from mixste.typed import build
+from mixste.settings.typed import build
 from pipelines.data import provide
 from pipelines.params import Params, compose
 from pipelines.prepare import Subject, find_subjects, prepare_subject

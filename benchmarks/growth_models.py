@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.training import motion, trainer
 from mixste.inference import lift
-from mixste.memory import memory_peak_gib
+from mixste.machine.memory import memory_peak_gib
 from mixste.models import build_model
 from mixste.recipe import ModelSettings
 

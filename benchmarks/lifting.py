@@ -34,7 +34,7 @@ from mixste.exporting.parity import Run, random_windows
 from mixste.exporting.speed import frames_per_second
 from mixste.inference import fitting_batch, lift, lift_sequences
 from mixste.lifter import PRECISIONS
-from mixste.memory import keep_freed
+from mixste.machine.memory import keep_freed
 from mixste.models import PoseModel, build_model
 from mixste.models import packed as packing
 from mixste.models.checkpoint import load_model

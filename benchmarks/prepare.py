@@ -17,9 +17,9 @@ from omegaconf import OmegaConf
 from mixste.captures.formats.asfamc import bone_ends, find_asf, read_amc, read_asf
 from mixste.captures.formats.bvh import joint_positions, read_bvh
 from mixste.errors import MixsteError
+from mixste.settings.typed import build
 from mixste.table import read_table
 from mixste.table_writer import write_table
-from mixste.typed import build
 from pipelines.params import compose
 from pipelines.prepare import Subject, find_subjects, prepare_subject
 from pipelines.settings.data import DataSettings

@@ -19,7 +19,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from benchmarks.scale_stages import STAGES, Place, Worker, make_place, work
-from mixste.typed import build
+from mixste.settings.typed import build
 from pipelines.data import provide
 from pipelines.params import Params, compose
 

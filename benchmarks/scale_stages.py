@@ -12,9 +12,9 @@ from torch import distributed
 
 from mixste.cameras import load_rig
 from mixste.inference import lift_sequences
-from mixste.memory import memory_peak_gib
+from mixste.machine.memory import memory_peak_gib
 from mixste.models import build_model
-from mixste.scoring import score
+from mixste.scoring.scores import score
 from mixste.sequences import read_sequences
 from mixste.skeleton import load_skeleton
 from mixste.training.jobs import TrainingJob

@@ -25,8 +25,8 @@ import torch
 
 from benchmarks.baseline import PlainMixSTE, train
 from mixste.costs import find
-from mixste.hardware import peak_flops
-from mixste.memory import GIB, keep_freed
+from mixste.machine.hardware import peak_flops
+from mixste.machine.memory import GIB, keep_freed
 from mixste.models import build_model
 from mixste.recipe import CorruptionSettings, Execution, LiftLoss, ModelSettings, OptimiserSettings, PretrainSettings
 from mixste.sequences import Sequences

@@ -10,7 +10,7 @@ import numpy as np
 
 from mixste.drawing import frames, turned
 from mixste.errors import MixsteError
-from mixste.files import whole_file
+from mixste.files.whole import whole_file
 from mixste.motion_files import ffmpeg
 from mixste.skeleton import load_skeleton
 

@@ -10,7 +10,7 @@ from mixste.errors import MixsteError
 from mixste.models import build_masked, build_model, count_parameters
 from mixste.models.checkpoint import CONFIG, read_config
 from mixste.recipe import ModelSettings
-from mixste.typed import build
+from mixste.settings.typed import build
 
 MODELS = Path("conf/model")
 JOINTS = 17

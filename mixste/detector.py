@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixste.settings import BelowOne, NotNegative, Positive, Settings, Share
+from mixste.settings.rules import BelowOne, NotNegative, Positive, Settings, Share
 from mixste.skeleton import Skeleton
 
 # How much harder a joint is to find than the average one: ends of limbs are fast and small, hips wide and slow.

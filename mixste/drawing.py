@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixste.files import whole_file
+from mixste.files.whole import whole_file
 from mixste.skeleton import Skeleton
 
 if TYPE_CHECKING:

@@ -36,7 +36,7 @@ class Lifter:
     `lift` takes pixels of any known layout and fps. `predict` takes what the model itself does: screen units, its own
     skeleton and fps. `flip` averages with the mirrored input's result, `batch_size` is how many windows the model gets
     at once (by default what fits its size), `device` is "cpu", "cuda" or "auto", `precision` "fp32", "bf16" or, on CPUs
-    that have its products, "int8" (`mixste.models.packed`; `mixste.memory.keep_freed` makes the last two faster still).
+    that have its products, "int8" (`mixste.models.packed`; `mixste.machine.memory.keep_freed` makes them faster still).
     The model that is given is moved to the device, and stays in evaluation mode.
     """
 

@@ -102,7 +102,7 @@ class Motion:
 
     def scaled(self, height: float) -> "Motion":
         """Scale to a person of a stated height, metres; of the motion, the legs say how tall it is now."""
-        from mixste.trajectory import stature
+        from mixste.lifting.trajectory import stature
 
         check_height(height)
         factor = height / stature(self.joints, load_skeleton(self.skeleton))
@@ -124,10 +124,10 @@ class Motion:
     ) -> "Motion":
         """Find where the root was from pixels (t j 2|3; x, y, confidence) and intrinsics (fx, fy, cx, cy), pixels.
 
-        Returns absolute positions in camera axes; the report has the reprojection error. `mixste.trajectory` says how.
+        Returns absolute positions in camera axes; the report has the reprojection error (`mixste.lifting.trajectory`).
         MixsteError unless the motion is rooted, in camera axes and metres, and the keypoints are of its skeleton.
         """
-        from mixste.trajectory import locate
+        from mixste.lifting.trajectory import locate
 
         joints, said = locate(self, keypoints, intrinsics, smooth_hz=smooth_hz)
         return self.changed(*said, joints=joints, rooted=False)

@@ -17,9 +17,9 @@ from mixste.lifter import THRESHOLD, Lifter, Tell
 from mixste.models import PoseModel
 from mixste.models.checkpoint import ModelConfig
 from mixste.motion import Motion
-from mixste.settings import Rule, Settings, SettingsError, Share, one_of
+from mixste.settings.rules import Rule, Settings, SettingsError, Share, one_of
+from mixste.settings.typed import build
 from mixste.skeleton import known_skeletons, load_skeleton
-from mixste.typed import build
 
 FORM = '{"inputs": [[[x, y, confidence], ...], ...], "params": {"skeleton": ..., "fps": ..., "image_size": [w, h]}}'
 _DECIMALS = 6  # of a metre

@@ -12,7 +12,7 @@ import numpy as np
 from mixste.cameras import Rig
 from mixste.detector import DetectorSettings, detect, seeded
 from mixste.geometry import apply_matrix, project_linear
-from mixste.settings import NOT_EMPTY, Count, NotNegative, Positive, Range, Settings
+from mixste.settings.rules import NOT_EMPTY, Count, NotNegative, Positive, Range, Settings
 from mixste.skeleton import Skeleton
 
 MARGIN = 0.95  # of half the image's width: a random view keeps every joint inside

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
-from mixste.settings import (
+from mixste.settings.rules import (
     ODD,
     BelowOne,
     Count,

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from mixste import table
 from mixste.errors import MixsteError
-from mixste.files import whole_file
+from mixste.files.whole import whole_file
 from mixste.table import KEY, Metadata
 
 Piece = Mapping[str, np.ndarray | Sequence[str]]

@@ -9,11 +9,11 @@ from contextlib import contextmanager, nullcontext
 from itertools import islice
 from typing import Any, TypeVar
 
-from mixste.cpus import usable_cpus
 from mixste.errors import MixsteError, counted
-from pipelines.environment import set_environment
+from mixste.machine.cpus import usable_cpus
 from pipelines.params import ClusterSettings
-from pipelines.progress import progress
+from pipelines.process.environment import set_environment
+from pipelines.process.progress import progress
 
 Item = TypeVar("Item")
 Output = TypeVar("Output")

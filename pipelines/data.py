@@ -12,10 +12,10 @@ from pathlib import Path
 import yaml
 
 from mixste.errors import MixsteError
-from mixste.hashing import data_hash
-from pipelines import store
+from mixste.files.hashing import data_hash
 from pipelines.params import load
-from pipelines.stage import run
+from pipelines.process.stage import run
+from pipelines.tracking import store
 
 DATA, RECORD = Path("data"), Path("data.dvc")
 DVC = (sys.executable, "-m", "dvc")

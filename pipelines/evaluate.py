@@ -1,8 +1,8 @@
 """Score the models on the test subjects and draw what came out. models/*, rig projections -> reports/evaluation.
 
 Nothing is chosen here: the validation subjects chose each model's epoch before. Each model is scored twice: every frame
-once, and as the code of its paper does (`mixste.protocols`). With names, as in `python -m pipelines.evaluate scratch`,
-only those models are scored: a recipe without pre-training has no others.
+once, and as the code of its paper does (`mixste.scoring.protocols`). With names, as in `python -m pipelines.evaluate
+scratch`, only those models are scored: a recipe without pre-training has no others.
 """
 
 import argparse
@@ -10,16 +10,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mixste.errors import MixsteError
-from mixste.hashing import data_hash
-from mixste.memory import memory_peak_gib
+from mixste.files.hashing import data_hash
+from mixste.machine.memory import memory_peak_gib
 from mixste.models.checkpoint import WEIGHTS, ModelConfig, read_config
 from mixste.sequences import Sequences, read_sequences
-from pipelines import tracking, watching
+from pipelines import tracking
 from pipelines.evaluation.report import write_report
 from pipelines.evaluation.scoring import evaluate, foremost, test_hash
 from pipelines.params import Params, load
 from pipelines.places import EVALUATION, MODELS, RIG, tables
-from pipelines.stage import run
+from pipelines.process import watching
+from pipelines.process.stage import run
 
 
 def why_not_scored(config: ModelConfig, sequences: Sequences) -> str:

@@ -7,8 +7,8 @@ import argparse
 
 from pipelines.params import load
 from pipelines.places import MODELS, PROJECTIONS
+from pipelines.process.stage import run
 from pipelines.recipes import finetuning_job
-from pipelines.stage import run
 from pipelines.training import train
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from mixste.errors import MixsteError, shown
-from pipelines.environment import set_environment
-from pipelines.stage import run
+from pipelines.process.environment import set_environment
+from pipelines.process.stage import run
 
 ADDRESS = "http://127.0.0.1:8265"
 PASSED_ON = ("MLFLOW_TRACKING_URI",)  # no password: the dashboard shows it

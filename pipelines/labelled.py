@@ -13,11 +13,11 @@ import numpy as np
 from mixste.datasets import FORMATS, Clip, DataSet, read_recordings, read_subject, recorded_subjects
 from mixste.errors import MixsteError
 from mixste.geometry import SCREEN
-from mixste.memory import reset_memory_peak
+from mixste.machine.memory import reset_memory_peak
 from mixste.table import FRAMES, Metadata
 from mixste.table_writer import Piece, write_table
+from pipelines.process.watching import Watch, watch
 from pipelines.settings.data import DataSettings, LabelledSettings
-from pipelines.watching import Watch, watch
 
 AT_ONCE = 2  # MotionBERT's file takes some gigabytes of memory
 

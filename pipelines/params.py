@@ -10,11 +10,12 @@ from typing import Any
 
 from mixste.cameras import FOLDER as CAMERAS
 from mixste.errors import MixsteError, counted, did_you_mean
-from mixste.files import whole_file
+from mixste.files.whole import whole_file
 from mixste.recipe import FinetuneSettings, ModelSettings, PretrainSettings
-from mixste.settings import Problem, Settings
-from mixste.typed import build
+from mixste.settings.rules import Problem, Settings
+from mixste.settings.typed import build
 from pipelines.places import ALL_MODELS
+from pipelines.process.stage import run
 from pipelines.settings import (
     ClusterSettings,
     EvaluateSettings,
@@ -26,7 +27,6 @@ from pipelines.settings import (
     TrackingSettings,
 )
 from pipelines.settings.data import DataSettings
-from pipelines.stage import run
 
 CONF = Path("conf")
 PARAMS = Path("params.yaml")

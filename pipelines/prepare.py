@@ -19,21 +19,22 @@ from mixste.captures.resampling import METHOD
 from mixste.captures.source import Source
 from mixste.captures.trials import Trial, find_trials, read_table
 from mixste.errors import counted
-from mixste.files import whole_file, whole_folder
-from mixste.hashing import data_hash
+from mixste.files.hashing import data_hash
+from mixste.files.whole import whole_file, whole_folder
 from mixste.joint_maps import load_joint_map
-from mixste.memory import reset_memory_peak
+from mixste.machine.memory import reset_memory_peak
 from mixste.skeleton import load_skeleton
 from mixste.table import FRAMES, Metadata
 from mixste.table_writer import write_table
-from pipelines import tracking, watching
+from pipelines import tracking
 from pipelines.cluster import fan_out
 from pipelines.labelled import AT_ONCE, metadata_of, recording_tasks, write_recordings
 from pipelines.params import Params, load
 from pipelines.places import PREPARED, RECORDINGS
+from pipelines.process import watching
+from pipelines.process.stage import run
+from pipelines.process.watching import Watch
 from pipelines.settings.data import BodySettings, DataSettings, SourceSettings
-from pipelines.stage import run
-from pipelines.watching import Watch
 
 FRAME = FRAMES["recordings"]
 

@@ -2,8 +2,8 @@
 
 from pipelines.params import load
 from pipelines.places import MODELS, PROJECTIONS
+from pipelines.process.stage import run
 from pipelines.recipes import pretraining_job
-from pipelines.stage import run
 from pipelines.training import train
 
 

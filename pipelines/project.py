@@ -17,22 +17,23 @@ import numpy as np
 
 from mixste.cameras import Rig, load_rig
 from mixste.errors import MixsteError
-from mixste.files import whole_file, whole_folder
+from mixste.files.hashing import data_hash
+from mixste.files.whole import whole_file, whole_folder
 from mixste.geometry import FRAME, SCREEN
-from mixste.hashing import data_hash
-from mixste.memory import reset_memory_peak
+from mixste.machine.memory import reset_memory_peak
 from mixste.projection import Trial, View, random_views, rig_views
 from mixste.skeleton import load_skeleton
 from mixste.table import Metadata, read_metadata, read_trials
 from mixste.table_writer import Piece, write_table
-from pipelines import tracking, watching
+from pipelines import tracking
 from pipelines.cluster import fan_out
 from pipelines.labelled import AT_ONCE, clip_tasks, write_clips
 from pipelines.params import Params, ProjectSettings, load
 from pipelines.places import PREPARED, PROJECTED, PROJECTIONS, RECORDINGS, subject_of
+from pipelines.process import watching
+from pipelines.process.stage import run
+from pipelines.process.watching import Watch
 from pipelines.settings.data import SplitSettings
-from pipelines.stage import run
-from pipelines.watching import Watch
 
 DETECTIONS = {"random": "exact", "rig": "simulated"}
 log = logging.getLogger(__name__)

@@ -11,12 +11,13 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 from mixste.errors import MixsteError
-from mixste.files import whole_file
-from mixste.paired import Comparison
-from mixste.typed import flatten
-from pipelines import registry, store, tracking
+from mixste.files.whole import whole_file
+from mixste.scoring.paired import Comparison
+from mixste.settings.typed import flatten
+from pipelines import registry, tracking
 from pipelines.params import Params, load
 from pipelines.places import EVALUATION, REGISTERED
+from pipelines.process.stage import run
 from pipelines.registry import gate
 from pipelines.registry.candidate import Candidate, beside, candidate, tags
 from pipelines.registry.succession import (
@@ -28,7 +29,7 @@ from pipelines.registry.succession import (
     Version,
     settle,
 )
-from pipelines.stage import run
+from pipelines.tracking import store
 
 log = logging.getLogger(__name__)
 _SHOWN = 1000  # characters of a parameter on the model's page, for which MLflow has limits; params.yaml has all

@@ -13,9 +13,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from pipelines import cluster, store
+from pipelines import cluster
 from pipelines.params import load
-from pipelines.stage import run
+from pipelines.process.stage import run
+from pipelines.tracking import store
 
 AT_ONCE = ("pretrain", "scratch")  # both read what `project` writes, neither what the other does
 HEAD_START_S = 20.0  # for the first, which is the longer: two that start at once slow each other

@@ -16,8 +16,9 @@ from rich.console import Console
 from rich.table import Table
 
 from mixste.errors import MixsteError, shown
-from pipelines import registry, store
+from pipelines import registry
 from pipelines.params import Params, load
+from pipelines.process.stage import run
 from pipelines.registry import gate
 from pipelines.registry.succession import (
     CHOSEN,
@@ -35,7 +36,7 @@ from pipelines.registry.succession import (
     settle,
     standing,
 )
-from pipelines.stage import run
+from pipelines.tracking import store
 
 log = logging.getLogger(__name__)
 

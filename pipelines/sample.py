@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from mixste.sample import write_sample
-from pipelines.stage import run
+from pipelines.process.stage import run
 
 
 def main() -> None:

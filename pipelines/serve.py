@@ -17,14 +17,14 @@ from mixste import registry
 from mixste.errors import MixsteError
 from mixste.lifting.source import model_folder
 from mixste.models.checkpoint import load_model
-from mixste.typed import build
+from mixste.settings.typed import build
 from pipelines import cluster
 from pipelines.params import PARAMS, Params, check_choices, read
-from pipelines.ports import refuse_taken
+from pipelines.process.ports import refuse_taken
+from pipelines.process.stage import run
 from pipelines.serving.http import INVOCATIONS
 from pipelines.serving.replica import Replica
 from pipelines.settings import ServeSettings
-from pipelines.stage import run
 
 NAME = "mixste"
 log = logging.getLogger(__name__)

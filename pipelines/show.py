@@ -7,12 +7,12 @@ from rich.console import Console
 from rich.table import Table
 
 from mixste.errors import MixsteError
-from mixste.protocols import PROTOCOLS
-from mixste.scoring import ERRORS, NEAR
-from pipelines import store
+from mixste.scoring.protocols import PROTOCOLS
+from mixste.scoring.scores import ERRORS, NEAR
 from pipelines.params import load
 from pipelines.places import METRICS, REGISTERED
-from pipelines.stage import run
+from pipelines.process.stage import run
+from pipelines.tracking import store
 
 _TITLES = {"mpjpe": "MPJPE", "p_mpjpe": "P-MPJPE", "n_mpjpe": "N-MPJPE", "mpjve": "MPJVE", "pck": "PCK", "auc": "AUC"}
 

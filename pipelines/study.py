@@ -12,18 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from mixste.errors import MixsteError
-from mixste.memory import keep_freed
+from mixste.machine.memory import keep_freed
 from mixste.recipe import Execution, TrainingSettings
 from mixste.training.jobs import TrainingJob, run_job
 from mixste.training.state import read_state
 from pipelines import tracking
 from pipelines.cluster import fan_out
-from pipelines.locks import alone
 from pipelines.params import Params, load
 from pipelines.places import PROJECTIONS, STUDY
+from pipelines.process.locks import alone
+from pipelines.process.stage import run
 from pipelines.recipes import data_seen, finetuning_job, pretraining_job
 from pipelines.settings import NamedLabels, StudySettings
-from pipelines.stage import run
 from pipelines.study_report import Row, origin, scored, told, write_report
 
 log = logging.getLogger(__name__)

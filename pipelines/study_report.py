@@ -8,9 +8,9 @@ from statistics import mean
 from typing import Any
 
 from mixste import drawing
-from mixste.files import whole_file, whole_folder
-from mixste.protocols import PROTOCOLS, summary
-from mixste.scoring import score
+from mixste.files.whole import whole_file, whole_folder
+from mixste.scoring.protocols import PROTOCOLS, summary
+from mixste.scoring.scores import score
 from mixste.sequences import Sequences, read_sequences
 from mixste.training.state import read_state
 from pipelines.evaluation.report import write_rows

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from mixste.errors import MixsteError, counted
 from pipelines import cluster, tracking
-from pipelines.locks import alone
 from pipelines.params import Params, load
 from pipelines.places import PROJECTIONS, SWEEP
+from pipelines.process.locks import alone
+from pipelines.process.stage import run
 from pipelines.recipes import data_seen, finetuning_job, pretraining_job
-from pipelines.stage import run
 from pipelines.sweeping.draws import Draws
 from pipelines.sweeping.followed import Followed
 from pipelines.sweeping.report import Results, write_report

@@ -3,9 +3,10 @@
 import logging
 
 from mixste.errors import shown
-from pipelines import store, tracking
+from pipelines import tracking
 from pipelines.params import load
-from pipelines.stage import run
+from pipelines.process.stage import run
+from pipelines.tracking import store
 from pipelines.tracking.outbox import ROOT, outboxes
 from pipelines.tracking.sending import described, send_all
 

@@ -8,9 +8,9 @@ from mixste.training.jobs import TrainingJob, write_model
 from mixste.training.state import FILE, read_state
 from pipelines import distributed, tracking
 from pipelines.distributed.worker import train_loop
-from pipelines.locks import alone
 from pipelines.params import Params
 from pipelines.places import RUNS
+from pipelines.process.locks import alone
 from pipelines.recipes import data_seen
 
 log = logging.getLogger(__name__)

@@ -15,12 +15,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 from mixste.errors import MixsteError, shown
-from pipelines import store, tracking
+from pipelines import tracking
 from pipelines.params import load
 from pipelines.places import MODELS
-from pipelines.ports import refuse_taken
+from pipelines.process.ports import refuse_taken
+from pipelines.process.stage import run
 from pipelines.settings import TrackingSettings
-from pipelines.stage import run
+from pipelines.tracking import store
 
 log = logging.getLogger(__name__)
 

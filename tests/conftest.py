@@ -20,7 +20,7 @@ os.environ.update(
 for inherited in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME", "RAY_ADDRESS"):
     os.environ.pop(inherited, None)
 
-from pipelines.environment import set_environment  # noqa: E402  (after the variables it must not overwrite)
+from pipelines.process.environment import set_environment  # noqa: E402  (after the variables it must not overwrite)
 
 set_environment()
 
@@ -60,7 +60,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return an MLflow database without runs; making one takes seconds, copying it none."""
-    from pipelines import store
+    from pipelines.tracking import store
 
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
     store.client(f"sqlite:///{path}").search_experiments()

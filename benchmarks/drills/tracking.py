@@ -29,7 +29,7 @@ from mlflow import MlflowClient
 
 from benchmarks.drills.checkout import SHORT, environment, make_checkout, run
 from benchmarks.drills.server import Server
-from pipelines.environment import set_environment
+from pipelines.process.environment import set_environment
 from pipelines.tracking.outbox import outboxes
 
 EPOCHS = 32

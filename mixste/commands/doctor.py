@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mixste.commands.terminal import command, positive, say
-from mixste.cpus import usable_cpus
 from mixste.errors import MixsteError, counted, shown
+from mixste.machine.cpus import usable_cpus
 from mixste.registry import ANSWER, Registered, champions, reach, store_uri
 from mixste.tracking_uri import VARIABLE
 

@@ -37,7 +37,7 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace) -> None:
     """Lift the people asked for and write every file; what will not work is refused as soon as that can be known."""
     from mixste.detections import tracks
-    from mixste.memory import keep_freed
+    from mixste.machine.memory import keep_freed
     from mixste.video import is_video
 
     keep_freed()
@@ -171,7 +171,7 @@ def _lift(
 def _enough_memory(options: argparse.Namespace) -> AbstractContextManager:
     import torch
 
-    from mixste.hardware import enough_memory
+    from mixste.machine.hardware import enough_memory
 
     on_gpu = options.device != "cpu" and torch.cuda.is_available()
     mend = "end what else takes that memory" + (", or lift with --device cpu" if on_gpu else "")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mixste.commands.terminal import layouts, positive, size
 from mixste.errors import MixsteError
-from mixste.files import check_ending, check_place
+from mixste.files.whole import check_ending, check_place
 from mixste.registry import CHAMPION
 
 # What the input will say and the options do not, for checks that take it but do not depend on it.

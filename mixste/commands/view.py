@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mixste.commands.terminal import command, layouts, say, whole
 from mixste.errors import MixsteError, counted
-from mixste.files import check_ending, check_place
+from mixste.files.whole import check_ending, check_place
 
 if TYPE_CHECKING:
     import numpy as np

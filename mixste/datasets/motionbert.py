@@ -21,7 +21,7 @@ from mixste.cameras import load_rig
 from mixste.datasets.clip import Clip, DataSet, Reading, check_order
 from mixste.datasets.videopose import on_screen
 from mixste.errors import MixsteError
-from mixste.restricted import read_pickle
+from mixste.files.restricted import read_pickle
 from mixste.skeleton import load_skeleton
 
 KEYS = ("joint_2d", "confidence", "joint3d_image", "camera_name", "source", "action")

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from mixste.errors import MixsteError, counted
+from mixste.files.restricted import read_npz
 from mixste.geometry import normalise_screen
 from mixste.joint_maps import JointMap, map_skeleton
-from mixste.restricted import read_npz
 from mixste.skeleton import Skeleton, load_skeleton
 
 LONGER = 50  # frames that 2D may have after the last of 3D; they are cut off

@@ -14,7 +14,7 @@ from mixste.exporting.facts import describe
 from mixste.exporting.parity import Distance, Run, distance, every_size, random_windows, read_windows
 from mixste.exporting.report import Report
 from mixste.exporting.speed import batch, frames_per_second
-from mixste.files import whole_file
+from mixste.files.whole import whole_file
 from mixste.inference import lift
 from mixste.models import PoseModel
 from mixste.models.checkpoint import ModelConfig

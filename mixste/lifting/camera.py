@@ -9,8 +9,8 @@ import numpy as np
 from mixste.errors import MixsteError
 from mixste.joint_maps import map_skeleton
 from mixste.lifting.pixels import cleaned
+from mixste.lifting.trajectory import pinhole
 from mixste.skeleton import load_skeleton, read_yaml
-from mixste.trajectory import pinhole
 
 FORMS = "FX,FY,CX,CY in pixels; the angle from left to right as 60deg; or FILE or FILE:NAME, .json, .yaml or .toml"
 LENGTHS = ("fx", "fy", "cx", "cy")

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from mixste.errors import MixsteError
-from mixste.files import whole_file
+from mixste.files.whole import whole_file
 from mixste.geometry import FRAME, SCREEN, UNITS
 from mixste.models import PoseModel, build_model
 from mixste.recipe import ModelSettings

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mixste.errors import MixsteError
-from mixste.files import whole_folder
+from mixste.files.whole import whole_folder
 from mixste.models import build_masked, build_model
 from mixste.models.checkpoint import ModelConfig, misfits, save_model
 from mixste.official.formats import FORMATS, Format

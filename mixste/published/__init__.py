@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from mixste.protocols import MOTIONBERT_BLOCKED
+from mixste.scoring.protocols import MOTIONBERT_BLOCKED
 
 FOLDER = Path(__file__).parent
 _LINEAR = {"linear MACs": 1.0, "2 x MACs": 0.5}

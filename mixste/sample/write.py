@@ -6,7 +6,7 @@ import numpy as np
 
 from mixste.captures.formats.bvh import Bvh, write_bvh
 from mixste.errors import MixsteError
-from mixste.files import whole_folder
+from mixste.files.whole import whole_folder
 from mixste.sample.actions import ACTIONS
 from mixste.sample.body import FPS, make_body
 from mixste.sample.chance import Chance

@@ -20,8 +20,8 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.flop_counter import FlopCounterMode
 
 from mixste.errors import MixsteError
-from mixste.hardware import Stopwatch, enough_memory, memory_peak, peak_flops, refuse_without_compiler
 from mixste.inference import autocast
+from mixste.machine.hardware import Stopwatch, enough_memory, memory_peak, peak_flops, refuse_without_compiler
 from mixste.models import MaskedModel, PoseModel, compile_blocks, recompute_blocks
 from mixste.models.layers import paths_drawn
 from mixste.recipe import Execution, TrainingSettings

@@ -10,9 +10,9 @@ from typing import Any, cast
 import torch
 
 from mixste.errors import MixsteError, counted
-from mixste.files import whole_file, whole_folder
-from mixste.hardware import cores_worth, enough_memory
-from mixste.hashing import data_hash
+from mixste.files.hashing import data_hash
+from mixste.files.whole import whole_file, whole_folder
+from mixste.machine.hardware import cores_worth, enough_memory
 from mixste.models import MaskedModel, PoseModel, build_masked, build_model
 from mixste.models.checkpoint import WEIGHTS, ModelConfig, read_config, save_model
 from mixste.models.transfer import Transfer, transfer

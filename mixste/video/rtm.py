@@ -11,7 +11,7 @@ from zipfile import BadZipFile, ZipFile
 import numpy as np
 
 from mixste.errors import MixsteError
-from mixste.files import whole_file
+from mixste.files.whole import whole_file
 from mixste.video.frames import NEEDS
 
 FOLDER = "MIXSTE_WEIGHTS"  # the environment variable

@@ -12,7 +12,7 @@ import numpy as np
 
 from mixste.drawing import LEFT, MIDDLE, RIGHT
 from mixste.errors import MixsteError
-from mixste.files import whole_file
+from mixste.files.whole import whole_file
 from mixste.skeleton import Skeleton, load_skeleton
 from mixste.viewer.packing import pack
 

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from mixste.errors import MixsteError
-from mixste.files import whole_folder
-from pipelines.beside import Ended, beside
+from mixste.files.whole import whole_folder
 from pipelines.cluster import causes, connect, resources_per_worker, user_error
 from pipelines.distributed.claims import claimed
 from pipelines.distributed.lookout import told_of_machines
 from pipelines.distributed.patience import callbacks
 from pipelines.distributed.storage import Storage, open_storage
 from pipelines.params import ClusterSettings
+from pipelines.process.beside import Ended, beside
 
 Records = list[dict[str, float]]
 OnRecords = Callable[[Records, bool], None]

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from mixste.errors import MixsteError
-from mixste.files import whole_file
-from pipelines.beside import Ended, beside
+from mixste.files.whole import whole_file
 from pipelines.distributed.storage import Storage, within
-from pipelines.locks import this_process
+from pipelines.process.beside import Ended, beside
+from pipelines.process.locks import this_process
 
 CLAIM = "in-use.json"
 OWNER = "owner"

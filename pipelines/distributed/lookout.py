@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from mixste.errors import counted
-from pipelines.beside import Ended, beside
 from pipelines.cluster import machines_alive, room
 from pipelines.params import ClusterSettings
+from pipelines.process.beside import Ended, beside
 
 LOOK_S = 5.0
 BUSY_S = 60.0  # longer than workers take to start; twice as long each time that it is told

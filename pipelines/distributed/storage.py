@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from pyarrow import ArrowException, fs
 
 from mixste.errors import MixsteError, shown
-from mixste.files import explain
+from mixste.files.whole import explain
 
 ANSWER_S = 30.0
 CHECKPOINTS = "checkpoints"

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from mixste.errors import MixsteError
-from mixste.files import explain
-from mixste.memory import keep_freed
+from mixste.files.whole import explain
+from mixste.machine.memory import keep_freed
 from mixste.training.jobs import TrainingJob
 from mixste.training.state import restore_training, save_training
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mixste.protocols import AS_PUBLISHED
 from mixste.published import BENCHMARKS, Row, load_published
+from mixste.scoring.protocols import AS_PUBLISHED
 from mixste.sequences import Sequences
 from pipelines.evaluation.scoring import Evaluated
 from pipelines.params import Params

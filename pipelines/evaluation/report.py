@@ -9,9 +9,9 @@ from typing import Any
 from torch import Tensor
 
 from mixste import drawing
-from mixste.files import whole_file, whole_folder
+from mixste.files.whole import whole_file, whole_folder
 from mixste.motion import Motion
-from mixste.protocols import AS_PUBLISHED, PROTOCOLS, Protocol
+from mixste.scoring.protocols import AS_PUBLISHED, PROTOCOLS, Protocol
 from mixste.sequences import Sequences
 from mixste.skeleton import load_skeleton
 from mixste.viewer import write_html

@@ -1,6 +1,6 @@
 """Models on the test subjects: every test frame lifted, scored twice, and what that took; and the test data's hash.
 
-A model is scored with every frame once, and as the code of its paper does (`mixste.protocols`).
+A model is scored with every frame once, and as the code of its paper does (`mixste.scoring.protocols`).
 """
 
 import copy
@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from mixste.errors import MixsteError
-from mixste.hardware import enough_memory, threads_worth
 from mixste.inference import fitting_batch, lift_windows
+from mixste.machine.hardware import enough_memory, threads_worth
 from mixste.models import PoseModel, count_parameters
 from mixste.models.checkpoint import ModelConfig, load_model
-from mixste.protocols import (
+from mixste.scoring.protocols import (
     AS_PUBLISHED,
     PROTOCOLS,
     RULES,
@@ -28,14 +28,14 @@ from mixste.protocols import (
     scoring_as_published,
     summary,
 )
-from mixste.scoring import Scores, score
+from mixste.scoring.scores import Scores, score
 from mixste.sequences import Sequences
 from mixste.skeleton import load_skeleton
 from mixste.windows import stitch
-from pipelines import watching
 from pipelines.params import Params
-from pipelines.progress import progress
-from pipelines.watching import Watch
+from pipelines.process import watching
+from pipelines.process.progress import progress
+from pipelines.process.watching import Watch
 
 T = TypeVar("T")
 

@@ -22,10 +22,10 @@ import numpy as np
 
 import mixste
 from mixste.errors import MixsteError
-from mixste.paired import ClipErrors, read_clip_errors
-from pipelines import store
+from mixste.scoring.paired import ClipErrors, read_clip_errors
 from pipelines.places import PER_CLIP
 from pipelines.registry.succession import HEADLINE, State, Version
+from pipelines.tracking import store
 
 log = logging.getLogger(__name__)
 AS_REGISTERED = "as-registered"  # the folder beside a version's weights; a dash is in no model's name

@@ -13,12 +13,12 @@ import numpy as np
 
 import mixste
 from mixste.errors import MixsteError
+from mixste.files.hashing import data_hash
 from mixste.geometry import denormalise_screen
-from mixste.hashing import data_hash
 from mixste.models.checkpoint import WEIGHTS, ModelConfig, read_config
-from mixste.paired import read_clip_errors
-from mixste.protocols import PROTOCOLS
-from mixste.scoring import ERRORS
+from mixste.scoring.paired import read_clip_errors
+from mixste.scoring.protocols import PROTOCOLS
+from mixste.scoring.scores import ERRORS
 from mixste.sequences import read_sequences
 from pipelines import registry, tracking
 from pipelines.params import PARAMS, Params

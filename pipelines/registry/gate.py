@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 
 from mixste.errors import MixsteError, counted
-from mixste.paired import ClipErrors, Comparison, compare
+from mixste.scoring.paired import ClipErrors, Comparison, compare
 from pipelines.registry.succession import HEADLINE, SURE, TEST_DATA, Verdict, Version
 
 Errors = Callable[[Version], ClipErrors | None]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from mixste.paired import Comparison
+from mixste.scoring.paired import Comparison
 
 # What a version's tags say of its place in the succession.
 BEFORE = "champion_before"

@@ -13,7 +13,7 @@ from mixste.detector import DetectorSettings
 from mixste.errors import MixsteError
 from mixste.projection import RigSettings, ViewSettings
 from mixste.recipe import Execution
-from mixste.settings import (
+from mixste.settings.rules import (
     ABOVE_ZERO,
     NO_REPEATS,
     NOT_EMPTY,

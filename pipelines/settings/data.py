@@ -10,7 +10,7 @@ from typing import Annotated
 from mixste.datasets import FORMATS
 from mixste.errors import did_you_mean
 from mixste.joint_maps import MAPS
-from mixste.settings import (
+from mixste.settings.rules import (
     NO_REPEATS,
     NOT_EMPTY,
     Fraction,

@@ -9,7 +9,7 @@ from typing import get_type_hints
 import yaml
 
 from mixste.errors import MixsteError
-from mixste.typed import build, flatten
+from mixste.settings.typed import build, flatten
 from pipelines.params import CONF, Params, quoted
 
 _WORD = re.compile(r"(?!(true|false|null|inf|nan)$)[a-z_][\w/.-]*", re.ASCII | re.IGNORECASE)  # Hydra takes it for text

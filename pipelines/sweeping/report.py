@@ -8,7 +8,7 @@ from typing import Any
 
 from mixste import drawing
 from mixste.costs import cost
-from mixste.files import whole_folder
+from mixste.files.whole import whole_folder
 from mixste.skeleton import load_skeleton
 from mixste.training.jobs import TrainingJob
 from pipelines.params import Params

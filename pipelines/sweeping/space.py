@@ -9,8 +9,8 @@ from typing import Any
 
 from mixste.errors import MixsteError
 from mixste.seeds import mixed
-from mixste.settings import SettingsError
-from mixste.typed import build, flatten
+from mixste.settings.rules import SettingsError
+from mixste.settings.typed import build, flatten
 from pipelines.params import Params
 from pipelines.settings import SweptKey
 

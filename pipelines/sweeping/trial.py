@@ -9,12 +9,12 @@ from typing import Any
 import torch
 
 from mixste.errors import MixsteError
-from mixste.files import whole_file
-from mixste.memory import keep_freed
+from mixste.files.whole import whole_file
+from mixste.machine.memory import keep_freed
 from mixste.recipe import Execution
 from mixste.training.jobs import TrainingJob, write_model
 from mixste.training.state import FILE, restore_training, save_training
-from pipelines.locks import in_turn
+from pipelines.process.locks import in_turn
 
 FAILURE = "failure.txt"
 _SECONDS = "seconds.json"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mixste.errors import MixsteError
-from mixste.files import whole_file
+from mixste.files.whole import whole_file
 from mixste.training.state import FILE, State, read_state
 from pipelines.sweeping.draws import Draws
 from pipelines.sweeping.trial import FAILURE

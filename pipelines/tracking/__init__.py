@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixste.errors import shown
-from mixste.hashing import data_hash as hash_of
-from mixste.typed import flatten
-from pipelines import store
+from mixste.files.hashing import data_hash as hash_of
+from mixste.settings.typed import flatten
 from pipelines.provenance import git_state
+from pipelines.tracking import store
 from pipelines.tracking.machine import machine_metrics
 from pipelines.tracking.outbox import ROOT, Operation, open_outbox
 from pipelines.tracking.sender import Sender

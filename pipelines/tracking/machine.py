@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
-from pipelines.beside import Ended, beside
+from pipelines.process.beside import Ended, beside
 
 Log = Callable[[Mapping[str, float], int], None]
 

@@ -22,7 +22,7 @@ from typing import Any
 from uuid import uuid4
 
 from mixste.errors import MixsteError, shown
-from mixste.files import whole_file
+from mixste.files.whole import whole_file
 from pipelines.places import RUNS
 
 ROOT = RUNS / "tracking"

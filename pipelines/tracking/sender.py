@@ -4,7 +4,7 @@ import math
 import threading
 import time
 
-from pipelines import store
+from pipelines.tracking import store
 from pipelines.tracking.outbox import ROOT
 from pipelines.tracking.sending import send_all
 

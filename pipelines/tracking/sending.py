@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pipelines import store
-from pipelines.locks import in_turn
+from pipelines.process.locks import in_turn
+from pipelines.tracking import store
 from pipelines.tracking.outbox import ROOT, Operation, Outbox, Progress, outboxes
 
 log = logging.getLogger(__name__)

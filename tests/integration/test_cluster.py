@@ -4,7 +4,7 @@ from itertools import pairwise
 import pytest
 
 from mixste.errors import MixsteError
-from mixste.settings import Problem, SettingsError
+from mixste.settings.rules import Problem, SettingsError
 from pipelines import cluster
 
 pytestmark = pytest.mark.usefixtures("local_ray")

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.drills.server import Server
-from pipelines import store, sync, tracking
+from pipelines import sync, tracking
 from pipelines.params import Params, load
+from pipelines.tracking import store
 from pipelines.tracking.outbox import Progress, outboxes
 
 

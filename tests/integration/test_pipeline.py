@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from benchmarks.drills.checkout import SHORT, environment, make_checkout, run
-from pipelines import store
+from pipelines.tracking import store
 
 pytestmark = pytest.mark.timeout(900)  # the first test waits for the whole pipeline
 REPRO = ("python", "-m", "pipelines.repro")

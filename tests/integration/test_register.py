@@ -13,12 +13,13 @@ import pytest
 from benchmarks.drills.registry.folders import JOINTS, TEST_DATA, write_evaluation, write_rig
 from benchmarks.drills.registry.folders import write_model as write_folder
 from mixste.errors import MixsteError
-from mixste.hashing import data_hash
-from pipelines import register, registry, rollback, store, tracking
+from mixste.files.hashing import data_hash
+from pipelines import register, registry, rollback, tracking
 from pipelines.params import Params, load, write
 from pipelines.places import EVALUATION
 from pipelines.registry.candidate import candidate, tags
 from pipelines.registry.succession import Version, choose
+from pipelines.tracking import store
 from tests.unit.lifters import SIZE, person
 
 PREDICT = """

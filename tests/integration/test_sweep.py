@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import store, sweep
+from pipelines import sweep
 from pipelines.params import load
 from pipelines.settings import HalvingSettings, SweptKey
 from pipelines.settings.data import GroupSettings, LabelSettings, SplitSettings, ValidationSettings
+from pipelines.tracking import store
 from tests.unit.factories import finetune_settings, model_settings, sequences, write_projections
 
 pytestmark = [pytest.mark.usefixtures("local_ray"), pytest.mark.slow]

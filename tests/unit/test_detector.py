@@ -7,7 +7,7 @@ import pytest
 
 from mixste.cameras import load_rig
 from mixste.detector import DetectorSettings, autoregressive, box_size, detect, difficulty, events, seeded
-from mixste.settings import SettingsError
+from mixste.settings.rules import SettingsError
 from mixste.skeleton import load_skeleton
 
 SKELETON, FPS, FRAMES = load_skeleton("h36m17"), 50.0, 20_000

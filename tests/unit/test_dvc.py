@@ -21,14 +21,14 @@ STAGES: dict[str, Any] = {
 }
 # what decides where and how a stage runs or what it logs, not what it writes
 PLUMBING = (
-    *("mixste/errors", "mixste/files", "mixste/hardware", "mixste/hashing", "mixste/memory", "mixste/settings"),
-    *("mixste/typed", "pipelines/beside", "pipelines/cluster", "pipelines/environment", "pipelines/locks"),
+    *("mixste/errors", "mixste/machine", "mixste/settings"),
+    *(f"mixste/files/{name}" for name in ("__init__", "hashing", "whole")),
     *(f"pipelines/distributed/{name}" for name in ("claims", "lookout", "patience", "storage")),
-    *("pipelines/params", "pipelines/progress", "pipelines/provenance", "pipelines/settings", "pipelines/stage"),
-    *("pipelines/store", "pipelines/tracking", "pipelines/watching"),
+    *("pipelines/cluster", "pipelines/params", "pipelines/process", "pipelines/provenance", "pipelines/settings"),
+    "pipelines/tracking",
 )
 # what the methods of a Motion do, of which no stage calls one
-UNCALLED = ("mixste/armature", "mixste/motion_files", "mixste/refining", "mixste/trajectory")
+UNCALLED = ("mixste/armature", "mixste/lifting", "mixste/motion_files", "mixste/refining")
 
 
 def imported(path: Path) -> set[str]:

@@ -1,7 +1,7 @@
 import pickle
 
 from mixste.errors import MixsteError, counted, did_you_mean, shown
-from mixste.settings import Problem, SettingsError
+from mixste.settings.rules import Problem, SettingsError
 
 
 def test_a_message_says_what_was_tried_found_expected_and_how_to_mend_it():

@@ -11,9 +11,9 @@ from types import SimpleNamespace
 import pytest
 
 from mixste.errors import MixsteError
-from mixste.hashing import data_hash
+from mixste.files.hashing import data_hash
 from mixste.models.checkpoint import ModelConfig
-from mixste.paired import read_clip_errors
+from mixste.scoring.paired import read_clip_errors
 from pipelines import evaluate
 from pipelines.evaluate import why_not_scored
 from pipelines.evaluation.report import middle_one

@@ -8,8 +8,8 @@ from einops import rearrange
 from torch import nn
 
 from mixste.corruption import corrupt
-from mixste.hardware import Stopwatch, peak_flops
 from mixste.inference import lift_sequences
+from mixste.machine.hardware import Stopwatch, peak_flops
 from mixste.models import build_model, layers
 from mixste.models.kernels import fused
 from mixste.models.layers import Block

@@ -79,7 +79,7 @@ def test_a_cutoff_that_no_filter_has_is_refused(cutoff):
 
 
 def test_a_stated_height_is_the_height_and_makes_metres_of_screen_units():
-    from mixste.trajectory import stature
+    from mixste.lifting.trajectory import stature
 
     motion = camera(subject="S3").changed(unit="screen")
     tall = motion.changed(joints=motion.joints / 7).scaled(1.83)
@@ -92,9 +92,9 @@ def test_a_stated_height_is_the_height_and_makes_metres_of_screen_units():
 
 def test_the_samples_people_are_as_tall_as_their_legs_say():
     """A published share, against bodies that vary by 4 % a bone."""
+    from mixste.lifting.trajectory import stature
     from mixste.sample.body import make_body
     from mixste.sample.chance import Chance
-    from mixste.trajectory import stature
 
     for who in range(4):
         told = stature(camera(subject=f"S{who + 1}").joints, load_skeleton("h36m17"))

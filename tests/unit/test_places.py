@@ -3,7 +3,7 @@
 import pytest
 
 from mixste.errors import MixsteError
-from mixste.hashing import data_hash
+from mixste.files.hashing import data_hash
 from pipelines.places import tables
 from pipelines.settings.data import GroupSettings
 

@@ -13,9 +13,9 @@ import pytest
 from mixste import table
 from mixste.captures.formats.bvh import Bvh, write_bvh
 from mixste.errors import MixsteError
+from mixste.settings.typed import build
 from mixste.skeleton import load_skeleton
 from mixste.table import read_table
-from mixste.typed import build
 from pipelines import prepare
 from pipelines.params import compose
 from pipelines.settings.data import DataSettings

@@ -13,10 +13,10 @@ import pytest
 from omegaconf import OmegaConf
 
 from mixste.errors import MixsteError
-from mixste.settings import SettingsError
+from mixste.settings.rules import SettingsError
+from mixste.settings.typed import build
 from mixste.skeleton import load_skeleton
 from mixste.table import read_table
-from mixste.typed import build
 from pipelines import prepare
 from pipelines.params import compose
 from pipelines.settings.data import DataSettings

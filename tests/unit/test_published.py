@@ -5,8 +5,8 @@ from itertools import groupby
 import pytest
 
 from mixste.datasets import FORMATS
-from mixste.protocols import PROTOCOLS
 from mixste.published import BENCHMARKS, FOLDER, Row, load_published
+from mixste.scoring.protocols import PROTOCOLS
 
 ROWS = [(path.stem, row) for path in sorted(FOLDER.glob("*.yaml")) for row in load_published(path.stem)]
 H36M = load_published("h36m")

@@ -13,7 +13,7 @@ import yaml
 
 from mixste.errors import MixsteError
 from mixste.recipe import ModelSettings
-from mixste.typed import build
+from mixste.settings.typed import build
 from pipelines import sweep
 from pipelines.params import load, write
 from pipelines.settings import SweptKey

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from mixste.errors import MixsteError
-from pipelines import store, tracking, ui
+from pipelines import tracking, ui
 from pipelines.params import load
 from pipelines.places import MODELS
+from pipelines.tracking import store
 
 
 def test_the_page_of_a_server_is_said_without_the_password(

@@ -25,8 +25,8 @@ from benchmarks.drills.registry.drill import Drill
 from benchmarks.drills.registry.folders import write_rig
 from benchmarks.drills.registry.rollbacks import lineage_outlives_runs, rollbacks
 from benchmarks.drills.registry.rounds import round_of
-from pipelines import store
 from pipelines.params import write
+from pipelines.tracking import store
 
 PRELOADED = ["benchmarks.drills.registry.drill", "mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_store"]
 COLUMNS = ("rounds", "registrations", "killed -9", "tried again", "rollbacks", "runs deleted", "checks")

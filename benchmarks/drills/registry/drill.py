@@ -14,8 +14,9 @@ import numpy as np
 
 from benchmarks.drills import checkout
 from benchmarks.drills.registry.folders import TEST_DATA, write_evaluation, write_model
-from pipelines import register, registry, rollback, stage
+from pipelines import register, registry, rollback
 from pipelines.params import load
+from pipelines.process import stage
 from pipelines.registry.succession import Version
 
 LINEAGE = (

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mixste.hashing import data_hash
+from mixste.files.hashing import data_hash
 from mixste.models import build_model
 from mixste.models.checkpoint import WEIGHTS, ModelConfig, save_model
 from mixste.table import Metadata

@@ -16,7 +16,7 @@ import numpy as np
 from mixste.captures.capture import Capture, SourceError
 from mixste.captures.formats.body_model import SKELETON, BodyModel, BodyMotion, read_body_model
 from mixste.errors import MixsteError
-from mixste.restricted import npz_keys, read_npz
+from mixste.files.restricted import npz_keys, read_npz
 from mixste.skeleton import load_skeleton
 
 REGRESSED = load_skeleton("h36m17")

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from mixste.errors import MixsteError
-from mixste.restricted import read_npz
+from mixste.files.restricted import read_npz
 from mixste.skeleton import load_skeleton
 
 SKELETON = load_skeleton("smplh52")

@@ -16,7 +16,7 @@ from mixste.captures.capture import Capture
 from mixste.captures.formats.chains import AXES, carry, turn, upright
 from mixste.captures.formats.numbers import parse_numbers, read_text
 from mixste.errors import MixsteError
-from mixste.files import whole_file
+from mixste.files.whole import whole_file
 
 CHANNELS = {name.lower(): name for axis in AXES for name in (f"{axis}position", f"{axis}rotation")}
 _MOTION = re.compile(r"^\s*Frames:\s*(\d+)\s*Frame\s+Time:\s*(\S+)[^\S\n]*(?:\n|$)", re.IGNORECASE)

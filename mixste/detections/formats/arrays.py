@@ -12,7 +12,7 @@ import numpy as np
 
 from mixste.detections.formats.found import RECOPY, Found, gather, numbers_in
 from mixste.errors import MixsteError
-from mixste.restricted import npz_keys, read_npz
+from mixste.files.restricted import npz_keys, read_npz
 
 SCORES = ("scores", "confidence", "keypoint_scores")
 MORE = ("fps", "image_size", "skeleton")

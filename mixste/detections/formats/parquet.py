@@ -19,7 +19,7 @@ from mixste.detections.formats.found import RECOPY, Found
 from mixste.detections.layouts import LAYOUTS
 from mixste.detections.people import Detections
 from mixste.errors import MixsteError
-from mixste.files import whole_file
+from mixste.files.whole import whole_file
 from mixste.skeleton import load_skeleton
 from mixste.table import KEY
 

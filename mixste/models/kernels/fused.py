@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from mixste.hardware import missing_to_compile
+from mixste.machine.hardware import missing_to_compile
 from mixste.models.kernels import native
 
 if torch.version.cuda and find_spec("triton") and not missing_to_compile("cuda"):

@@ -11,7 +11,7 @@ from mixste.models.checkpoint import ModelConfig
 from pipelines.evaluation.comparison import APART, BESIDE, OURS, lines, page
 from pipelines.evaluation.scoring import Evaluated
 from pipelines.params import compose
-from pipelines.watching import Watch
+from pipelines.process.watching import Watch
 from tests.unit.factories import FPS, SKELETON, model_settings, sequences
 
 CONF = Path(__file__).parents[3] / "conf"

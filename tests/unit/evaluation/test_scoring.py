@@ -12,8 +12,8 @@ from mixste.errors import MixsteError
 from mixste.inference import lift, lift_sequences
 from mixste.models.checkpoint import ModelConfig
 from mixste.models.mixste import MixSTE
-from mixste.protocols import AS_PUBLISHED, PROTOCOLS, in_chunks, scoring_as_published, summary
-from mixste.scoring import score
+from mixste.scoring.protocols import AS_PUBLISHED, PROTOCOLS, in_chunks, scoring_as_published, summary
+from mixste.scoring.scores import score
 from mixste.sequences import read_sequences
 from pipelines.evaluation import scoring
 from pipelines.evaluation.scoring import evaluate, refuse_misfit, scores_as_published

@@ -7,9 +7,9 @@ import pytest
 
 from mixste.errors import MixsteError
 from mixste.lifting.camera import BENDS, pixels_of, read_camera
+from mixste.lifting.trajectory import reprojection
 from mixste.motion import Motion
 from mixste.skeleton import load_skeleton
-from mixste.trajectory import reprojection
 from tests.unit.motions import camera
 
 SIZE = (1920, 1080)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mixste.errors import MixsteError
-from mixste.paired import ClipErrors
+from mixste.scoring.paired import ClipErrors
 from pipelines.registry import gate
 from pipelines.registry.succession import Version
 

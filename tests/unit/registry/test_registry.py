@@ -10,7 +10,8 @@ import mlflow.artifacts
 import mlflow.pyfunc
 import pytest
 
-from pipelines import registry, store
+from pipelines import registry
+from pipelines.tracking import store
 
 
 @pytest.mark.parametrize("chosen", [None, "33"])

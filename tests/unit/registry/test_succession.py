@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from mixste.paired import Comparison
+from mixste.scoring.paired import Comparison
 from pipelines.registry.succession import (
     BEFORE,
     CHOSEN,

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from mixste.errors import MixsteError
-from mixste.typed import build, flatten
+from mixste.settings.typed import build, flatten
 from pipelines.params import Params, write
 from pipelines.settings import BESIDE_SCORES
 

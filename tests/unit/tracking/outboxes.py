@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipelines import store
+from pipelines.tracking import store
 from pipelines.tracking.outbox import Outbox, Writer, open_outbox
 
 

@@ -8,7 +8,7 @@ import pytest
 import requests
 from mlflow import MlflowClient
 
-from pipelines import store
+from pipelines.tracking import store
 from pipelines.tracking.outbox import Outbox
 from pipelines.tracking.sender import Sender
 from pipelines.tracking.sending import send

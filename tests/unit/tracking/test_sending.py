@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from pipelines import store
-from pipelines.tracking import sending
+from pipelines.tracking import sending, store
 from pipelines.tracking.outbox import Outbox, Progress, Writer
 from pipelines.tracking.sending import described, send, send_all
 from tests.unit.tracking.outboxes import begin, history

@@ -16,11 +16,12 @@ from pathlib import Path
 import pytest
 
 from mixste.errors import MixsteError
-from mixste.hashing import data_hash
-from pipelines import store, sync, tracking
-from pipelines.environment import set_environment
+from mixste.files.hashing import data_hash
+from pipelines import sync, tracking
 from pipelines.params import Params, load
+from pipelines.process.environment import set_environment
 from pipelines.provenance import git_state
+from pipelines.tracking import store
 from pipelines.tracking.outbox import Progress, outboxes
 
 DEAD = "http://127.0.0.1:1"

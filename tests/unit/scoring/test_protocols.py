@@ -8,7 +8,8 @@ import torch
 
 from mixste.errors import MixsteError
 from mixste.inference import lift, lift_sequences
-from mixste.protocols import (
+from mixste.recipe import ARCHITECTURES
+from mixste.scoring.protocols import (
     AS_PUBLISHED,
     NEAR_JOINTS,
     PROTOCOLS,
@@ -19,8 +20,7 @@ from mixste.protocols import (
     summary,
     walks_and_jogs,
 )
-from mixste.recipe import ARCHITECTURES
-from mixste.scoring import ERRORS, Names, Scores, score
+from mixste.scoring.scores import ERRORS, Names, Scores, score
 from mixste.skeleton import load_skeleton
 from tests.unit.factories import model, sequences
 

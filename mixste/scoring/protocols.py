@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from mixste.errors import MixsteError
-from mixste.scoring import Names, Scores, Scoring
+from mixste.scoring.scores import Names, Scores, Scoring
 from mixste.sequences import PER_FRAME, Sequences
 from mixste.windows import cut
 

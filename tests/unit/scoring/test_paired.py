@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import bootstrap
 
 from mixste.errors import MixsteError
-from mixste.paired import ClipErrors, compare, read_clip_errors
+from mixste.scoring.paired import ClipErrors, compare, read_clip_errors
 
 
 def clips(errors, weights=None, names=None):
@@ -76,7 +76,7 @@ def test_few_clips_cannot_be_surer_than_a_toss_of_as_many_coins(count, sureness)
 def test_more_clips_than_fit_at_once_are_drawn_in_blocks(monkeypatch):
     model, other = drawn(5)
     whole = compare(model, other, resamples=1001)
-    monkeypatch.setattr("mixste.paired._BLOCK", 400)
+    monkeypatch.setattr("mixste.scoring.paired._BLOCK", 400)
     assert compare(model, other, resamples=1001) == whole
 
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 
 from mixste.errors import MixsteError
-from pipelines.environment import set_environment
+from pipelines.process.environment import set_environment
 
 
 def run(main: Callable[[], None]) -> None:

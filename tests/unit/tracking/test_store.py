@@ -12,7 +12,7 @@ import pytest
 import requests
 from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
 
-from pipelines import store
+from pipelines.tracking import store
 
 
 def test_the_users_own_timeout_stays(monkeypatch: pytest.MonkeyPatch):

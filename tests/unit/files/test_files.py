@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mixste.errors import MixsteError
-from mixste.files import check_ending, check_place, whole_file, whole_folder
+from mixste.files.whole import check_ending, check_place, whole_file, whole_folder
 
 
 def left(folder):

@@ -6,7 +6,7 @@ import torch
 
 from mixste.errors import MixsteError
 from mixste.metrics import align_to_target, joint_errors
-from mixste.scoring import ERRORS, Names, Scoring, score
+from mixste.scoring.scores import ERRORS, Names, Scoring, score
 from tests.unit.factories import sequences
 
 
@@ -88,7 +88,7 @@ def test_p_mpjpe_is_the_same_however_many_frames_are_aligned_at_a_time(monkeypat
     data = sequences((20, 9))
     predicted = truth(data) + 0.1 * torch.randn(29, 17, 3, generator=torch.Generator().manual_seed(0))
     expected = joint_errors(align_to_target(predicted, truth(data)), truth(data)).mean() * 1000
-    monkeypatch.setattr("mixste.scoring._CHUNK", 7)
+    monkeypatch.setattr("mixste.scoring.scores._CHUNK", 7)
     scores = score(predicted, data)
     assert scores.mean()["p_mpjpe"] == pytest.approx(float(expected), rel=1e-4)
     assert np.isfinite(scores.totals).all()

@@ -6,8 +6,8 @@ import pytest
 from mixste.cameras import load_rig
 from mixste.errors import MixsteError
 from mixste.geometry import denormalise_screen, project_linear, world_to_camera
+from mixste.lifting.trajectory import pinhole
 from mixste.motion import Motion
-from mixste.trajectory import pinhole
 from tests.unit.motions import FPS, camera, recorded
 
 RIG = load_rig("h36m")

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mixste.errors import MixsteError
-from mixste.hardware import (
+from mixste.machine.hardware import (
     WORTH_A_CORE,
     Stopwatch,
     enough_memory,

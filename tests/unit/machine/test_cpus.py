@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from mixste.cpus import usable_cpus
+from mixste.machine.cpus import usable_cpus
 
 
 @pytest.fixture(autouse=True)

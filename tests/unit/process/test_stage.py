@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from mixste.errors import MixsteError
-from pipelines import stage
+from pipelines.process import stage
 
 
 @pytest.fixture(autouse=True)

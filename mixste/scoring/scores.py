@@ -1,7 +1,7 @@
 """Scores of predictions, every valid frame counted once, all in mm (MPJVE: mm a frame; PCK and AUC: percent).
 
 Predictions are compared with root-relative truth. Sequences are one camera of one clip; velocities never cross from one
-sequence to the next. A group's score is the mean over its frames. What a data set averages is `mixste.protocols`'.
+sequence to the next. A group's score is the mean over its frames. What a data set averages is for `protocols` to say.
 """
 
 import re

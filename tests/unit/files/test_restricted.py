@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mixste.errors import MixsteError
-from mixste.restricted import read_npz, read_pickle
+from mixste.files.restricted import read_npz, read_pickle
 
 PLAIN = {
     "array": np.arange(6.0).reshape(2, 3),

@@ -4,13 +4,13 @@ import sys
 
 import pytest
 
-from mixste import memory
-from mixste.memory import GIB, memory_peak_gib, reset_memory_peak
+from mixste.machine import memory
+from mixste.machine.memory import GIB, memory_peak_gib, reset_memory_peak
 
 # A process of its own: this one's size is moved by whatever other tests left to be freed.
 MEASURED = """
 import numpy as np
-from mixste.memory import memory_peak_gib, reset_memory_peak
+from mixste.machine.memory import memory_peak_gib, reset_memory_peak
 if not reset_memory_peak():
     print("kept")
     raise SystemExit
@@ -44,7 +44,7 @@ def test_without_proc_the_peak_is_since_the_process_began(monkeypatch, tmp_path)
 FREED = """
 import sys
 import numpy as np
-from mixste.memory import GIB, STATUS, keep_freed
+from mixste.machine.memory import GIB, STATUS, keep_freed
 def resident():
     return next(int(line.split()[1]) * 1024 / GIB for line in STATUS.read_text().splitlines() if "VmRSS" in line)
 if sys.argv[1:]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dvc.repo import Repo
 
-from mixste.hashing import data_hash
+from mixste.files.hashing import data_hash
 
 
 def test_a_folders_hash_is_dvcs(tmp_path):

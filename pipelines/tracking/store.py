@@ -16,7 +16,7 @@ import requests
 
 from mixste.errors import shown
 from mixste.registry import ANSWER, default_store, is_server, knock, own_store, store_uri
-from pipelines.environment import set_environment
+from pipelines.process.environment import set_environment
 
 MARK = "outbox"  # the tag by which a run is found again
 PARENT = "mlflow.parentRunId"

@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from pipelines import progress as module
-from pipelines.progress import progress
+from pipelines.process import progress as module
+from pipelines.process.progress import progress
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from mixste.errors import MixsteError
-from mixste.memory import GIB, memory_peak_gib
+from mixste.machine.memory import GIB, memory_peak_gib
 
 # Dense tensor-core bf16 and plain fp32, TFLOP/s, from the makers' data sheets; longer names first.
 _PEAKS = {

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
-from mixste.memory import memory_peak_gib
+from mixste.machine.memory import memory_peak_gib
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")

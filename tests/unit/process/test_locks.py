@@ -4,7 +4,7 @@ import threading
 import pytest
 
 from mixste.errors import MixsteError
-from pipelines.locks import alone, in_turn
+from pipelines.process.locks import alone, in_turn
 
 
 def test_a_second_command_in_one_folder_is_refused_by_its_name(tmp_path):

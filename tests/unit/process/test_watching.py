@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from pipelines.watching import Watch, figures, tell, watch
+from pipelines.process.watching import Watch, figures, tell, watch
 
 
 def test_waiting_is_counted_and_work_is_not():

@@ -6,7 +6,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from mixste.errors import MixsteError, did_you_mean
-from mixste.settings import Problem, SettingsError, hints
+from mixste.settings.rules import Problem, SettingsError, hints
 
 _WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", NoneType: "null"}
 
