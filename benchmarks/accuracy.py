@@ -26,11 +26,11 @@ from mixste.sequences import read_sequences
 from mixste.training.jobs import TrainingJob, write_model
 from mixste.training.objectives import MPJPE
 from mixste.training.state import save_training
-from pipelines import project
 from pipelines.evaluation.scoring import evaluate
 from pipelines.params import Params, load
 from pipelines.places import MODELS, PROJECTIONS, RECORDINGS, RIG, tables
 from pipelines.recipes import finetuning_job, pretraining_job
+from pipelines.tasks import projected
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ class Trained:
 
 def project_all(params: Params) -> None:
     """Write datasets/projections as the stage `project` does."""
-    for kind in project.DETECTIONS:
+    for kind in projected.DETECTIONS:
         (PROJECTIONS / kind).mkdir(parents=True)
     with multiprocessing.Pool() as pool:
-        pool.map(project.project_file, project.tasks(params, PROJECTIONS.absolute()), chunksize=1)
+        pool.map(projected.project_file, projected.tasks(params, PROJECTIONS.absolute()), chunksize=1)
 
 
 def train(name: str, job: TrainingJob, output: Path, device: torch.device, *, compiled: bool) -> Trained:

@@ -22,7 +22,8 @@ from mixste.settings.typed import build
 from mixste.training.jobs import TrainingJob
 from mixste.training.state import FILE, restore_training, save_training
 from pipelines.data import provide
-from pipelines.params import Params, compose
+from pipelines.params import Params
+from pipelines.settings.composing import compose
 
 
 def main() -> None:

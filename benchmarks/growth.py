@@ -25,9 +25,10 @@ from mixste.cameras import load_rig
 from mixste.recipe import ModelSettings
 from mixste.settings.typed import build
 from pipelines.data import provide
-from pipelines.params import Params, compose
-from pipelines.prepare import Subject, find_subjects, prepare_subject
-from pipelines.project import Task, project_file
+from pipelines.params import Params
+from pipelines.settings.composing import compose
+from pipelines.tasks.captured import Subject, find_subjects, prepare_subject
+from pipelines.tasks.projected import Task, project_file
 
 HEADER = "| what | of | size | seconds | exponent | peak, MiB |\n|---|---|---|---|---|---|"
 

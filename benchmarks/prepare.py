@@ -20,9 +20,9 @@ from mixste.errors import MixsteError
 from mixste.settings.typed import build
 from mixste.table import read_table
 from mixste.table_writer import write_table
-from pipelines.params import compose
-from pipelines.prepare import Subject, find_subjects, prepare_subject
+from pipelines.settings.composing import compose
 from pipelines.settings.data import DataSettings
+from pipelines.tasks.captured import Subject, find_subjects, prepare_subject
 
 
 def main() -> None:

@@ -21,7 +21,8 @@ from omegaconf import OmegaConf
 from benchmarks.scale_stages import STAGES, Place, Worker, make_place, work
 from mixste.settings.typed import build
 from pipelines.data import provide
-from pipelines.params import Params, compose
+from pipelines.params import Params
+from pipelines.settings.composing import compose
 
 MILLION = 1e6
 CONDITIONS = {"one core": (1, 1), "two cores": (1, 2), "two workers": (2, 1)}  # workers, cores of each

@@ -19,8 +19,8 @@ from mixste.sequences import read_sequences
 from mixste.skeleton import load_skeleton
 from mixste.training.jobs import TrainingJob
 from pipelines.params import Params
-from pipelines.prepare import Subject, find_subjects, prepare_subject
-from pipelines.project import Task, project_file
+from pipelines.tasks.captured import Subject, find_subjects, prepare_subject
+from pipelines.tasks.projected import Task, project_file
 
 WINDOWS, SEQUENCES = 16, 4
 

@@ -19,12 +19,13 @@ from mixste.lifting.source import model_folder
 from mixste.models.checkpoint import load_model
 from mixste.settings.typed import build
 from pipelines import cluster
-from pipelines.params import PARAMS, Params, check_choices, read
+from pipelines.params import PARAMS, Params, read
 from pipelines.process.ports import refuse_taken
 from pipelines.process.stage import run
 from pipelines.serving.http import INVOCATIONS
 from pipelines.serving.replica import Replica
 from pipelines.settings import ServeSettings
+from pipelines.settings.composing import check_choices
 
 NAME = "mixste"
 log = logging.getLogger(__name__)

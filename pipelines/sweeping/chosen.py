@@ -10,7 +10,8 @@ import yaml
 
 from mixste.errors import MixsteError
 from mixste.settings.typed import build, flatten
-from pipelines.params import CONF, Params, quoted
+from pipelines.params import Params
+from pipelines.settings.composing import CONF, quoted
 
 _WORD = re.compile(r"(?!(true|false|null|inf|nan)$)[a-z_][\w/.-]*", re.ASCII | re.IGNORECASE)  # Hydra takes it for text
 

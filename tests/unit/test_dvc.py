@@ -21,8 +21,7 @@ STAGES: dict[str, Any] = {
 }
 # what decides where and how a stage runs or what it logs, not what it writes
 PLUMBING = (
-    *("mixste/errors", "mixste/machine", "mixste/settings"),
-    *(f"mixste/files/{name}" for name in ("__init__", "hashing", "whole")),
+    *("mixste/errors", "mixste/files/hashing", "mixste/files/whole", "mixste/machine", "mixste/settings"),
     *(f"pipelines/distributed/{name}" for name in ("claims", "lookout", "patience", "storage")),
     *("pipelines/cluster", "pipelines/params", "pipelines/process", "pipelines/provenance", "pipelines/settings"),
     "pipelines/tracking",
@@ -39,8 +38,13 @@ def imported(path: Path) -> set[str]:
             modules = [node.module, *(f"{node.module}.{name.name}" for name in node.names)]
             found |= {module.replace(".", "/") for module in modules if module.split(".")[0] in ("mixste", "pipelines")}
     folders = {"/".join(parts[:depth]) for parts in (name.split("/") for name in found) for depth in range(2, 5)}
-    packages = {f"{name}/__init__" for name in folders if "/" in name and (ROOT / name / "__init__.py").is_file()}
+    packages = {f"{name}/__init__" for name in folders if "/" in name and runs_something(ROOT / name / "__init__.py")}
     return packages | {name for name in found if (ROOT / f"{name}.py").is_file()}
+
+
+def runs_something(package: Path) -> bool:
+    """Whether there is more in a file than its docstring."""
+    return package.is_file() and len(ast.parse(package.read_text()).body) > 1
 
 
 def reached(verb: str) -> set[str]:

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from mixste.errors import MixsteError
-from pipelines.params import Params, compose, load, main, write
+from pipelines.params import Params, load, main, write
+from pipelines.settings.composing import compose
 
 GROUPS = [
     (folder.name, file.stem)

@@ -17,8 +17,9 @@ from mixste.settings.typed import build
 from mixste.skeleton import load_skeleton
 from mixste.table import read_table
 from pipelines import prepare
-from pipelines.params import compose
+from pipelines.settings.composing import compose
 from pipelines.settings.data import DataSettings
+from pipelines.tasks.captured import find_subjects, prepare_subject
 from tests.unit.dataset_files import FIGURE
 from tests.unit.memory import peak
 
@@ -127,11 +128,11 @@ def test_a_subjects_memory_does_not_grow_with_its_trials(place, monkeypatch, dat
     monkeypatch.setattr(table, "ROWS_PER_GROUP", 500)
     for number in range(16):
         write_trial(Path(f"data/sample/{'few' if number < 4 else 'many'}/walk_{number}.bvh"), 600, seed=number)
-    subjects = {subject.path.stem: subject for subject in prepare.find_subjects(data, place)}
+    subjects = {subject.path.stem: subject for subject in find_subjects(data, place)}
     few, many = (subjects[f"sample-{name}"] for name in ("few", "many"))
-    prepare.prepare_subject(few)
+    prepare_subject(few)
     assert (len(few.trials), len(many.trials)) == (4, 12)
-    assert peak(lambda: prepare.prepare_subject(many)) < 1.3 * peak(lambda: prepare.prepare_subject(few))
+    assert peak(lambda: prepare_subject(many)) < 1.3 * peak(lambda: prepare_subject(few))
 
 
 def test_what_it_took_is_logged_and_in_no_output(place, monkeypatch, caplog):

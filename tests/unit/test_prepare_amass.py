@@ -18,7 +18,7 @@ from mixste.settings.typed import build
 from mixste.skeleton import load_skeleton
 from mixste.table import read_table
 from pipelines import prepare
-from pipelines.params import compose
+from pipelines.settings.composing import compose
 from pipelines.settings.data import DataSettings
 from tests.unit.captures.formats.body_files import write_bodies, write_clip
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,12 +10,13 @@ import yaml
 from mixste import table
 from mixste.detector import DetectorSettings
 from mixste.errors import MixsteError
+from mixste.geometry import FRAME
 from mixste.projection import RigSettings, ViewSettings
 from mixste.table import Metadata, read_table
 from mixste.table_writer import write_table
 from pipelines import project, tracking
 from pipelines.params import load
-from pipelines.settings.data import GroupSettings, LabelSettings, SplitSettings, ValidationSettings
+from pipelines.tasks.projected import project_file, tasks
 from tests.unit.memory import peak
 
 SUBJECTS = ("s1", "s2", "s3", "s4")
@@ -81,7 +81,7 @@ def test_rows_are_whole_sequences_in_order(stage):
         columns, metadata = projections(stage, kind, "s1")
         assert list(columns) == ["clip", "subject", "action", "camera", "frame", "keypoints", "joints"]
         assert metadata.detections == {"random": "exact", "rig": "simulated"}[kind]
-        assert (metadata.synthetic, metadata.licence, metadata.frame) == (True, "MIT", project.FRAME)
+        assert (metadata.synthetic, metadata.licence, metadata.frame) == (True, "MIT", FRAME)
         names = [f"{clip}|{camera}" for clip, camera in zip(columns["clip"], columns["camera"], strict=True)]
         first = [number for number, name in enumerate(names) if number == 0 or names[number - 1] != name]
         assert len(first) == len(set(names)) == 2 * views
@@ -112,14 +112,14 @@ def test_the_order_in_which_tasks_end_shows_nowhere(stage, monkeypatch):
 
 def test_a_subjects_memory_does_not_grow_with_its_trials(stage, monkeypatch):
     monkeypatch.setattr(table, "ROWS_PER_GROUP", 1000)
-    [task, *_] = project.tasks(load(), stage / "made")
+    [task, *_] = tasks(load(), stage / "made")
     metadata = Metadata("recordings", "h36m17", "m", "world, Z up", 50.0, "sample", "MIT", synthetic=True)
 
     def project_trials(count):
         joints = np.random.default_rng(0).normal((0, 0, 0.95), (0.2, 0.2, 0.4), (600, 17, 3)).astype(np.float32)
         names = {"subject": "s1", "action": "walk", "frame": np.arange(600, dtype=np.int32), "joints": joints}
         write_table(task.path, ({"trial": f"walk_{number}", **names} for number in range(count)), metadata)
-        return lambda: project.project_file(task)
+        return lambda: project_file(task)
 
     project_trials(1)()
     few = peak(project_trials(4))
@@ -180,51 +180,6 @@ def test_truncated_recordings_are_refused(stage):
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(MixsteError, match=r"sample-s3\.parquet"):
         project.main()
-
-
-def group(*subjects, sources=()):
-    return GroupSettings(subjects, sources)
-
-
-def planned(names, labels, validation, test, *, seen=False):
-    validation = ValidationSettings(validation.subjects, validation.sources, seen=seen)
-    split = SplitSettings(LabelSettings(labels.subjects, labels.sources), validation, test)
-    return {
-        path.stem: kinds for path, kinds in project.plan([Path(f"{name}.parquet") for name in names], split).items()
-    }
-
-
-def test_no_random_views_of_a_test_subject_from_any_source():
-    names = ["amc-07", "bvh-07", "amc-02", "bvh-02", "amc-05", "bvh-10"]
-    found = planned(names, group("07", sources=("amc",)), group("05"), group("02", sources=("amc",)))
-    assert found == {
-        "amc-07": ("random", "rig"),
-        "bvh-07": ("random", "rig"),
-        "amc-02": ("rig",),
-        "bvh-02": ("rig",),
-        "amc-05": ("random", "rig"),
-        "bvh-10": ("random", "rig"),
-    }
-
-
-def test_a_subject_of_a_source_that_has_no_recordings_of_it():
-    with pytest.raises(MixsteError, match=r"data\.split\.labels.*07.*subjects from 10"):
-        planned(["amc-07", "bvh-10", "amc-1", "amc-2"], group("07", sources=("bvh",)), group("1"), group("2"))
-
-
-def test_random_views_of_validation_subjects_that_train():
-    found = planned(["a-1", "a-2", "a-3"], group("1", "2"), group("2"), group("3"), seen=True)
-    assert found == {"a-1": ("random", "rig"), "a-2": ("random", "rig"), "a-3": ("rig",)}
-
-
-def test_one_file_in_two_groups():
-    with pytest.raises(MixsteError, match=r"1 in labels and test|cannot be used"):
-        planned(["a-1", "a-2", "a-3"], group("1"), group("2"), group("1"))
-
-
-def test_no_recordings_at_all():
-    with pytest.raises(MixsteError, match=r"data\.split\.labels"):
-        planned([], group("1"), group("2"), group("3"))
 
 
 def test_the_defaults_of_the_library_are_those_of_conf(root):

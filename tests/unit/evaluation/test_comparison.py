@@ -10,8 +10,8 @@ import torch
 from mixste.models.checkpoint import ModelConfig
 from pipelines.evaluation.comparison import APART, BESIDE, OURS, lines, page
 from pipelines.evaluation.scoring import Evaluated
-from pipelines.params import compose
 from pipelines.process.watching import Watch
+from pipelines.settings.composing import compose
 from tests.unit.factories import FPS, SKELETON, model_settings, sequences
 
 CONF = Path(__file__).parents[3] / "conf"

@@ -17,10 +17,11 @@ from mixste.models.checkpoint import WEIGHTS, read_config, write_tensors
 from mixste.recipe import PretrainSettings
 from mixste.training.jobs import TrainingJob
 from mixste.training.state import FILE, State
-from pipelines import study, study_report
+from pipelines import study
 from pipelines.params import load
 from pipelines.settings import ArmRates, NamedLabels, StudySettings
 from pipelines.settings.data import GroupSettings, LabelSettings, SplitSettings, ValidationSettings
+from pipelines.studying import report, trials
 from tests.unit.factories import (
     finetune_settings,
     model_settings,
@@ -48,7 +49,7 @@ def params(workplace, monkeypatch):
         for kind, detections in (("random", "exact"), ("rig", "simulated")):
             path = Path(f"datasets/projections/{kind}/sample-{subject}.parquet")
             write_projections(path, data, detections=detections)
-    monkeypatch.setattr(study, "fan_out", in_process)
+    monkeypatch.setattr(trials, "fan_out", in_process)
     plain = load()
     labels, validation, test = LabelSettings(("S1",)), ValidationSettings(("S3",)), GroupSettings(("S4",))
     amount = {"batch_size": 2, "validation_windows": 2}
@@ -81,8 +82,8 @@ def trained(monkeypatch):
         write_tensors(folder / "model" / WEIGHTS, {"seed": torch.tensor([job.seed])})
         return error
 
-    monkeypatch.setattr(study, "run_job", run_job)
-    monkeypatch.setattr(study, "scored", lambda work: work[0])
+    monkeypatch.setattr(trials, "run_job", run_job)
+    monkeypatch.setattr(trials, "scored", lambda work: work[0])
     return jobs
 
 
@@ -91,7 +92,7 @@ def tunings(jobs):
 
 
 def test_rows_are_in_the_order_of_conf_and_each_arm_has_its_better_rate(params, trained):
-    rows = study.Study(params).run()
+    rows = trials.Study(params).run()
     found = [(row["seed"], row["labels"], row["arm"], row["lr"]) for row in rows]
     rate = params.pretrain.optimiser.lr
     expected = [(seed, "", "pre-training", rate) for seed in (7, 3)]
@@ -102,7 +103,7 @@ def test_rows_are_in_the_order_of_conf_and_each_arm_has_its_better_rate(params, 
 
 def test_masked_pre_training_is_trained_and_started_from_but_not_scored(params, trained):
     masked = mpm_settings(epochs=2, windows_per_epoch=6, views="rig")
-    rows = study.Study(replace(params, pretrain=masked)).run()
+    rows = trials.Study(replace(params, pretrain=masked)).run()
     assert {row["arm"] for row in rows} == {"scratch", "scratch, longer", "pre-trained"}
     pretrainings = [job for job in trained.values() if job.masks]
     assert [job.seed for job in pretrainings] == [7, 3]
@@ -111,14 +112,14 @@ def test_masked_pre_training_is_trained_and_started_from_but_not_scored(params, 
 
 
 def test_the_longer_arm_sees_the_windows_of_pre_training_too(params, trained):
-    rows = study.Study(params).run()
+    rows = trials.Study(params).run()
     windows = {row["arm"]: row["windows"] for row in rows}
     assert windows == {"pre-training": 12, "scratch": 12, "scratch, longer": 24, "pre-trained": 12}
     assert {job.training.epochs for job in tunings(trained)} == {3, 6}
 
 
 def test_every_rate_is_tried_with_the_first_seed_and_only_the_better_with_the_others(params, trained):
-    study.Study(params).run()
+    trials.Study(params).run()
     tried = Counter((job.seed, job.training.optimiser.lr) for job in tunings(trained))
     assert tried == {
         **{(7, lr): 2 for lr in VALIDATION},
@@ -127,14 +128,14 @@ def test_every_rate_is_tried_with_the_first_seed_and_only_the_better_with_the_ot
 
 
 def test_the_pre_trained_arm_starts_from_the_pre_training_of_its_seed(params, trained):
-    study.Study(params).run()
+    trials.Study(params).run()
     parents = {job.seed: job.parent for job in tunings(trained) if job.parent}
     assert {seed: trained[parent.parent].seed for seed, parent in parents.items()} == {7: 7, 3: 3}
     assert all(bool(job.parent) == (job.training.optimiser.lr == 0.0005) for job in tunings(trained))
 
 
 def test_labels_decide_what_is_tuned_on_and_nobody_pre_trains_on_validation_or_test(params, trained):
-    study.Study(params).run()
+    trials.Study(params).run()
     seen = {tuple(path.stem for path in job.train) for job in tunings(trained)}
     assert seen == {("sample-S1",), ("sample-S1", "sample-S2")}
     pretrained = [job for job in trained.values() if isinstance(job.training, PretrainSettings)]
@@ -144,7 +145,7 @@ def test_labels_decide_what_is_tuned_on_and_nobody_pre_trains_on_validation_or_t
 
 def test_sets_of_labels_that_differ_in_name_alone_are_trained_once(params, trained):
     alike = tuple(NamedLabels(("S1",), name=name) for name in ("one", "again"))
-    rows = study.Study(replace(params, study=replace(params.study, labels=alike))).run()
+    rows = trials.Study(replace(params, study=replace(params.study, labels=alike))).run()
     assert [row["labels"] for row in rows[2:8]] == ["one"] * 3 + ["again"] * 3
     assert len(trained) == 2 + 5 + 3
 
@@ -163,7 +164,7 @@ def test_a_study_that_cannot_be_is_refused_before_anything_is_trained(params, tr
     for section, values in changes.items():
         params = replace(params, **{section: values and replace(getattr(params, section), **values)})
     with pytest.raises(MixsteError, match=f"(?s){message}"):
-        study.Study(params).run()
+        trials.Study(params).run()
     assert not trained
 
 
@@ -257,7 +258,7 @@ ROWS = [
 
 def test_what_is_told_by_hand():
     about = {"data": "sample", "synthetic": True, "detections": "simulated"}
-    assert study_report.told(Path("here"), ROWS, about).splitlines()[1:4] == [
+    assert report.told(Path("here"), ROWS, about).splitlines()[1:4] == [
         "  none: pre-training  90.0",
         "  one: scratch        80.5",
         "  one: pre-trained    60.2",
@@ -265,7 +266,7 @@ def test_what_is_told_by_hand():
 
 
 def test_the_table_by_hand():
-    assert study_report.table(ROWS).splitlines() == [
+    assert report.table(ROWS).splitlines() == [
         "| labels | arm | seeds | mean | mean over actions | P-MPJPE | S4 | walk |",
         "|---|---|---|---|---|---|---|---|",
         "| none | pre-training (lr 0.002) | 90.0 | 90.0 | 92.0 | 30.0 | 90.0 | 180.0 |",
