@@ -76,6 +76,7 @@ def main() -> None:
     chosen = parser.parse_args()
     keep_freed()
     params = load()
+    params = replace(params, cluster=replace(params.cluster, gpus_per_worker=float(chosen.device.type == "cuda")))
     if not PROJECTIONS.exists():
         started = time.perf_counter()
         project_all(params)

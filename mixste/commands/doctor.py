@@ -26,6 +26,7 @@ EXTRAS = {
 }
 GIB = 2**30
 LEAST = 2.0  # GiB that a run wants
+SLOWER = "networks are slower than they could be"
 
 
 def add(commands: Any) -> None:
@@ -79,18 +80,21 @@ def _device() -> Iterator[Finding]:
     except ImportError as error:
         yield False, "device", f"torch cannot be imported: {error}"
         return
+    from mixste.machine.hardware import missing_to_compile
     from mixste.models.kernels import native
     from mixste.models.packed import has_products
 
     able = " and ".join(precision for precision in ("bf16", "int8") if has_products(precision))
     products = f", multiplies {able} faster than fp32" if able else ""
-    kernels = "" if native.library() else "; networks are slower than they could be: no gcc that compiles their kernels"
+    kernels = "" if native.library() else f"; {SLOWER}: no gcc that compiles their kernels"
     cores, threads = counted(usable_cpus(), "core"), counted(torch.get_num_threads(), "thread")
     yield True, "cpu", f"{cores}, {threads}{products}{kernels}"
     for number in range(torch.cuda.device_count()):
         free, total = torch.cuda.mem_get_info(number)
         name = torch.cuda.get_device_name(number)
-        yield True, f"cuda:{number}", f"{name}, {free / GIB:.1f} of {total / GIB:.1f} GiB free"
+        missing = missing_to_compile("cuda")
+        kernels = f"; {SLOWER}: no {missing}, with which Triton compiles their kernels" if missing else ""
+        yield True, f"cuda:{number}", f"{name}, {free / GIB:.1f} of {total / GIB:.1f} GiB free{kernels}"
     if not torch.cuda.is_available():
         yield True, "cuda", "no GPU that torch can use"
 

@@ -153,5 +153,5 @@ class Masked:
         joints = torch.zeros((t, j), dtype=torch.bool, device=device)
         joints.scatter_(1, order[:, : self.settings.joints], True)
         frames = torch.zeros(t, dtype=torch.bool, device=device)
-        frames[torch.randperm(t, device=device, generator=generator)[: int(t * self.settings.frames)]] = True
+        frames.scatter_(0, torch.randperm(t, device=device, generator=generator)[: int(t * self.settings.frames)], True)
         return joints, frames

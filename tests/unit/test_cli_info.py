@@ -97,6 +97,17 @@ def test_doctor_says_which_precisions_the_cpu_is_made_for(capsys, monkeypatch, t
     assert dict(facts(capsys))["cpu"].endswith(products)
 
 
+def test_doctor_says_what_a_gpus_kernels_want(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda number: (2**33, 2**34))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda number: "H200")
+    monkeypatch.setattr("mixste.machine.hardware.missing_to_compile", lambda kind: "gcc or clang")
+    main(["doctor"])
+    said = dict(facts(capsys))["cuda:0"]
+    assert said.startswith("H200, 8.0 of 16.0 GiB free; networks are slower than they could be: no gcc or clang")
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_doctor_says_whether_ffmpeg_is_there(capsys, monkeypatch, tmp_path, there):
     monkeypatch.chdir(tmp_path)

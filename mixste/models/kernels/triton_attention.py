@@ -15,8 +15,6 @@ from torch import Tensor
 from torch.library import triton_op, wrap_triton
 from torch.utils.flop_counter import register_flop_formula
 
-WARPS = 1
-
 
 @triton.jit
 def _place(
@@ -107,15 +105,16 @@ def _with_even_tokens(qkv: Tensor) -> Tensor:
 
 def _sizes(qkv: Tensor, heads: int) -> dict[str, int | str]:
     width = qkv.shape[2] // (3 * heads)
+    wide = max(16, triton.next_power_of_2(width))
     return {
         "stride": qkv.stride(1),  # sizes are constants, so that memory is read in the widest pieces
         "tokens": qkv.shape[1],
         "heads": heads,
         "width": width,
         "TOKENS": max(16, triton.next_power_of_2(qkv.shape[1])),
-        "WIDTH": max(16, triton.next_power_of_2(width)),
+        "WIDTH": wide,
         "PRODUCTS": "ieee" if qkv.dtype == torch.float32 else "tf32",  # the latter says nothing of 16 bits
-        "num_warps": WARPS,
+        "num_warps": max(1, wide * qkv.element_size() // 128),  # a row of a head in registers without spills
     }
 
 

@@ -115,6 +115,19 @@ def test_a_full_gpu_is_one_sentence_that_says_what_did_not_fit():
         raise torch.OutOfMemoryError(CUDA)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "Triton Error [CUDA]: out of memory",
+    ],
+)
+def test_a_gpu_that_others_have_filled_is_one_sentence(error):
+    with pytest.raises(MixsteError, match="memory is too small for that"), enough_memory("that", "less"):
+        raise RuntimeError(error)
+
+
 def test_a_machine_without_so_much_memory_is_one_sentence():
     with pytest.raises(MixsteError, match="memory is too small for that"), enough_memory("that", "less"):
         torch.empty(2**60)
