@@ -42,7 +42,8 @@ VARIANTS = {
     "compiled": {"precision": "bf16", "execution": Execution(compile=True)},
     "recompute": {"precision": "bf16", "execution": Execution(compile=True, recompute=True)},
 }
-OBJECTIVE = Lift(CorruptionSettings(noise=1.0, joint_mask=0.05, frame_mask=0.1), LiftLoss(n_mpjpe=0.5, velocity=20.0))
+CORRUPTION = CorruptionSettings(noise=1.0, joint_mask=0.05, frame_mask=0.1)
+OBJECTIVE = Lift(CORRUPTION, LiftLoss(n_mpjpe=0.5, velocity=20.0), joints=load_skeleton("h36m17").joints)
 
 
 @dataclass

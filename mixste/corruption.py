@@ -1,10 +1,12 @@
 """What pre-training does to exact 2D: MotionBERT's synthetic detector (Zhu et al. 2023), then masks.
 
-Differences from the original: every draw is made per sample, unless `shared` asks for the original's one draw of white
-noise and hidden frames for a batch; and there is a key frame for every 9 frames, at least two, spread evenly from the
-first frame to the last (the original has 27 in 243 frames).
+At a key frame a joint's error is Gaussian or, as often as the real detector was far off, uniform, and it changes evenly
+from one to the next. Differences from the original: every draw is made per sample, unless `shared` asks for the
+original's one draw of white noise and hidden frames for a batch; and there is a key frame for every 9 frames, at least
+two, spread evenly from the first frame to the last (the original has 27 in 243 frames).
 """
 
+from collections.abc import Sequence
 from functools import cache
 
 import torch
@@ -18,6 +20,10 @@ KEY_FRAMES_APART = 9
 WHITE_NOISE = 0.002
 UNIFORM_RANGE = 0.06
 # Statistics of a real detector's error in screen units, per joint of Human3.6M's 17, times 1e-3: mean x, y; std x, y.
+_JOINTS = (
+    *("hip", "r_hip", "r_knee", "r_ankle", "l_hip", "l_knee", "l_ankle", "spine", "thorax", "neck", "head"),
+    *("l_shoulder", "l_elbow", "l_wrist", "r_shoulder", "r_elbow", "r_wrist"),
+)
 _MEAN_X = (
     0.813, -0.148, 2.039, 0.944, 1.867, 1.933, 0.894, 2.468, 2.141, 1.656, 0.837, 0.794, 1.499, 1.159, 2.104,
     1.682, 1.664,
@@ -43,24 +49,33 @@ _CONFIDENCE = {"a": 0.028, "b": 1.1, "mean": -0.0045856964, "std": 0.14310569}
 
 
 def corrupt(
-    keypoints: Tensor, settings: CorruptionSettings, generator: Generator, *, batch: int | None = None
+    keypoints: Tensor,
+    settings: CorruptionSettings,
+    generator: Generator,
+    *,
+    joints: Sequence[str],
+    batch: int | None = None,
 ) -> Tensor:
-    """Noise and confidence, then masks, on exact keypoints `b t j 3` (screen units, confidence).
+    """Noise and confidence, then masks, on exact keypoints `b t j 3` (screen units, confidence) of these joints.
 
     If the settings say `shared`, every `batch` of them, else all, have one draw of white noise and of hidden frames.
     """
     sharing = max(1, batch or len(keypoints)) if settings.shared else 1
-    noisy = add_noise(keypoints, settings.noise, generator, sharing=sharing) if settings.noise else keypoints
+    noisy = keypoints
+    if settings.noise:
+        noisy = add_noise(keypoints, settings.noise, generator, joints=joints, sharing=sharing)
     return mask(noisy, settings, generator, sharing=sharing)
 
 
-def add_noise(keypoints: Tensor, strength: float, generator: Generator, *, sharing: int = 1) -> Tensor:
-    """Move keypoints `b t j 3` like a detector and set their confidence from how far they moved.
+def add_noise(
+    keypoints: Tensor, strength: float, generator: Generator, *, joints: Sequence[str], sharing: int = 1
+) -> Tensor:
+    """Move keypoints `b t j 3` of these joints like a detector, and set their confidence from how far they moved.
 
     So many after each other share one draw of white noise.
     """
     b, t, j, _ = keypoints.shape
-    drift = _drift(b, t, j, keypoints.device, generator) * strength
+    drift = _drift(b, t, tuple(joints), keypoints.device, generator) * strength
     white = _normal((b // sharing, t, j, 2), keypoints.device, generator) * (WHITE_NOISE * strength)
     white = white.repeat_interleave(sharing, dim=0) if sharing > 1 else white
     displacement = drift + white
@@ -83,12 +98,12 @@ def mask(keypoints: Tensor, settings: CorruptionSettings, generator: Generator, 
     return keypoints * (seen_joints & seen_frames)
 
 
-def _drift(b: int, t: int, j: int, device: torch.device, generator: Generator) -> Tensor:
-    keys = max(2, round(t / KEY_FRAMES_APART))
-    mean, std, share = _detector(j, device)
+def _drift(b: int, t: int, joints: tuple[str, ...], device: torch.device, generator: Generator) -> Tensor:
+    keys, j = max(2, round(t / KEY_FRAMES_APART)), len(joints)
+    mean, std, share = _detector(joints, device)
     gaussian = mean + std * _normal((b, keys, j, 2), device, generator)
     uniform = (torch.rand((b, keys, j, 2), device=device, generator=generator) - 0.5) * UNIFORM_RANGE
-    is_gaussian = torch.rand((b, 1, j, 1), device=device, generator=generator) < share
+    is_gaussian = torch.rand((b, keys, j, 1), device=device, generator=generator) < share
     at_keys = torch.where(is_gaussian, gaussian, uniform)
     flat = rearrange(at_keys, "b k j c -> b (j c) k")
     smooth = functional.interpolate(flat, size=t, mode="linear", align_corners=True)
@@ -96,17 +111,17 @@ def _drift(b: int, t: int, j: int, device: torch.device, generator: Generator) -
 
 
 @cache
-def _detector(j: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean (j 2), std (j 2) and share of Gaussian tracks (j 1); the average joint where there are not 17.
+def _detector(joints: tuple[str, ...], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean (j 2), std (j 2) and share of Gaussian key frames (j 1) by the joints' names; others are the average joint.
 
     Kept: to send them to a GPU anew would wait for all that it has to do.
     """
-    mean = torch.tensor([_MEAN_X, _MEAN_Y], device=device).T * 1e-3
-    std = torch.tensor([_STD_X, _STD_Y], device=device).T * 1e-3
-    share = torch.tensor(_GAUSSIAN_SHARE, device=device)[:, None]
-    if j == len(share):
-        return mean, std, share
-    return tuple(values.mean(0).expand(j, -1) for values in (mean, std, share))  # type: ignore[return-value]
+    known = torch.tensor([_MEAN_X, _MEAN_Y, _STD_X, _STD_Y, _GAUSSIAN_SHARE]).T
+    known[:, :4] *= 1e-3
+    rows = torch.cat([known, known.mean(0, keepdim=True)])
+    of_name = {name: row for row, name in enumerate(_JOINTS)}
+    mean, std, share = rows[[of_name.get(name, len(known)) for name in joints]].to(device).split([2, 2, 1], dim=1)
+    return mean, std, share
 
 
 def _normal(shape: tuple[int, ...], device: torch.device, generator: Generator) -> Tensor:

@@ -64,11 +64,12 @@ class View:
 def random_views(trial: Trial, settings: ViewSettings, *, skeleton: Skeleton, seed: int) -> Iterator[View]:
     """Yield every clip of a trial as random perspective cameras see it, 2D exact and confidence 1.
 
-    The cameras stand around the root in the middle of the clip, at random yaw; one moves back where a joint would leave
-    a square image or come nearer than NEAREST.
+    A trial is cut into equal clips of `clip_frames` or more; a shorter one is a clip as it is. The cameras stand around
+    the root in the middle of the clip, at random yaw; one moves back where a joint would leave a square image or come
+    nearer than NEAREST.
     """
     root = skeleton.root
-    bounds = equal_parts(len(trial.joints), max(1, round(len(trial.joints) / settings.clip_frames)))
+    bounds = equal_parts(len(trial.joints), max(1, len(trial.joints) // settings.clip_frames))
     for index, (start, end) in enumerate(bounds):
         for number in range(settings.count):
             camera = f"view{number}"

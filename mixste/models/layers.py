@@ -254,15 +254,15 @@ class Block(nn.Module):
         self.attn = Attention(width, heads, axis)
         self.norm2 = nn.LayerNorm(width, eps=1e-6)
         self.mlp = Mlp(width, mlp_ratio)
-        self.drop_path = DropPath(drop_path, axis)
+        self.attn_path, self.mlp_path = DropPath(drop_path, axis), DropPath(drop_path, axis)  # each draws by itself
 
     def forward(self, x: Tensor | Pending, last_norm: nn.LayerNorm) -> Tensor | Pending:
         """`b t j c -> b t j c`; in kernels the last norm is left to what follows."""
         if self.in_kernels(x, last_norm):
             return self._fused(x, last_norm)
         x = settled(x)
-        x = x + self.drop_path(self.attn(self.norm1(x)))
-        x = x + self.drop_path(self.mlp(self.norm2(x)))
+        x = x + self.attn_path(self.attn(self.norm1(x)))
+        x = x + self.mlp_path(self.mlp(self.norm2(x)))
         return last_norm(x)
 
     def in_kernels(self, x: Tensor | Pending, last_norm: nn.LayerNorm) -> bool:
@@ -279,10 +279,10 @@ class Block(nn.Module):
         turned = by_joint and fused.by_triton(self.norm1.weight)
         x, normed = fused.enter(x, self.norm1, turned=turned)
         branch, bias = _product(attn.proj, attn.mixed_in_kernels(normed))
-        share = self.drop_path.share(x)
+        share = self.attn_path.share(x)
         x, normed = fused.add_norm(x, branch, bias, share, self.norm2, by_joint=by_joint, turned=turned)
         branch, bias = mlp.in_kernels(normed) if isinstance(mlp, Mlp) else (mlp(normed), None)
-        return Pending(x, branch, bias, self.drop_path.share(x), last_norm, by_joint)
+        return Pending(x, branch, bias, self.mlp_path.share(x), last_norm, by_joint)
 
 
 def _as_made(module: nn.Module) -> bool:

@@ -56,7 +56,7 @@ class TrainingJob:
         with enough_memory("the model and its data", mend):
             return Trainer(
                 self._model(len(skeleton.joints)),
-                self._objective(len(skeleton.joints), device),
+                self._objective(skeleton.joints, device),
                 self._data(),
                 open_sequences(self.validation, skeleton=self.skeleton, fps=self.fps),
                 self.training,
@@ -162,13 +162,13 @@ class TrainingJob:
             transfer(model, self.parent, skeleton=self.skeleton, unit=self.about.unit)
         return model
 
-    def _objective(self, joints: int, device: torch.device) -> Objective:
+    def _objective(self, joints: Sequence[str], device: torch.device) -> Objective:
         training = self.training
         if isinstance(training, FinetuneSettings):
-            return Supervised(training.loss, skeleton=self.skeleton, joints=joints, device=device)
+            return Supervised(training.loss, skeleton=self.skeleton, joints=len(joints), device=device)
         if training.corruption is not None and training.loss is not None:
-            return Lift(training.corruption, training.loss)
-        return Masked(cast(MaskSettings, training.masks), joints=joints)
+            return Lift(training.corruption, training.loss, joints=joints)
+        return Masked(cast(MaskSettings, training.masks), joints=len(joints))
 
 
 def run_job(job: TrainingJob, folder: Path, provenance: dict[str, Any], execution: Execution = PLAIN) -> float:

@@ -1,5 +1,6 @@
 """What a training step asks of a model: what it sees, what it is charged for, and by what it is judged."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -74,13 +75,14 @@ class Lifting:
 class Lift(Lifting):
     """Pre-training: recover 3D from corrupted exact projections."""
 
-    def __init__(self, corruption: CorruptionSettings, settings: LiftLoss) -> None:
+    def __init__(self, corruption: CorruptionSettings, settings: LiftLoss, *, joints: Sequence[str]) -> None:
         self.corruption = corruption
         self.settings = settings
+        self.joints = joints
 
     def inputs(self, keypoints: Tensor, generator: Generator, batch: int) -> Tensor:
-        """Corrupt keypoints `b t j 3`."""
-        return corrupt(keypoints, self.corruption, generator, batch=batch)
+        """Corrupt keypoints `b t j 3` of the objective's joints."""
+        return corrupt(keypoints, self.corruption, generator, joints=self.joints, batch=batch)
 
     def parts(self, predicted: Tensor, target: Tensor) -> dict[str, Tensor]:
         """MPJPE, N-MPJPE and velocity error."""

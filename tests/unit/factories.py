@@ -122,7 +122,7 @@ def objective(settings: PretrainSettings | FinetuneSettings, device: torch.devic
         return Supervised(settings.loss, skeleton=SKELETON, joints=17, device=device)
     if settings.masks:
         return Masked(settings.masks, joints=17)
-    return Lift(settings.corruption, settings.loss)
+    return Lift(settings.corruption, settings.loss, joints=load_skeleton(SKELETON).joints)
 
 
 def trainer(settings: PretrainSettings | FinetuneSettings | None = None, **changes: Any) -> Trainer:

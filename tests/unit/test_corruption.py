@@ -2,10 +2,12 @@ import pytest
 import torch
 from scipy import stats
 
-from mixste.corruption import add_noise, corrupt, mask
+from mixste import corruption
+from mixste.corruption import mask
 from mixste.recipe import CorruptionSettings
+from mixste.skeleton import load_skeleton
 
-# A few joints of the published detector: index, mean x, mean y, std x, std y (screen units), share of Gaussian tracks.
+# A few joints of the published detector: index, mean x, mean y, std x, std y (screen units), Gaussian share.
 PUBLISHED = [
     (0, 0.813e-3, 0.212e-3, 3.663e-3, 3.573e-3, 0.998745),
     (5, 1.933e-3, -5.204e-3, 7.013e-3, 4.921e-3, 0.876673),
@@ -13,6 +15,7 @@ PUBLISHED = [
     (13, 1.159e-3, 1.630e-3, 4.990e-3, 5.089e-3, 0.70277),
     (16, 1.664e-3, 1.318e-3, 5.370e-3, 5.684e-3, 0.728748),
 ]
+JOINTS = load_skeleton("h36m17").joints
 UNIFORM_VARIANCE, WHITE_VARIANCE = 0.06**2 / 12, 0.002**2
 
 
@@ -22,6 +25,14 @@ def settings(**changes):
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
+
+
+def corrupt(x, *arguments, joints=JOINTS, **options):
+    return corruption.corrupt(x, *arguments, joints=joints, **options)
+
+
+def add_noise(x, *arguments, joints=JOINTS, **options):
+    return corruption.add_noise(x, *arguments, joints=joints, **options)
 
 
 def exact(b=2, t=27, j=17):
@@ -48,9 +59,12 @@ def test_noise_at_key_frames_has_the_published_detectors_mean_and_spread(
         assert displacement[:, axis].std() == pytest.approx(expected, rel=0.05)
 
 
-def test_a_track_is_gaussian_or_uniform_and_drifts_between_key_frames(noisy):
+def test_key_frames_are_gaussian_or_uniform_each_by_itself_and_noise_drifts_between_them(noisy):
     first, middle, last = noisy[0][:, :, 0].double().unbind(1)
     assert (middle - (first + last) / 2).std() == pytest.approx((1.5 * WHITE_VARIANCE) ** 0.5, rel=0.05)
+    wrist = JOINTS.index("l_wrist")  # its share of uniform key frames is 0.3, and a quarter of these are far off
+    first, last = (noisy[0][:, frame, wrist].abs().amax(-1) > 0.02 for frame in (0, 2))
+    assert (first & last).float().mean() == pytest.approx(float(first.float().mean() * last.float().mean()), abs=0.008)
 
 
 def test_confidence_falls_with_the_displacement_as_published(noisy):
@@ -128,15 +142,25 @@ def test_equal_generators_corrupt_alike_and_the_global_one_is_not_touched():
     assert torch.equal(x, exact()), "the input is left as it was"
 
 
-@pytest.mark.parametrize(("t", "j"), [(1, 17), (243, 17), (27, 15)])
-def test_any_length_and_other_skeletons_are_corrupted(t, j):
-    corrupted = corrupt(exact(t=t, j=j), settings(), generator())
-    assert corrupted.shape == (2, t, j, 3)
+@pytest.mark.parametrize(("t", "skeleton"), [(1, "h36m17"), (243, "h36m17"), (27, "humaneva15")])
+def test_any_length_and_other_skeletons_are_corrupted(t, skeleton):
+    joints = load_skeleton(skeleton).joints
+    corrupted = corrupt(exact(t=t, j=len(joints)), settings(), generator(), joints=joints)
+    assert corrupted.shape == (2, t, len(joints), 3)
     assert corrupted.isfinite().all()
 
 
-def test_other_skeletons_get_the_average_joints_noise():
+def test_a_joint_has_the_noise_of_its_name_in_whatever_order():
+    names = load_skeleton("mpi17").joints
+    x = exact(b=10000, t=1)
+    displacement = (add_noise(x, 1.0, generator(), joints=names) - x)[:, 0, names.index("hip"), 0].double()
+    share, mean, std = 0.998745, 0.813e-3, 3.663e-3
+    expected = share * (std**2 + mean**2) + (1 - share) * UNIFORM_VARIANCE - (share * mean) ** 2 + WHITE_VARIANCE
+    assert displacement.std() == pytest.approx(expected**0.5, rel=0.05)
+
+
+def test_joints_of_other_names_get_the_average_joints_noise():
     x = exact(b=10000, t=1, j=15)
-    displacement = (add_noise(x, 1.0, generator()) - x)[..., 1].double()
-    expected = -0.704235e-3 * 0.887013  # mean y over the 17 joints, times the mean share of Gaussian tracks
+    displacement = (add_noise(x, 1.0, generator(), joints=[f"marker{n}" for n in range(15)]) - x)[..., 1].double()
+    expected = -0.704235e-3 * 0.887013  # mean y over the 17 joints, times the mean share of Gaussian key frames
     assert float(displacement.mean()) == pytest.approx(expected, abs=1e-4)

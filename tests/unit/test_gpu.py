@@ -14,6 +14,7 @@ from mixste.models import build_model, layers
 from mixste.models.kernels import fused
 from mixste.models.layers import Block
 from mixste.recipe import CorruptionSettings, Execution
+from mixste.skeleton import load_skeleton
 from tests.unit import factories
 
 pytestmark = pytest.mark.gpu
@@ -86,7 +87,8 @@ def test_a_block_in_kernels_gives_what_it_gives_in_double_precision(axis, drop_p
             parameter.add_(0.1 * torch.randn_like(parameter))
     x, given = torch.randn(2, 3, frames, 17, width, device="cuda")
     if drop_path:
-        block.drop_path.kept = block.drop_path.draw(x)
+        for path in (block.attn_path, block.mlp_path):
+            path.kept = path.draw(x)
     with torch.autocast("cuda", torch.bfloat16):
         assert block.in_kernels(x, norm)
         found = passed(block, x, norm, given)
@@ -155,7 +157,7 @@ def test_a_stopwatch_counts_what_the_stream_takes_not_how_long_it_is_asked():
 def test_keypoints_are_corrupted_where_they_are():
     generator = torch.Generator("cuda").manual_seed(0)
     settings = CorruptionSettings(noise=1.0, joint_mask=0.05, frame_mask=0.1)
-    found = corrupt(torch.ones(2, 27, 17, 3, device="cuda"), settings, generator)
+    found = corrupt(torch.ones(2, 27, 17, 3, device="cuda"), settings, generator, joints=load_skeleton("h36m17").joints)
     assert found.is_cuda
     assert torch.isfinite(found).all()
 

@@ -59,6 +59,12 @@ def test_a_trial_is_cut_into_equal_clips_with_views_of_each():
     np.testing.assert_array_equal(np.concatenate([view.frames for view in found[::3]]), np.arange(600))
 
 
+@pytest.mark.parametrize(("least", "lengths"), [(601, [600]), (600, [600]), (350, [600]), (300, [300] * 2)])
+def test_no_clip_is_shorter_than_asked_unless_its_trial_is(least, lengths):
+    found = views(replace(ViewSettings(), clip_frames=least, count=1))
+    assert [len(view.frames) for view in found] == lengths
+
+
 def test_random_views_are_exact_projections_of_the_same_body():
     for view in views():
         assert (view.keypoints[..., 2] == 1).all()

@@ -6,7 +6,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mixste.errors import MixsteError
 from mixste.models import CLASSES, MixSTE, count_parameters
-from mixste.models.layers import SHORT, DropPath, ExactLinear, attend
+from mixste.models.layers import SHORT, Block, DropPath, ExactLinear, attend, paths_drawn
 from mixste.recipe import ARCHITECTURES
 from tests.unit.factories import model, model_settings
 
@@ -86,6 +86,14 @@ def test_drop_path_drops_whole_rows_and_scales_the_others(axis, kept):
     assert rows.std(dim=1).max() > 0, "rows of one sample are dropped one by one"
 
 
+def test_the_two_branches_of_a_block_are_dropped_each_by_itself():
+    block, x = Block(4, 2, "time", mlp_ratio=1.0, drop_path=0.5).train(), torch.ones(64, 9, 5, 4)
+    with paths_drawn(block, x, torch.arange(64), 64, torch.Generator().manual_seed(0)):
+        first, second = (path.share(x).flatten() == 0 for path in (block.attn_path, block.mlp_path))
+    assert (first & second).float().mean() == pytest.approx(0.25, abs=0.1)
+    assert (first | second).float().mean() == pytest.approx(0.75, abs=0.1)
+
+
 def test_drop_path_is_the_identity_in_evaluation_and_at_rate_0():
     x = keypoints()
     assert DropPath(0.9, "space").eval()(x) is x
@@ -95,7 +103,8 @@ def test_drop_path_is_the_identity_in_evaluation_and_at_rate_0():
 def test_drop_path_grows_linearly_with_depth_and_is_alike_in_space_and_time():
     network = model(depth=5, drop_path=0.2)
     for blocks in (network.spatial_blocks, network.temporal_blocks):
-        assert [block.drop_path.rate for block in blocks] == pytest.approx([0, 0.05, 0.1, 0.15, 0.2])
+        assert [block.attn_path.rate for block in blocks] == pytest.approx([0, 0.05, 0.1, 0.15, 0.2])
+        assert [block.mlp_path.rate for block in blocks] == [block.attn_path.rate for block in blocks]
 
 
 @pytest.mark.parametrize("frames", range(1, 10))

@@ -6,9 +6,11 @@ from mixste.corruption import corrupt
 from mixste.errors import MixsteError
 from mixste.models import build_masked
 from mixste.recipe import CorruptionSettings, LiftLoss, MaskSettings, SupervisedLoss
+from mixste.skeleton import load_skeleton
 from mixste.training.objectives import Lift, Masked, Supervised
 from tests.unit.factories import model, model_settings
 
+JOINTS = load_skeleton("h36m17").joints
 CORRUPTION = CorruptionSettings(noise=1.0, joint_mask=0.2, frame_mask=0.1)
 
 
@@ -27,13 +29,14 @@ def supervised(*, weighted):
 
 
 def test_pre_training_sees_corrupted_keypoints(pair):
-    seen = Lift(CORRUPTION, LiftLoss(n_mpjpe=0.5, velocity=20.0)).inputs(pair[0], generator(4), len(pair[0]))
-    assert torch.equal(seen, corrupt(pair[0], CORRUPTION, generator(4)))
+    objective = Lift(CORRUPTION, LiftLoss(n_mpjpe=0.5, velocity=20.0), joints=JOINTS)
+    seen = objective.inputs(pair[0], generator(4), len(pair[0]))
+    assert torch.equal(seen, corrupt(pair[0], CORRUPTION, generator(4), joints=JOINTS))
     assert not torch.equal(seen, pair[0])
 
 
 def test_pre_training_pays_for_mpjpe_half_of_n_mpjpe_and_twenty_velocities(pair):
-    parts = Lift(CORRUPTION, LiftLoss(n_mpjpe=0.5, velocity=20.0)).parts(*pair)
+    parts = Lift(CORRUPTION, LiftLoss(n_mpjpe=0.5, velocity=20.0), joints=JOINTS).parts(*pair)
     expected = losses.mpjpe(*pair) + 0.5 * losses.n_mpjpe(*pair) + 20 * losses.velocity_error(*pair)
     assert set(parts) == {"mpjpe", "n_mpjpe", "velocity"}
     torch.testing.assert_close(sum(parts.values()), expected)
