@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mixste import zoo
 from mixste.errors import MixsteError
 from mixste.tracking_uri import FORMS, VARIABLE, usable
 
@@ -60,7 +61,8 @@ def store_uri(tracking_uri: str | None = None) -> str:
         raise MixsteError(
             "there is no model registry",
             found=f"no file {Path(uri.removeprefix('sqlite:///')).absolute()}",
-            mend=f"run this where `dvc repro` was run, or name the registry in {VARIABLE}: {FORMS}",
+            mend=f"run this where `dvc repro` was run, or name the registry in {VARIABLE}: {FORMS}; or take one of "
+            f"mixste's own models: {', '.join(zoo.names())}",
         )
     return uri
 

@@ -44,7 +44,7 @@ def chosen(overrides: Sequence[str], path: Path = PARAMS) -> Params:
 
 def resolved(model: str) -> tuple[str, str | None]:
     """Return a model's name that any process on this cluster can use, and its store; MixsteError if it cannot serve."""
-    name, store = str(Path(model).absolute()), None
+    name, store = str(Path(model).absolute()) if Path(model).exists() else model, None
     if registry.is_registered(model):
         found = registry.find(model)
         name, store = f"models:/{found.name}/{found.version}", found.store

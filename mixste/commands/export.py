@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mixste.commands.terminal import command, say
+from mixste.zoo import any_model
 
 
 def add(commands: Any) -> None:
@@ -19,7 +20,7 @@ def add(commands: Any) -> None:
         "mixste export models/finetuned -o mixste-int8.onnx --precision int8 --data datasets/projections/rig",
     )
     option = parser.add_argument
-    option("model", metavar="MODEL", help="models:/NAME@ALIAS, a model folder or an official checkpoint")
+    option("model", metavar="MODEL", help=any_model())
     option("-o", "--output", type=Path, metavar="FILE", required=True, help=".onnx or .pt2")
     option(
         "--precision",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mixste.commands.terminal import command, say
 from mixste.errors import shown
 from mixste.registry import find, is_registered
+from mixste.zoo import any_model
 
 if TYPE_CHECKING:
     from mixste.models.checkpoint import ModelConfig
@@ -32,7 +33,7 @@ def add(commands: Any) -> None:
         "mixste info models:/mixste@champion",
         "mixste info best_epoch.bin",
     )
-    parser.add_argument("model", metavar="MODEL", help="a model folder, models:/NAME@ALIAS or an official checkpoint")
+    parser.add_argument("model", metavar="MODEL", help=any_model())
     parser.set_defaults(run=run)
 
 

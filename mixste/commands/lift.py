@@ -23,7 +23,7 @@ def add(commands: Any) -> None:
         "lift",
         "lift a file of 2D keypoints, or a video, to 3D motion",
         "People are followed through the frames; what was mapped, filled or guessed is said.",
-        "mixste lift openpose_json/ -o walk.bvh --fps 60 --image-size 1088x1920",
+        "mixste lift openpose_json/ -o walk.bvh --fps 60 --image-size 1088x1920 --model cmu-small",
         "mixste lift alphapose-results.json -o walk.html -o walk.npz --fps 30 --image-size 1920x1080 --person all",
         "mixste lift clip.mp4 -o walk.bvh --weights weights/",
         "mixste lift clip.mp4 -o walk.bvh --detector my_detector:find --save-keypoints walk.parquet",

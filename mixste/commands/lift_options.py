@@ -7,6 +7,7 @@ from mixste.commands.terminal import layouts, positive, size
 from mixste.errors import MixsteError
 from mixste.files.whole import check_ending, check_place
 from mixste.registry import CHAMPION
+from mixste.zoo import any_model
 
 # What the input will say and the options do not, for checks that take it but do not depend on it.
 ANY_SIZE = (1000, 1000)  # for a camera whose form alone is looked at
@@ -33,7 +34,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     option(
         "--model",
         default=CHAMPION,
-        help="models:/NAME@ALIAS, a model folder or an official checkpoint (default: %(default)s)",
+        help=f"{any_model()} (default: %(default)s)",
     )
     _add_input(parser)
     _add_video(parser)

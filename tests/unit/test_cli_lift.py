@@ -160,7 +160,7 @@ def test_what_becomes_of_the_motion_happens_in_one_order(world, model, monkeypat
         (None, ["--person", "first"], "found: --person first; expected: a number, from 1 on, or all"),
         (None, ["--person", "0"], "found: --person 0; expected: a number, from 1 on, or all"),
         (None, ["-o", "out.doc"], "cannot save a motion as out.doc"),
-        (None, ["--model", "nowhere"], "no model in nowhere"),
+        (None, ["--model", "nowhere"], "no model nowhere"),
         (None, ["--device", "gpu"], "unknown device"),
     ],
 )

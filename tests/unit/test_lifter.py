@@ -44,7 +44,7 @@ def test_an_official_checkpoint_lifts_as_it_is(tmp_path):
 
 
 def test_a_model_that_is_nowhere_is_refused_by_its_name(tmp_path):
-    with pytest.raises(MixsteError, match=f"no model in {tmp_path}/none"):
+    with pytest.raises(MixsteError, match=f"no model {tmp_path}/none"):
         Lifter.load(tmp_path / "none")
 
 
