@@ -5,7 +5,8 @@ from torch import Tensor
 
 from mixste.metrics import scale_to_target
 
-# How much each joint counts in MixSTE's losses (Zhang et al. 2022), in the order of the skeleton's joints.
+# How much each joint counts in MixSTE's losses (Zhang et al. 2022), as its code has it. HumanEva's, too, are in the
+# order of Human3.6M's joints, without two of the trunk, so that they fall on other joints than were meant.
 MIXSTE_WEIGHTS = {
     "h36m17": (1, 1, 2.5, 2.5, 1, 2.5, 2.5, 1, 1, 1, 1.5, 1.5, 4, 4, 1.5, 4, 4),
     "h36m16": (1, 1, 2.5, 2.5, 1, 2.5, 2.5, 1, 1, 1.5, 1.5, 4, 4, 1.5, 4, 4),
@@ -14,7 +15,7 @@ MIXSTE_WEIGHTS = {
 
 
 def joint_weights(skeleton: str, joints: int) -> Tensor:
-    """MixSTE's weight for each joint (j), or ones for a skeleton that the paper does not know."""
+    """MixSTE's weight for each joint (j) as its code has it, or ones for a skeleton that the paper does not know."""
     return torch.tensor(MIXSTE_WEIGHTS.get(skeleton, (1.0,) * joints), dtype=torch.float32)
 
 

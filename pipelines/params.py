@@ -28,6 +28,10 @@ from pipelines.settings.composing import CONF, compose
 from pipelines.settings.data import DataSettings
 
 PARAMS = Path("params.yaml")
+MISORDERED = (
+    "note: as published, MixSTE's joint weights for HumanEva are in the order of Human3.6M's joints, not of its own; "
+    "finetune.loss.weighted=false lets all joints weigh alike\n"
+)
 __all__ = ["ClusterSettings", "DataSettings", "EvaluateSettings", "Params", "ProjectSettings", "load", "write"]
 
 
@@ -134,6 +138,8 @@ def main() -> None:
         f"{PARAMS}: data {params.data.name}; {model.architecture} of {counted(model.frames, 'frame')}, "
         f"width {model.width}, depth {model.depth}, heads {model.heads}\n"
     )
+    if params.data.skeleton == "humaneva15" and params.finetune.loss.weighted:
+        sys.stderr.write(MISORDERED)
 
 
 if __name__ == "__main__":

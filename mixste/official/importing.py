@@ -48,13 +48,14 @@ def import_checkpoint(
 
     `frames` is needed where the file does not tell, and checked where it does; `skeleton` and `fps` are the published
     ones unless given. Networks that were trained in millimetres (on MPI-INF-3DHP) are made to give metres. Raises
-    MixsteError for a file that is another model, not whole, or, unless `trust`, would run code on loading; and for one
-    that is of MPI-INF-3DHP by its name alone, unless `skeleton` tells.
+    MixsteError for a file that is another model, not whole, or, unless `trust`, would run code on loading; and, by its
+    name alone, for one of MPI-INF-3DHP, unless `skeleton` tells, and for P-STMO's of COCO's keypoints.
     """
     if folder.exists():
         raise MixsteError(f"cannot write {folder}", found="it exists", mend="remove it, or name another with --output")
     official = read_weights(path, trust=trust)
     form = recognise(path, official)
+    _refuse_two_skeletons(path, form)
     size = size_of(path, form, {key: tuple(value.shape) for key, value in official.items()}, frames)
     skeleton = _skeleton(path, form, size, skeleton)
     weights = _converted(path, form, size, official)
@@ -84,6 +85,18 @@ def recognise(path: Path, official: dict[str, Tensor]) -> Format:
         found=found[0] if found else f"{len(official)} tensors ({', '.join(list(official)[:4])}, ...)",
         expected="a checkpoint of " + ", ".join(form.network for form in FORMATS),
     )
+
+
+def _refuse_two_skeletons(path: Path, form: Format) -> None:
+    """Raise MixsteError for P-STMO's file for videos in the wild: its keys and shapes are those of the other files."""
+    if form.architecture == "pstmo" and "in_the_wild" in path.name.lower():
+        raise MixsteError(
+            f"cannot import {path}",
+            found="in_the_wild in its name: keypoints in COCO's order go in, joints in Human3.6M's come out",
+            expected="one order for both, which is all that a model folder can name",
+            mend="import PSTMOS_no_refine_28_4306_h36m_cpn.pth: for it, lifting maps keypoints in COCO's order; "
+            "or rename this file, if it takes Human3.6M's order",
+        )
 
 
 def _skeleton(path: Path, form: Format, size: Size, asked: str | None) -> str:

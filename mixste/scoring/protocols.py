@@ -5,7 +5,7 @@ the sequence, so that the frames it shares with its neighbour count twice; a sho
 frame, which counts, too. Velocities are taken across the borders of chunks. P-STMO and STCFormer lift the centre frame
 of a window around each frame and set the root to zero. P-STMO's averaging of P-MPJPE over batches of several actions is
 not imitated, nor is STCFormer's of two models at T = 81 and 243. On MotionBERT's own data its authors leave out what
-`motionberts_clips` does.
+`motionberts_clips` does, and set a root-relative model's root to zero; that they subtract it afterwards moves nothing.
 """
 
 import re
@@ -79,24 +79,36 @@ class AsPublished:
 
     chunks: bool
     zero_root: bool
-    text: str
+
+    @property
+    def text(self) -> str:
+        """The same in words, for whoever reads the scores."""
+        chunks = "chunks: overlap and padding count, velocities cross borders"
+        frames = chunks if self.chunks else "centre frame of a window around every frame"
+        return f"{frames}, {'root at zero' if self.zero_root else 'predicted root'}"
 
 
-_CENTRE = AsPublished(chunks=False, zero_root=True, text="centre frame of a window around every frame, root at zero")
+_CENTRE = AsPublished(chunks=False, zero_root=True)
 AS_PUBLISHED = {
-    "mixste": AsPublished(
-        chunks=True, zero_root=False, text="chunks: overlap and padding count, velocities cross borders, predicted root"
-    ),
+    "mixste": AsPublished(chunks=True, zero_root=False),
     "pstmo": _CENTRE,
     "stcformer": _CENTRE,
     "stcformer_3dhp": _CENTRE,
 }
 
 
+def as_published(architecture: str, protocol: Protocol, data: str = "") -> AsPublished:
+    """What the code of an architecture's paper scores on `data`, a format of `mixste.datasets`.
+
+    Where the protocol or the code of the data's authors sets the root to zero, so does every code.
+    """
+    own = AS_PUBLISHED[architecture]
+    return replace(own, zero_root=own.zero_root or protocol.scoring.zero_root or data == "motionbert")
+
+
 def scoring_as_published(protocol: Protocol, published: AsPublished) -> Scoring:
-    """The protocol's scoring as a paper's code does it; where a data set sets the root to zero, so does every code."""
-    zero_root = protocol.scoring.zero_root or published.zero_root
-    return replace(protocol.scoring, zero_root=zero_root, by_frames=published.chunks)
+    """The protocol's scoring as a paper's code does it."""
+    return replace(protocol.scoring, zero_root=published.zero_root, by_frames=published.chunks)
 
 
 def in_chunks(sequences: Sequences, frames: int) -> Sequences:

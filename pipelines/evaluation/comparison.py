@@ -4,9 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mixste.published import BENCHMARKS, Row, load_published
-from mixste.scoring.protocols import AS_PUBLISHED
 from mixste.sequences import Sequences
-from pipelines.evaluation.scoring import Evaluated
+from pipelines.evaluation.scoring import Evaluated, code_of
 from pipelines.params import Params
 
 TITLES = {"mpjpe": "MPJPE", "p_mpjpe": "P-MPJPE", "pck": "PCK", "auc": "AUC"}
@@ -31,7 +30,7 @@ def lines(models: Mapping[str, Evaluated], sequences: Sequences, params: Params)
     labelled = params.data.labelled
     benchmark = BENCHMARKS[labelled.format] if labelled else None
     protocol = benchmark.protocol if benchmark else params.data.protocol
-    found = [*_ours(models, sequences, protocol)]
+    found = [*_ours(models, sequences, params, protocol)]
     if benchmark:
         split = params.data.split
         ours = "" if benchmark.tests_on(split.test.subjects, split.apart) else "our other test set"
@@ -64,12 +63,12 @@ def page(rows: Sequence[Line], title: str, headline: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _ours(models: Mapping[str, Evaluated], sequences: Sequences, protocol: str) -> Iterator[Line]:
+def _ours(models: Mapping[str, Evaluated], sequences: Sequences, params: Params, protocol: str) -> Iterator[Line]:
     """Each model by both scorings."""
     motion = "synthetic motion" if sequences.synthetic else ""
     for name, result in models.items():
         counts = (result.parameters, result.linear_macs, result.all_macs)
-        text = AS_PUBLISHED[result.config.model.architecture].text
+        text = code_of(result.config.model.architecture, params).text
         scorings = (("every frame once", "", result.summary), (AS_IN_PAPERS, text, result.as_published))
         for scoring, remark, own in scorings:
             if own is None:

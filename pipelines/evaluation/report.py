@@ -11,12 +11,12 @@ from torch import Tensor
 from mixste import drawing
 from mixste.files.whole import whole_file, whole_folder
 from mixste.motion import Motion
-from mixste.scoring.protocols import AS_PUBLISHED, PROTOCOLS, Protocol
+from mixste.scoring.protocols import PROTOCOLS, Protocol
 from mixste.sequences import Sequences
 from mixste.skeleton import load_skeleton
 from mixste.viewer import write_html
 from pipelines.evaluation.comparison import lines, page
-from pipelines.evaluation.scoring import Evaluated, foremost
+from pipelines.evaluation.scoring import Evaluated, code_of, foremost
 from pipelines.params import Params
 
 TUNED = ("scratch", "finetuned")
@@ -39,7 +39,7 @@ def write_report(
             ]
             write_rows(partial / f"per_{key}.csv", rows)
         write_rows(partial / "per_clip.csv", [*_clips(models)])
-        write_rows(partial / "scorings.csv", [*_scorings(models)])
+        write_rows(partial / "scorings.csv", [*_scorings(models, params)])
         table, title = lines(models, sequences, params), f"Test results of {params.data.name}, {note(sequences)}"
         write_rows(partial / "table.csv", table)
         (partial / "table.md").write_text(page(table, title, protocol.headline), encoding="utf-8")
@@ -79,10 +79,10 @@ def _scores(result: Evaluated, protocol: Protocol) -> dict[str, Any]:
     return {**result.summary["mean"], **unweighted, **published}
 
 
-def _scorings(models: Mapping[str, Evaluated]) -> Iterator[dict[str, Any]]:
+def _scorings(models: Mapping[str, Evaluated], params: Params) -> Iterator[dict[str, Any]]:
     """Both scorings of every model, one below the other: the mean of all groups, then each group."""
     for name, result in models.items():
-        text = AS_PUBLISHED[result.config.model.architecture].text
+        text = code_of(result.config.model.architecture, params).text
         for scoring, own in (("every frame once", result.summary), (f"as published: {text}", result.as_published)):
             means = {"mean": own["mean"], **own["groups"]} if own else {}
             yield from ({"model": name, "scoring": scoring, "group": group, **row} for group, row in means.items())

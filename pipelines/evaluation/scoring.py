@@ -20,9 +20,10 @@ from mixste.machine.hardware import enough_memory, threads_worth
 from mixste.models import PoseModel, count_parameters
 from mixste.models.checkpoint import ModelConfig, load_model
 from mixste.scoring.protocols import (
-    AS_PUBLISHED,
     PROTOCOLS,
     RULES,
+    AsPublished,
+    as_published,
     in_chunks,
     motionberts_clips,
     scoring_as_published,
@@ -101,7 +102,7 @@ def scores_as_published(
 
     Where that code asks for what the model gave already, `windows` one after the other, it is not asked again.
     """
-    published, settings = AS_PUBLISHED[model.settings.architecture], model.settings
+    published, settings = code_of(model.settings.architecture, params), model.settings
     if not params.evaluate.as_published or (published.chunks and settings.step > 1):
         return None
     scoring, labelled = scoring_as_published(PROTOCOLS[params.data.protocol], published), params.data.labelled
@@ -113,6 +114,12 @@ def scores_as_published(
     twin = copy.copy(model)
     twin.settings = replace(settings, output=output)
     return score(_lift(twin, scored, params, 0, "the same, as published", device)[0], scored, scoring)
+
+
+def code_of(architecture: str, params: Params) -> AsPublished:
+    """What the code of an architecture's paper scores of the data that were chosen."""
+    labelled = params.data.labelled
+    return as_published(architecture, PROTOCOLS[params.data.protocol], labelled.format if labelled else "")
 
 
 def _scored(trials: Sequence[str], scores: Scores) -> tuple[str, ...]:

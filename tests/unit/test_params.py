@@ -1,5 +1,6 @@
 """params.yaml: conf/ composes, every file of it is valid, and what cannot be composed or read is refused."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -110,6 +111,18 @@ def test_subjects_are_text_where_they_are_quoted_and_numbers_are_refused(
             expected = rf"subjects\.0: found {read}, expected text \(write it in quotes, like '07'\)"
             with pytest.raises(MixsteError, match=expected):
                 write(choices)
+
+
+def test_nobody_trains_with_humanevas_misordered_joint_weights_unknowingly(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    (command,) = re.findall(r"`make params (data=humaneva .*?)`", Path("conf/data/humaneva.yaml").read_text())
+    told = {"experiment=mixste_humaneva": True, "data=humaneva pretrain.keep=last finetune.keep=last": True}
+    for choices, weighted in {command: False, "data=sample": True, **told}.items():
+        monkeypatch.setattr("sys.argv", ["params", *choices.split()])
+        main()
+        assert load().finetune.loss.weighted is weighted
+        assert ("finetune.loss.weighted=false" in capsys.readouterr().err) is (choices in told)
 
 
 def test_a_data_set_needs_no_study(workplace: Path):

@@ -125,7 +125,10 @@ def test_motionberts_data_are_scored_as_their_authors_do(plain):
         SimpleNamespace(format="motionbert"),
     )
     params = SimpleNamespace(**{**plain.__dict__, "data": SimpleNamespace(labelled=labelled, protocol="h36m")})
-    assert scores_as_published(model(), data, params, UNUSED, CPU).frames.tolist() == [243]
+    found = scores_as_published(model(), data, params, UNUSED, CPU)
+    assert found.frames.tolist() == [243]
+    assert found.per_joint[0] == 0, "their code sets the root to zero, MixSTE's does not"
+    assert found.per_joint[1:].min() > 0
 
 
 def test_a_trial_apart_that_a_papers_code_leaves_out_is_apart_in_our_scoring_only(plain, tmp_path):

@@ -147,6 +147,20 @@ def test_whether_a_file_is_of_3dhp_must_be_told_where_only_its_name_tells(tmp_pa
         assert read_config(tmp_path / skeleton).skeleton == skeleton
 
 
+@pytest.mark.parametrize("rows", [layouts.pstmo(32, 2, 9, strides=STRIDES[9]), layouts.pstmo_stage_1(32, 2, 9)])
+def test_pstmos_file_that_takes_one_skeleton_and_gives_another_is_refused_by_its_name(tmp_path, rows):
+    path = layouts.save_bare(tmp_path / "PSTMOS_no_refine_48_5137_in_the_wild.pth", layouts.random_weights(rows))
+    for skeleton in (None, "h36m17", "coco17"):
+        with pytest.raises(MixsteError, match=r"COCO's order go in, .*Human3\.6M's come out.*one order for both"):
+            import_checkpoint(path, tmp_path / "out", skeleton=skeleton)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_of_mixste_may_be_of_the_wild(tmp_path):
+    path = layouts.save_mixste(tmp_path / "in_the_wild.bin", layouts.random_weights(layouts.mixste(16, 2, 9)))
+    assert import_checkpoint(path, tmp_path / "out").config.skeleton == "h36m17"
+
+
 def test_stcformers_own_network_for_3dhp_tells_by_its_keys(tmp_path):
     weights = layouts.random_weights(layouts.stcformer_3dhp(32, 2))
     import_checkpoint(layouts.save_bare(tmp_path / "model_3dhp.pth", weights), tmp_path / "out")

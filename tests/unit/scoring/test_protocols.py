@@ -1,6 +1,7 @@
 """Protocols by hand-computed cases, and MixSTE's own scoring against a plain numpy one."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from mixste.scoring.protocols import (
     NEAR_JOINTS,
     PROTOCOLS,
     RULES,
+    as_published,
     in_chunks,
     motionberts_clips,
     scoring_as_published,
@@ -221,10 +223,17 @@ def test_mixstes_own_scoring_agrees_with_a_plain_one():
 
 
 def test_roots_are_set_to_zero_where_the_code_or_the_data_set_does():
-    assert not scoring_as_published(H36M, AS_PUBLISHED["mixste"]).zero_root
-    assert scoring_as_published(MPI, AS_PUBLISHED["mixste"]).zero_root
-    assert scoring_as_published(H36M, AS_PUBLISHED["stcformer"]).zero_root
-    assert scoring_as_published(MPI, AS_PUBLISHED["pstmo"]).near == NEAR_JOINTS
+    zero = {name: as_published(*name).zero_root for name in product(AS_PUBLISHED, (H36M, MPI), ("h36m", "motionbert"))}
+    assert [name for name, own in zero.items() if not own] == [("mixste", H36M, "h36m")]
+    for name in zero:
+        assert scoring_as_published(name[1], as_published(*name)).zero_root == zero[name]
+    assert scoring_as_published(MPI, as_published("pstmo", MPI)).near == NEAR_JOINTS
+
+
+def test_what_is_said_of_the_root_is_what_is_done_to_it():
+    assert as_published("mixste", H36M, "h36m").text.endswith("predicted root")
+    assert as_published("mixste", H36M, "motionbert").text.endswith("root at zero")
+    assert as_published("mixste", MPI, "mpi_inf_3dhp").text.endswith("root at zero")
 
 
 @pytest.fixture
