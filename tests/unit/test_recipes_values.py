@@ -102,7 +102,11 @@ def motionbert(optimised: Values, epochs: int, batch_size: int, *, shared: bool)
 
 MOTIONBERT = motionbert(optimiser("adamw", 5e-4, 0.99, weight_decay=0.01), 90, 64, shared=True)
 CPN = {"data.labelled.name": "h36m", "data.labelled.detections": "CPN"}
-EXACT_3DHP = {"data.labelled.name": "mpi_inf_3dhp", "data.labelled.detections": "ground truth"}
+EXACT_3DHP = {
+    "data.labelled.name": "mpi_inf_3dhp",
+    "data.labelled.detections": "ground truth",
+    "pretrain.views": "rig",  # it has no world to look at from elsewhere
+}
 STCFORMER_3DHP = {**stcformer(81, heads=4), "model.architecture": "stcformer_3dhp"}
 HUMANEVA = {"data.labelled.name": "humaneva"}
 RECIPES: dict[str, Values] = {
@@ -159,7 +163,7 @@ def test_every_recipe_has_its_numbers_here():
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_has_the_papers_numbers_and_no_setting_that_nobody_stated(name):
     expected, values = RECIPES[name], found(f"experiment={name}")
-    stages = {key.split(".")[0] for key in expected} - {"data"}
+    stages = {"model", "finetune", "pretrain"} - (set() if "pretrain.objective" in expected else {"pretrain"})
     own = {key: value for key, value in values.items() if key.split(".")[0] in stages or key in expected}
     assert {key: value for key, value in own.items() if not key.endswith(".validation_windows")} == expected
 
