@@ -102,6 +102,56 @@ def test_random_cameras_stand_all_around_and_upright():
     assert (np.array([turn[2, 1] for turn in turned]) < 0).all()  # up in the world is up in the image
 
 
+def small_views(**changes):
+    """A body of a few centimetres that stands still in 1000 views: no camera moves back, none aims beside it."""
+    one = trial(frames=1)
+    root = one.joints[:, :1]
+    small = replace(one, joints=root + 0.05 * (one.joints - root))
+    settings = replace(ViewSettings(), count=1000, aim_std=0.0, **changes)
+    return small.joints - root, list(random_views(small, settings, skeleton=SKELETON, seed=0))
+
+
+def assert_uniform(values, low, high):
+    assert low <= values.min()
+    assert values.max() <= high
+    counts = np.histogram(values, bins=10, range=(low, high))[0]
+    assert counts.min() > 60
+    assert counts.max() < 140
+
+
+@pytest.mark.parametrize("distance", [(3.0, 6.5), (2.0, 9.0)])
+def test_random_cameras_stand_at_any_distance_of_their_range(distance):
+    _, found = small_views(distance=distance)
+    assert_uniform(np.array([view.joints[0, 0, 2] for view in found]), *distance)
+
+
+@pytest.mark.parametrize("focal", [(1.8, 2.8), (1.0, 4.0)])
+def test_random_cameras_have_any_focal_length_of_their_range(focal):
+    _, found = small_views(focal=focal)
+    slopes = [view.joints[..., :2] / view.joints[..., 2:] for view in found]
+    lengths = [
+        np.linalg.norm(view.keypoints[..., :2]) / np.linalg.norm(slope)
+        for view, slope in zip(found, slopes, strict=True)
+    ]
+    assert_uniform(np.array(lengths), focal[0] - 1e-4, focal[1] + 1e-4)
+
+
+@pytest.mark.parametrize("std", [0.0, 2.0, 20.0])
+def test_random_cameras_are_rolled_by_the_deviation_that_is_set(std):
+    body, found = small_views(pitch_std=0.0, roll_std=std)
+    up = np.array([np.linalg.lstsq(body[0], (view.joints - view.joints[:, :1])[0], rcond=None)[0][2] for view in found])
+    np.testing.assert_allclose(up[:, 2], 0, atol=1e-4)  # no pitch: the world's up lies in the image
+    roll = np.degrees(np.arctan2(up[:, 0], -up[:, 1]))
+    np.testing.assert_allclose(roll.std(), std, rtol=0.07, atol=1e-3)
+    np.testing.assert_allclose(roll.mean(), 0, atol=0.1 * std + 1e-3)
+
+
+def test_usual_random_cameras_are_those_of_conf():
+    usual = ViewSettings()
+    assert (usual.distance, usual.focal) == ((3.0, 6.5), (1.8, 2.8))
+    assert (usual.pitch_std, usual.roll_std, usual.aim_std) == (10.0, 2.0, 0.2)
+
+
 def test_look_is_a_rotation_that_looks_down_at_positive_pitch():
     turn = look(0.3, 0.2, 0.1)
     np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-12)

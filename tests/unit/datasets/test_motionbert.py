@@ -43,6 +43,26 @@ def test_keypoints_have_the_files_confidence_and_joints_lie_in_the_image(data):
     np.testing.assert_allclose(clip.joints[..., 2], half["joint3d_image"][15:26, :, 2] / 500, rtol=1e-5)
 
 
+def test_actions_are_in_human36ms_own_numbering(tmp_path):
+    names = (
+        *("Directions", "Discussion", "Eating", "Greeting", "Phoning", "Posing", "Purchases", "Sitting"),
+        *("SittingDown", "Smoking", "Photo", "Waiting", "Walking", "WalkDog", "WalkTogether"),
+    )
+    videos = {f"s_09_act_{number:02}_subact_01_ca_01": 3 for number in range(2, 17)}
+    data = DataSet("h36m_sh", "motionbert", (write_motionbert(tmp_path / "all.pkl", TRAIN, videos),), "h36m17")
+    assert tuple(clip.action for clip in read_subject(data, "S9").clips) == names
+
+
+@pytest.mark.parametrize("camera", [1, 2, 3, 4])
+def test_a_scale_is_the_files_factor_for_half_the_images_width(tmp_path, camera):
+    """Cameras 1 and 4 have images 1000 wide and 1002 high."""
+    videos = {f"s_09_act_02_subact_01_ca_{camera:02}": 6}
+    data = DataSet("h36m_sh", "motionbert", (write_motionbert(tmp_path / "one.pkl", TRAIN, videos),), "h36m17")
+    [clip] = read_subject(data, "S9").clips
+    factor = motionbert_half(videos, test=True)["2.5d_factor"]
+    np.testing.assert_allclose(clip.scale, factor * 500 / 1000, rtol=1e-6)
+
+
 def test_scaled_distances_are_metres(data):
     """Of two joints as far from the camera as the root a distance in the image times the scale is the true one."""
     clip, truth = read_subject(data, "S11").clips[0], walk(8, 2)

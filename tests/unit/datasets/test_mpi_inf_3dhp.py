@@ -30,9 +30,16 @@ def test_training_clips_are_eight_cameras_of_each_sequence(tmp_path):
     assert (clips[1].keypoints[..., 2] == 1).all()
 
 
-@pytest.mark.parametrize(("name", "width", "height"), [("TS1", 2048, 2048), ("TS5", 1920, 1080)])
-def test_a_test_sequence_has_its_own_size_and_says_what_is_valid(tmp_path, name, width, height):
-    [clip] = read_subject(data(tmp_path), name).clips
+SQUARE, WIDE = (2048, 2048), (1920, 1080)
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("TS1", SQUARE), ("TS2", SQUARE), ("TS3", SQUARE), ("TS4", SQUARE), ("TS5", WIDE), ("TS6", WIDE)],
+)
+def test_a_test_sequence_has_its_own_size_and_says_what_is_valid(tmp_path, name, size):
+    [clip] = read_subject(data(tmp_path, tests=(name,)), name).clips
+    width, height = size
     pixels, _ = mpi_pose(10, 3)
     expected = np.stack([pixels[..., 0] / width * 2 - 1, pixels[..., 1] / width * 2 - height / width], axis=-1)
     np.testing.assert_allclose(clip.keypoints[..., :2], expected, atol=1e-6)

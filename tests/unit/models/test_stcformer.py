@@ -86,6 +86,24 @@ def test_training_repeats_from_torchs_random_state_and_evaluation_draws_nothing(
     assert torch.equal(torch.get_rng_state(), state)
 
 
+@pytest.mark.parametrize("architecture", BOTH)
+def test_mlps_drop_hidden_numbers_and_then_what_they_give(architecture):
+    """At a rate of a half every number is dropped or doubled, in both places."""
+    for block in model(architecture=architecture, dropout=0.5).requires_grad_(False).blocks:
+        x, hidden, given = torch.randn(4, 9, 17, 16), [], []
+        block.attn.register_forward_hook(lambda _, args, out: torch.zeros_like(out))
+        block.fc2.register_forward_pre_hook(lambda _, args, hidden=hidden: hidden.append(args[0]))
+        block.fc2.register_forward_hook(lambda _, args, out, given=given: given.append(out))
+        for mode in (False, True):
+            left = block.train(mode)(x) - x
+        for multiplied, whole in ((hidden[1], hidden[0]), (left, given[1])):
+            seen = whole.abs() > 1e-3
+            factor = (multiplied / whole)[seen]
+            torch.testing.assert_close(factor, factor.round(), rtol=0, atol=1e-2)
+            assert set(factor.round().tolist()) == {0.0, 2.0}
+            assert factor.mean() == pytest.approx(1, abs=0.1)
+
+
 def test_each_half_mixes_along_its_own_axis_only_but_for_the_neighbours_of_its_convolution():
     half = stcformer.Half(8, 2, "time", 0.5).eval()
     x = keypoints(9, 17, 24, batch=1)

@@ -5,7 +5,7 @@ import torch
 
 from mixste.recipe import SupervisedLoss
 from mixste.training.batches import windows_of
-from mixste.training.objectives import Supervised
+from mixste.training.objectives import Lift, Supervised
 from tests.unit.factories import (
     FLIP,
     finetune_settings,
@@ -79,6 +79,39 @@ class Watcher:
         run.model.register_forward_pre_hook(lambda _, args: self.seen.append(args[0].clone()))
         plain = run.objective.loss
         run.objective.loss = lambda m, x, target, g: (self.targets.append(target.clone()), plain(m, x, target, g))[1]
+
+
+def test_every_second_window_is_mirrored_on_average_and_each_by_a_draw_of_its_own():
+    data = numbered(500)
+    data.keypoints[:] = 1.0
+    run = trainer(finetune_settings(flip="half", batch_size=50), data=data)
+    mirrored = torch.stack([run.batches.drawn(step).inputs[:, 0, 0, 0] < 0 for step in range(60)]).double()
+    assert mirrored.mean() == pytest.approx(0.5, abs=0.03)  # of 3000, so three standard deviations
+    assert mirrored.sum(dim=1).std() == pytest.approx((50 / 4) ** 0.5, rel=0.3)
+
+
+class Constant(Lift):
+    """Pre-training whose corruption leaves nothing of what it was given, and remembers that."""
+
+    def __init__(self):
+        settings = pretrain_settings()
+        super().__init__(settings.corruption, settings.loss)
+        self.given = []
+
+    def inputs(self, keypoints, generator, batch):
+        self.given.append(keypoints)
+        return torch.full_like(keypoints, 7.0)
+
+
+@pytest.mark.parametrize("flip", ["half", "both"])
+def test_windows_are_mirrored_first_and_corrupted_then(flip):
+    """As MotionBERT does: a detector errs by the side it sees, not by the side that was mirrored."""
+    data, objective = numbered(40), Constant()
+    data.keypoints[:] = 1.0
+    run = trainer(pretrain_settings(flip=flip, batch_size=20), objective=objective, data=data)
+    inputs = torch.cat([run.batches.drawn(step).inputs for step in range(run.steps_per_epoch)])
+    assert set(torch.cat(objective.given)[..., 0].unique().tolist()) == {-1.0, 1.0}
+    assert inputs.unique().tolist() == [7.0]
 
 
 @pytest.mark.parametrize("flip", ["half", "none"])

@@ -18,6 +18,7 @@ from tests.unit.factories import (
     model,
     model_settings,
     mpm_settings,
+    optimiser_settings,
     pretrain_settings,
     sequences,
     write_projections,
@@ -147,6 +148,27 @@ def test_a_model_starts_from_its_seed_or_from_its_parent(job, child):
     assert all(
         torch.equal(value, child.trainer(device=CPU).kept[name]) for name, value in model(7).state_dict().items()
     )
+
+
+@pytest.mark.parametrize("architecture", ["mixste", "pstmo", "stcformer", "stcformer_3dhp"])
+@pytest.mark.parametrize("settings", [finetune_settings, pretrain_settings, mpm_settings])
+def test_a_fresh_models_output_layers_begin_at_their_share_and_no_other(job, settings, architecture):
+    shared = optimiser_settings(output_share=0.001)
+    job = replace(job, model=model_settings(architecture=architecture))
+    whole, small = (
+        replace(job, training=training).trainer(device=CPU).model
+        for training in (settings(), settings(optimiser=shared))
+    )
+    before, shrunk = dict(whole.named_parameters()), dict(small.named_parameters())
+    outputs = {name for name in before if name.startswith(whole.output_layers)}
+    assert outputs
+    for name, value in shrunk.items():
+        torch.testing.assert_close(value, before[name] * (0.001 if name in outputs else 1.0), rtol=1e-6, atol=0)
+
+
+def test_output_layers_of_a_parent_are_taken_over_as_they_are(job, child):
+    small = replace(child, training=finetune_settings(optimiser=optimiser_settings(output_share=0.001)))
+    assert torch.equal(small.trainer(device=CPU).kept["head.weight"], model(7).state_dict()["head.weight"])
 
 
 def test_a_parent_of_another_size_is_refused_by_name(child):

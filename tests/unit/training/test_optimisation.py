@@ -48,6 +48,15 @@ def test_the_optimiser_has_its_settings_and_every_parameter(name, kind):
     assert [id(p) for p in group["params"]] == [id(p) for p in network.parameters()]
 
 
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+@pytest.mark.parametrize("output_share", [1.0, 1e-3])
+def test_moments_are_remembered_as_torch_does_by_default(name, output_share):
+    """No paper names others, and no authors' code sets them."""
+    optimiser = build_optimiser(model(), optimiser_settings(name=name, output_share=output_share))
+    for group in optimiser.param_groups:
+        assert (group["betas"], group["eps"], group["maximize"]) == ((0.9, 0.999), 1e-8, False)
+
+
 @pytest.mark.parametrize("architecture", ["stcformer", "pstmo"])
 def test_an_output_share_of_a_thousandth_is_training_in_millimetres(architecture):
     """Two steps beside a plain loop: the same network gives millimetres there, and is charged in them."""

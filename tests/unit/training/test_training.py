@@ -250,6 +250,18 @@ def test_a_squared_losss_gradient_is_the_losss_times_the_loss():
         torch.testing.assert_close(squared, plain * losses[0], rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.parametrize("squared", [False, True])
+def test_the_gradient_of_a_step_is_no_longer_than_its_clip_squared_or_not(squared):
+    loss = SupervisedLoss(weighted=True, temporal=0.5, velocity=2.0, squared=squared)
+    lengths = []
+    for clip in (None, 0.25, 1e6):
+        run = trainer(finetune_settings(loss=loss, optimiser=optimiser_settings(clip=clip)))
+        run._step(0)
+        lengths.append(torch.cat([parameter.grad.flatten() for parameter in run.model.parameters()]).norm().item())
+    assert lengths[0] > 0.5
+    assert lengths[1:] == pytest.approx([0.25, lengths[0]], rel=1e-4)
+
+
 @pytest.mark.parametrize("settings", [pretrain_settings, finetune_settings])
 def test_a_diverging_training_is_refused_with_its_losses_and_what_to_lower(settings):
     with pytest.raises(MixsteError, match=r"diverged in epoch \d.*nan|inf.*optimiser\.lr"):
