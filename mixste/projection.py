@@ -126,7 +126,7 @@ def centred(joints: np.ndarray, root: int, centre: np.ndarray) -> np.ndarray:
 def look(yaw: float, pitch: float, roll: float) -> np.ndarray:
     """Return the matrix (3 3) that turns world axes, Z up, into those of a camera; radians.
 
-    At yaw 0 the camera looks along world X, a positive pitch looks down, a positive roll turns the image clockwise.
+    At yaw 0 the camera looks along world X, a positive pitch looks down, a positive roll turns the camera clockwise.
     """
     right = np.array([np.sin(yaw), -np.cos(yaw), 0.0])
     forward = np.array([np.cos(pitch) * np.cos(yaw), np.cos(pitch) * np.sin(yaw), -np.sin(pitch)])

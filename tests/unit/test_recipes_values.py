@@ -114,7 +114,7 @@ RECIPES: dict[str, Values] = {
     "mixste_h36m_81": {**CPN, **mixste(81), **mixste_training(81, 12)},
     "mixste_h36m_243": {**CPN, **mixste(243), **mixste_training(243, 4)},
     "mixste_3dhp": {**EXACT_3DHP, **mixste(27), **mixste_training(27, 37), "finetune.loss.weighted": False},
-    "mixste_humaneva": {**HUMANEVA, **mixste(43), **MOTIONBERT, **mixste_training(43, 23)},
+    "mixste_humaneva": {**HUMANEVA, **mixste(43), **MOTIONBERT, "pretrain.stride": 14, **mixste_training(43, 23)},
     "mixste_amass_h36m": {**CPN, **mixste(243), **MOTIONBERT, **mixste_training(243, 4)},
     "improved_mixste_h36m": {
         **CPN,
