@@ -40,6 +40,7 @@ def test_a_folder_is_served_by_the_name_that_every_process_knows(tmp_path, monke
     save_model(tmp_path / "tiny", own.model.state_dict(), own.config)
     monkeypatch.chdir(tmp_path)
     assert resolved("tiny") == (str(tmp_path / "tiny"), None)
+    assert resolved("cmu-small") == ("cmu-small", None), "which comes with the package on every machine"
 
 
 @pytest.mark.parametrize("model", ["models/nothing", "models:/mixste@champion"])

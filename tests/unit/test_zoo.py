@@ -32,9 +32,7 @@ def test_a_model_and_its_card_are_of_one_mind(name):
     assert {file.name for file in folder.iterdir()} == {WEIGHTS, CONFIG, "README.md"}
     card, weights = (folder / "README.md").read_text(), (folder / WEIGHTS).read_bytes()
     assert re.findall(r"\b[0-9a-f]{64}\b", card) == [hashlib.sha256(weights).hexdigest()]
-    provenance = read_config(folder).provenance
-    assert provenance["licence"] in card.replace("\n", " ")
-    assert provenance["git_commit"][:7] in card
+    assert read_config(folder).provenance["licence"] in card.replace("\n", " ")
     assert len(weights) < 3e6
 
 
