@@ -4,10 +4,12 @@ import pytest
 import torch
 
 from mixste.recipe import SupervisedLoss
+from mixste.skeleton import load_skeleton
 from mixste.training.batches import windows_of
 from mixste.training.objectives import Lift, Supervised
 from tests.unit.factories import (
     FLIP,
+    SKELETON,
     finetune_settings,
     model_settings,
     pretrain_settings,
@@ -95,7 +97,7 @@ class Constant(Lift):
 
     def __init__(self):
         settings = pretrain_settings()
-        super().__init__(settings.corruption, settings.loss)
+        super().__init__(settings.corruption, settings.loss, joints=load_skeleton(SKELETON).joints)
         self.given = []
 
     def inputs(self, keypoints, generator, batch):
