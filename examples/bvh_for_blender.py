@@ -1,16 +1,13 @@
 """A BVH for Blender: smooth, of a stated height, Z up, feet on the floor (File > Import > Motion Capture).
 
-python examples/bvh_for_blender.py models/finetuned runs/examples
+python examples/bvh_for_blender.py [MODEL] [FOLDER]
 """
 
-import sys
-from pathlib import Path
-
-from walk import FOCAL, FPS, SIZE, walk
+from walk import FOCAL, FPS, SIZE, given, walk
 
 from mixste import Lifter
 
-model, folder = sys.argv[1], Path(sys.argv[2])
+model, folder = given()
 keypoints = walk()[1]
 motion = Lifter.load(model).lift(keypoints, skeleton="h36m17", fps=FPS, image_size=SIZE)
 

@@ -1,17 +1,14 @@
 """Three lines from keypoints to 3D, with the champion that `make repro` registered.
 
-python examples/lift_from_registry.py models:/mixste@champion runs/examples
+python examples/lift_from_registry.py [MODEL] [FOLDER]
 """
 
-import sys
-from pathlib import Path
-
 import numpy as np
-from walk import FPS, SIZE, walk
+from walk import FPS, SIZE, given, walk
 
 from mixste import Lifter
 
-model, folder = sys.argv[1], Path(sys.argv[2])
+model, folder = given("models:/mixste@champion")
 joints, keypoints = walk()  # (t 17 3): x, y in pixels, confidence; yours go here
 
 lifter = Lifter.from_registry(model)

@@ -1,20 +1,18 @@
 """A folder of OpenPose's JSON files, one a frame, to a motion that numpy, pandas and Parquet readers open.
 
-python examples/lift_openpose.py models/finetuned runs/examples
+python examples/lift_openpose.py [MODEL] [FOLDER]
 """
 
 import json
-import sys
-from pathlib import Path
 
-from walk import FPS, SIZE, walk
+from walk import FPS, SIZE, given, walk
 
 from mixste import Lifter
 from mixste.detections import read_detections, tracks
 from mixste.joint_maps import map_skeleton
 from mixste.skeleton import load_skeleton
 
-model, folder = sys.argv[1], Path(sys.argv[2])
+model, folder = given()
 
 # What OpenPose leaves; with files of your own, begin below.
 (folder / "openpose").mkdir(parents=True, exist_ok=True)

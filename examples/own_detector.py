@@ -1,14 +1,11 @@
 """A detector of your own on a real video: anything that is called with a picture and says its layout.
 
-python examples/own_detector.py models/finetuned runs/examples
+python examples/own_detector.py [MODEL] [FOLDER]
 """
-
-import sys
-from pathlib import Path
 
 import av
 import numpy as np
-from walk import walk
+from walk import given, walk
 
 from mixste import Lifter
 from mixste.detections import tracks
@@ -25,8 +22,7 @@ class Markers:
         return np.array([[[*at.mean(axis=0)[::-1], 0.9] if len(at) else [0, 0, 0] for at in places]])
 
 
-model, folder = sys.argv[1], Path(sys.argv[2])
-folder.mkdir(parents=True, exist_ok=True)
+model, folder = given()
 with av.open(folder / "markers.mkv", "w") as video:  # someone with coloured markers on black
     stream = video.add_stream("ffv1", rate=60, width=480, height=270, pix_fmt="bgr0")
     for x, y, _ in (walk(frames=40)[1] / 4).astype(int).transpose(0, 2, 1):

@@ -1,19 +1,15 @@
 """Two people in one video, found in any order: who is who, and a BVH file each.
 
-python examples/two_people.py models/finetuned runs/examples
+python examples/two_people.py [MODEL] [FOLDER]
 """
 
-import sys
-from pathlib import Path
-
 import numpy as np
-from walk import FPS, SIZE, walk
+from walk import FPS, SIZE, given, walk
 
 from mixste import Lifter
 from mixste.detections import ghosts, read_detections, tracks
 
-model, folder = sys.argv[1], Path(sys.argv[2])
-folder.mkdir(parents=True, exist_ok=True)
+model, folder = given()
 
 # A detector's output, whose people change places from frame to frame.
 both = np.stack([walk("S1", x=-0.8)[1], walk("S2", x=0.8)[1]], axis=1)  # (t p 17 3)

@@ -1,17 +1,14 @@
 """A page to turn and play a motion, its 2D input beside it and ground truth over it, each joint's error as colour.
 
-python examples/viewer_with_truth.py models/finetuned runs/examples
+python examples/viewer_with_truth.py [MODEL] [FOLDER]
 """
 
-import sys
-from pathlib import Path
-
-from walk import FPS, SIZE, walk
+from walk import FPS, SIZE, given, walk
 
 from mixste import Lifter
 from mixste.viewer import write_html
 
-model, folder = sys.argv[1], Path(sys.argv[2])
+model, folder = given()
 joints, keypoints = walk()
 motion = Lifter.load(model).lift(keypoints, skeleton="h36m17", fps=FPS, image_size=SIZE)
 page = write_html(folder / "walk.html", motion, keypoints=keypoints, truth=joints, title="A walk of the sample")

@@ -1,6 +1,6 @@
 """A walk of the generated sample as a detector sees it: what the examples lift where you have keypoints of your own.
 
-python examples/walk.py runs/examples
+python examples/walk.py [FOLDER]
 """
 
 import sys
@@ -26,8 +26,15 @@ def walk(subject: str = "S1", x: float = 0.0, frames: int = 180) -> tuple[np.nda
     return joints, np.concatenate([pixels + noise, np.full((*pixels.shape[:2], 1), 0.9)], axis=-1)
 
 
+def given(model: str = "cmu-small") -> tuple[str, Path]:
+    """Return the model and the folder of the command line, by default this one and runs/examples."""
+    model, folder = (*sys.argv[1:3], *(model, "runs/examples")[len(sys.argv) - 1 :])
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    return model, Path(folder)
+
+
 if __name__ == "__main__":
-    folder = Path(sys.argv[1])
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/examples")
     folder.mkdir(parents=True, exist_ok=True)
     np.savez(folder / "walk.npz", keypoints=walk()[1], fps=FPS, image_size=SIZE, skeleton="h36m17")
-    print(f"mixste lift {folder / 'walk.npz'} -o {folder / 'walk.bvh'}")
+    print(f"mixste lift {folder / 'walk.npz'} -o {folder / 'walk.bvh'} --model cmu-small")

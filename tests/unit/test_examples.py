@@ -103,6 +103,16 @@ def test_what_the_examples_leave_is_the_walk(model, tmp_path, monkeypatch):
     assert np.linalg.norm(off, axis=-1).mean() < 0.02
 
 
+def test_examples_lift_with_the_model_that_comes_along_unless_they_are_told_otherwise(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    monkeypatch.setattr(sys, "argv", ["lift_openpose.py"])
+    left = runpy.run_path(str(ROOT / "examples/lift_openpose.py"), run_name="__main__")
+    joints = left["walk"]()[0]
+    off = Motion.load("runs/examples/openpose.npz").joints - (joints - joints[:, :1])
+    assert np.linalg.norm(off[:, :9], axis=-1).mean() < 0.12  # the trunk and legs; OpenPose would have seen the ears
+
+
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_an_example_is_short_and_says_how_to_run_it(name):
     text = (ROOT / "examples" / name).read_text()
