@@ -7,13 +7,25 @@ from mixste.corruption import mask
 from mixste.recipe import CorruptionSettings
 from mixste.skeleton import load_skeleton
 
-# A few joints of the published detector: index, mean x, mean y, std x, std y (screen units), Gaussian share.
+# The published detector: joint, mean x, mean y, std x, std y (screen units), share of Gaussian key frames.
 PUBLISHED = [
     (0, 0.813e-3, 0.212e-3, 3.663e-3, 3.573e-3, 0.998745),
+    (1, -0.148e-3, 1.998e-3, 7.135e-3, 5.109e-3, 0.966954),
+    (2, 2.039e-3, -1.51e-3, 6.084e-3, 5.003e-3, 0.889607),
+    (3, 0.944e-3, 0.908e-3, 8.953e-3, 5.293e-3, 0.893835),
+    (4, 1.867e-3, -0.704e-3, 6.717e-3, 5.328e-3, 0.97462),
     (5, 1.933e-3, -5.204e-3, 7.013e-3, 4.921e-3, 0.876673),
+    (6, 0.894e-3, -1.872e-3, 9.506e-3, 5.625e-3, 0.821006),
+    (7, 2.468e-3, 2.334e-3, 6.588e-3, 4.968e-3, 0.957807),
     (8, 2.141e-3, -6.508e-3, 5.491e-3, 5.305e-3, 0.918315),
-    (13, 1.159e-3, 1.630e-3, 4.990e-3, 5.089e-3, 0.70277),
-    (16, 1.664e-3, 1.318e-3, 5.370e-3, 5.684e-3, 0.728748),
+    (9, 1.656e-3, 1.655e-3, 5.339e-3, 4.877e-3, 0.96794),
+    (10, 0.837e-3, 1.593e-3, 3.416e-3, 3.492e-3, 0.98412),
+    (11, 0.794e-3, -4.622e-3, 8.007e-3, 6.087e-3, 0.890993),
+    (12, 1.499e-3, 0.296e-3, 5.168e-3, 4.754e-3, 0.801556),
+    (13, 1.159e-3, 1.63e-3, 4.99e-3, 5.089e-3, 0.70277),
+    (14, 2.104e-3, -3.166e-3, 7.823e-3, 7.934e-3, 0.880896),
+    (15, 1.682e-3, -0.33e-3, 6.009e-3, 5.721e-3, 0.824629),
+    (16, 1.664e-3, 1.318e-3, 5.37e-3, 5.684e-3, 0.728748),
 ]
 JOINTS = load_skeleton("h36m17").joints
 UNIFORM_VARIANCE, WHITE_VARIANCE = 0.06**2 / 12, 0.002**2
@@ -107,6 +119,7 @@ def test_white_noise_and_hidden_frames_can_be_one_draw_for_the_batch_and_nothing
     assert drift.abs().amax(dim=(1, 2, 3)).min() > 1e-3, "each has its own drift"
     straight = drift[:, 4:8].diff(n=2, dim=1)  # between two key frames, which are 13 frames apart
     assert straight.abs().max() < 1e-6, "the white noise between them is the same"
+    assert drift[:, 12:15].diff(n=2, dim=1).abs().amax(dim=-1).min() > 1e-6, "and there is one in the middle"
     hidden = settings(noise=0.0, joint_mask=0.2, frame_mask=0.3, shared=True)
     seen = corrupt(torch.ones(8, 50, 17, 3), hidden, generator(), batch=4)[..., 0]
     whole = (seen == 0).all(dim=-1)

@@ -127,3 +127,7 @@ def test_body_parts_weigh_what_settings_say_in_released_weights(monkeypatch):
 def test_an_architecture_without_body_parts_refuses_a_weight_for_them():
     with pytest.raises(MixsteError, match="part_weight"):
         model(part_weight=10.0)
+
+
+def test_part_embeddings_weigh_what_the_authors_code_gives_them():
+    assert stcformer.PART_WEIGHTS == {"space": 1e-4, "time": 1e-9}
