@@ -15,15 +15,12 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 from mixste.recipe import CorruptionSettings
+from mixste.skeleton import load_skeleton
 
 KEY_FRAMES_APART = 9
 WHITE_NOISE = 0.002
 UNIFORM_RANGE = 0.06
-# Statistics of a real detector's error in screen units, per joint of Human3.6M's 17, times 1e-3: mean x, y; std x, y.
-_JOINTS = (
-    *("hip", "r_hip", "r_knee", "r_ankle", "l_hip", "l_knee", "l_ankle", "spine", "thorax", "neck", "head"),
-    *("l_shoulder", "l_elbow", "l_wrist", "r_shoulder", "r_elbow", "r_wrist"),
-)
+# Statistics of a real detector's error in screen units, per joint of h36m17, times 1e-3: mean x, y; std x, y.
 _MEAN_X = (
     0.813, -0.148, 2.039, 0.944, 1.867, 1.933, 0.894, 2.468, 2.141, 1.656, 0.837, 0.794, 1.499, 1.159, 2.104,
     1.682, 1.664,
@@ -119,7 +116,7 @@ def _detector(joints: tuple[str, ...], device: torch.device) -> tuple[Tensor, Te
     known = torch.tensor([_MEAN_X, _MEAN_Y, _STD_X, _STD_Y, _GAUSSIAN_SHARE]).T
     known[:, :4] *= 1e-3
     rows = torch.cat([known, known.mean(0, keepdim=True)])
-    of_name = {name: row for row, name in enumerate(_JOINTS)}
+    of_name = {name: row for row, name in enumerate(load_skeleton("h36m17").joints)}
     mean, std, share = rows[[of_name.get(name, len(known)) for name in joints]].to(device).split([2, 2, 1], dim=1)
     return mean, std, share
 
