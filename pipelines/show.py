@@ -59,7 +59,8 @@ def main() -> None:
     if REGISTERED.is_file():
         _registration(console, json.loads(REGISTERED.read_text(encoding="utf-8")), store.name())
     console.print(f"next: {METRICS.parent}/ (table.md, figures, clip.html), `dvc plots show`, `make ui`")
-    console.print("your own data: docs/my-own-mocap.md")
+    console.print("your own motion capture: docs/my-own-mocap.md")
+    console.print("your own keypoints: `mixste lift FILE -o motion.bvh --model cmu-small`, docs/my-own-detector.md")
 
 
 if __name__ == "__main__":
